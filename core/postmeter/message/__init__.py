@@ -1,0 +1,1 @@
+"""Messages: envelope, header section, DKIM signature; pure functions over bytes."""
