@@ -1,0 +1,250 @@
+"""The settings: one TOML file, every key also an environment variable; an unknown key is an error that names it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from postmeter.errors import ConfigError
+
+
+def setting(default: Any, help: str, *, least: int | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """One key: its default, what it means (README's table says the same), the least number or the values allowed."""
+    factory = attrs.Factory(lambda: default) if isinstance(default, dict) else default
+    return attrs.field(default=factory, metadata={"help": help, "least": least, "choices": choices})
+
+
+@frozen
+class Server:
+    """The machine and its processes."""
+
+    hostname: str = setting(
+        "", "the name in greetings, Received fields and the certificate; empty: this machine's name"
+    )
+    data: str = setting("./data", "folder of the database, keys and certificates")
+    workers: int = setting(0, "processes that receive and deliver; 0: one per core", least=0)
+    drain_timeout: int = setting(30, "seconds a stopping worker gives mail under way before it hands it back", least=1)
+
+
+@frozen
+class Store:
+    """The database."""
+
+    url: str = setting("", 'empty: SQLite under data; or "postgresql+psycopg://user@host/db"')
+
+
+@frozen
+class Smtp:
+    """Reception."""
+
+    submission: tuple[str, ...] = setting(("127.0.0.1:2587",), "addresses with STARTTLS")
+    submissions: tuple[str, ...] = setting(("127.0.0.1:2465",), "addresses with implicit TLS")
+    reports: tuple[str, ...] = setting((), "addresses for inbound bounces and complaints (port 25)")
+    certificate: str = setting("", "PEM file with the chain; empty: data/certificate.pem is made, self-signed")
+    private_key: str = setting("", "PEM file with the key of the certificate")
+    max_message_size: int = setting(31_457_280, "octets of one message", least=1024)
+    max_recipients: int = setting(100, "recipients of one message; more are answered 452", least=100)
+    max_sessions: int = setting(10_000, "sessions of one worker in all; over it 421", least=1)
+    max_sessions_per_ip: int = setting(200, "sessions of one worker with one address", least=1)
+    max_sessions_per_connection: int = setting(100, "sessions of one worker logged in as one connection", least=1)
+    list_help: str = setting(
+        "keep", "keep a message's own valid List-Help field, or replace it", choices=("keep", "replace")
+    )
+
+
+@frozen
+class Delivery:
+    """Sending."""
+
+    routes: dict[str, str] = setting(
+        {}, 'next hops instead of MX: { "*" = "127.0.0.1:2525", "example.org" = "10.0.0.5:25" }'
+    )
+    resolver: str = setting("", 'DNS server "127.0.0.1:5353"; empty: the system\'s')
+    allow_private: bool = setting(False, "may connect to non-public addresses that MX records name")
+    port: int = setting(25, "port of the mail servers that MX records name", least=1)
+    window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
+    lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
+    dkim_domain: str = setting("", "the operator's own signing domain; its key is made by `key add`")
+
+
+@frozen
+class Demo:
+    """The quota every new account starts with."""
+
+    size: int = setting(1_000, "mails, once per account", least=0)
+    days: int = setting(30, "days until they expire", least=1)
+
+
+@frozen
+class Block:
+    """Booked quota."""
+
+    min: int = setting(25_000, "mails of the smallest block", least=1)
+    step: int = setting(25_000, "larger blocks are multiples of this", least=1)
+    days: int = setting(30, "days until a block expires", least=1)
+
+
+@frozen
+class Overdraft:
+    """Mails beyond all blocks."""
+
+    policy: str = setting("agreement", "who may send beyond all blocks", choices=("agreement", "always", "never"))
+
+
+@frozen
+class Web:
+    """The panel."""
+
+    listen: str = setting("127.0.0.1:8025", "address of the panel; empty: no panel")
+
+
+@frozen
+class Plugins:
+    """Third-party and shipped plugins."""
+
+    enabled: tuple[str, ...] = setting(("billing", "notify", "stores"), "names of the plugins to load")
+
+
+@frozen
+class Settings:
+    """All sections; ``load`` makes them."""
+
+    server: Server = attrs.Factory(Server)
+    store: Store = attrs.Factory(Store)
+    smtp: Smtp = attrs.Factory(Smtp)
+    delivery: Delivery = attrs.Factory(Delivery)
+    demo: Demo = attrs.Factory(Demo)
+    block: Block = attrs.Factory(Block)
+    overdraft: Overdraft = attrs.Factory(Overdraft)
+    web: Web = attrs.Factory(Web)
+    plugins: Plugins = attrs.Factory(Plugins)
+
+    @property
+    def hostname(self) -> str:
+        """The configured name, or this machine's."""
+        return self.server.hostname or socket.getfqdn()
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return Path(self.server.data)
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers run."""
+        return self.server.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def store_url(self) -> str:
+        """The SQLAlchemy URL of the store."""
+        return self.store.url or f"sqlite:///{self.data / 'postmeter.db'}"
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of the file at ``path`` (None: none) under the environment; ConfigError names what is wrong."""
+    tables = _read(path) if path else {}
+    _overlay(tables, environment)
+    sections = {section.name: section for section in attrs.fields(Settings)}
+    for name, table in tables.items():
+        if name not in sections:
+            raise ConfigError(f"unknown section [{name}]; there are: {', '.join(sections)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name} must be a table: [{name}]")
+    types = typing.get_type_hints(Settings)
+    return Settings(**{name: _section(name, types[name], tables.get(name, {})) for name in sections})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def _overlay(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put POSTMETER_<SECTION>_<KEY> over the file's values; an unknown key of a known section is an error."""
+    for section, cls in typing.get_type_hints(Settings).items():
+        if not attrs.has(cls):
+            continue
+        keys = typing.get_type_hints(cls)
+        prefix = f"POSTMETER_{section.upper()}_"
+        for variable, text in environment.items():
+            if variable.startswith(prefix):
+                key = variable.removeprefix(prefix).lower()
+                if key not in keys:
+                    raise ConfigError(f"unknown setting {section}.{key} (environment variable {variable})")
+                tables.setdefault(section, {})[key] = _from_text(f"{section}.{key}", keys[key], text)
+
+
+def _from_text(name: str, kind: Any, text: str) -> Any:
+    """What a variable's text says: lists are comma-separated, tables TOML inline tables or ``a=b,c=d``."""
+    origin = typing.get_origin(kind)
+    if kind is str:
+        return text
+    if kind is bool and text.lower() in ("true", "false", "1", "0"):
+        return text.lower() in ("true", "1")
+    if kind is int and text.isdecimal():
+        return int(text)
+    if text.startswith(("[", "{")):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{name}: {error}") from None
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if origin is tuple:
+        return items
+    if origin is dict and all("=" in item for item in items):
+        return dict(item.split("=", 1) for item in items)
+    raise ConfigError(f"{name}: {text!r} is not {_KINDS.get(kind, 'right')}")
+
+
+_KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
+
+
+def _section(section: str, cls: Any, table: dict[str, Any]) -> Any:
+    fields = {field.name: field for field in attrs.fields(cls)}
+    types = typing.get_type_hints(cls)
+    for key in table:
+        if key not in fields:
+            raise ConfigError(f"unknown setting {section}.{key}; [{section}] has: {', '.join(fields)}")
+    return cls(**{key: _value(f"{section}.{key}", types[key], fields[key], value) for key, value in table.items()})
+
+
+def _value(name: str, kind: Any, field: attrs.Attribute[Any], value: Any) -> Any:
+    """The value in its right type; ConfigError says what is expected."""
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            raise ConfigError(f"{name} must be a list of texts")
+        return tuple(value)
+    if origin is dict:
+        if not (isinstance(value, dict) and all(isinstance(item, str) for item in value.values())):
+            raise ConfigError(f"{name} must be a table of texts")
+        return dict(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{name} must be {_KINDS[kind]}, not {value!r}")
+    least, choices = field.metadata["least"], field.metadata["choices"]
+    if least is not None and value < least:
+        raise ConfigError(f"{name} must be at least {least}")
+    if choices and value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    return value
+
+
+def address(name: str, text: str) -> tuple[str, int]:
+    """Host and port of ``127.0.0.1:2587`` or ``[::1]:2587``; ConfigError names the setting."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isdecimal() and int(port) < 65536):
+        raise ConfigError(f"{name}: {text!r} is not an address such as 127.0.0.1:2587 or [::1]:2587")
+    return host, int(port)

@@ -1,0 +1,302 @@
+"""The tables, typed. Times are seconds since the epoch (UTC); every tenant table carries account_id in its key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+MESSAGE_ID = String(26)  # UUIDv7 in Crockford base32
+
+# The states of a recipient (queued → leased → (deferred ⇄ leased) → one of FINAL; held waits for a person).
+QUEUED, LEASED, DEFERRED, HELD = "queued", "leased", "deferred", "held"
+DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED = "delivered", "bounced", "expired", "suppressed", "cancelled"
+FINAL = (DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints are named so that migrations can address them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own form
+        int: BigInteger().with_variant(Integer(), "sqlite"),
+        float: Double(),
+        bytes: LargeBinary(),
+        str: Text(),
+        dict[str, Any]: JSON(),
+    }
+
+
+class User(Base):
+    """A person who logs in to the panel; ``epoch`` is part of every session and raised to end them all."""
+
+    __tablename__ = "user"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    password: Mapped[str]  # argon2id
+    operator: Mapped[bool] = mapped_column(default=False)
+    epoch: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[float]
+
+
+class Account(Base):
+    """A customer. ``agreement``: may overdraw and is invoiced. ``overdraft``: units taken beyond all blocks."""
+
+    __tablename__ = "account"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    agreement: Mapped[bool] = mapped_column(default=False)
+    blocked: Mapped[str] = mapped_column(default="")  # why nothing may be sent; empty: not blocked
+    threshold: Mapped[int] = mapped_column(default=0)  # low-quota notice when fewer mails are left
+    overdraft: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[float]
+
+
+class Membership(Base):
+    """What a user is in an account: owner, admin, billing or viewer."""
+
+    __tablename__ = "membership"
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
+    role: Mapped[str]
+
+
+class SigningKey(Base):
+    """A DKIM key; account_id None is the operator's own. ``private_key`` is encrypted by ``store/secrets``."""
+
+    __tablename__ = "signing_key"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
+    domain: Mapped[str]
+    selector: Mapped[str]
+    algorithm: Mapped[str]  # rsa-sha256 or ed25519-sha256
+    private_key: Mapped[bytes]
+    dns_value: Mapped[str]  # the TXT record to publish
+    active: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[float]
+    __table_args__ = (Index("uq_signing_key_domain_selector", "domain", "selector", unique=True),)
+
+
+class SendingDomain(Base):
+    """A From domain of an account; mail is taken for it and the names below it once ``verified_at`` is set."""
+
+    __tablename__ = "sending_domain"
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    list_help: Mapped[str]  # the field value: <https://…> or <mailto:…>
+    trusted: Mapped[bool] = mapped_column(default=False)  # verified on the operator's word
+    verified_at: Mapped[float | None]
+    problem: Mapped[str] = mapped_column(default="")  # what the last look at the DNS found missing
+    created_at: Mapped[float]
+
+
+class Connection(Base):
+    """A customer's named access. ``username`` and the keyed hash of the secret; ``paused`` says why it is off."""
+
+    __tablename__ = "connection"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    name: Mapped[str]
+    username: Mapped[str] = mapped_column(unique=True)
+    secret: Mapped[bytes]
+    paused: Mapped[str] = mapped_column(default="")
+    last_used_at: Mapped[float | None]
+    created_at: Mapped[float]
+    __table_args__ = (Index("uq_connection_account_id_name", "account_id", "name", unique=True),)
+
+
+class ConnectionDomain(Base):
+    """Which sending domains a connection may use."""
+
+    __tablename__ = "connection_domain"
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connection.id"), primary_key=True)
+    domain: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Message(Base):
+    """An accepted message without its content. ``envelope`` parameters as in RFC 3461 and 6531."""
+
+    __tablename__ = "message"
+    id: Mapped[str] = mapped_column(MESSAGE_ID, primary_key=True)
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    connection_id: Mapped[int]
+    accepted_at: Mapped[float]
+    domain: Mapped[str]  # the sending domain that allowed it
+    reverse_path: Mapped[str]
+    body: Mapped[str]
+    smtputf8: Mapped[bool]
+    ret: Mapped[str]
+    envid: Mapped[str]
+    header_from: Mapped[str]
+    subject: Mapped[str]
+    message_id: Mapped[str]
+    size: Mapped[int]
+    sha256: Mapped[bytes]  # of the content as stored
+    __table_args__ = (
+        Index("ix_message_account_id_accepted_at", "account_id", "accepted_at"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class Content(Base):
+    """The content of a message in chunks; gone once every recipient is in a final state."""
+
+    __tablename__ = "content"
+    message_id: Mapped[str] = mapped_column(MESSAGE_ID, primary_key=True)
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[bytes]
+
+
+class Recipient(Base):
+    """One forward path of a message: the unit of queueing, leasing and charging.
+
+    ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged or released.
+    ``in_doubt`` counts attempts that may have arrived though no answer came back.
+    """
+
+    __tablename__ = "recipient"
+    message_id: Mapped[str] = mapped_column(MESSAGE_ID, primary_key=True)
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    connection_id: Mapped[int]
+    forward_path: Mapped[str]
+    notify: Mapped[str]
+    orcpt: Mapped[str]
+    state: Mapped[str]
+    accepted_at: Mapped[float]
+    next_attempt_at: Mapped[float]
+    lease_owner: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    in_doubt: Mapped[int] = mapped_column(default=0)
+    final_at: Mapped[float | None]
+    reply: Mapped[str] = mapped_column(default="")  # the last answer of the remote side
+    block_id: Mapped[int | None]
+    charge: Mapped[str]
+    __table_args__ = (
+        Index(
+            "ix_recipient_due",
+            "next_attempt_at",
+            sqlite_where=text("state IN ('queued', 'deferred')"),
+            postgresql_where=text("state IN ('queued', 'deferred')"),
+        ),
+        Index(
+            "ix_recipient_lease_owner",
+            "lease_owner",
+            sqlite_where=text("lease_owner IS NOT NULL"),
+            postgresql_where=text("lease_owner IS NOT NULL"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class Worker(Base):
+    """A process that may own recipients. Its leases all end at ``lease_until``, which its heartbeat moves on."""
+
+    __tablename__ = "worker"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    pid: Mapped[int]
+    started_at: Mapped[float]
+    lease_until: Mapped[float]
+
+
+class Duty(Base):
+    """Work that one worker of all does at a time (events to plugins, taking over expired leases), held by lease."""
+
+    __tablename__ = "duty"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[int]
+    until: Mapped[float]
+
+
+class Block(Base):
+    """Booked quota. ``left`` and ``reserved`` move only by arithmetic in the database, together with the ledger."""
+
+    __tablename__ = "block"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    kind: Mapped[str]  # demo or paid
+    size: Mapped[int]
+    left: Mapped[int]
+    reserved: Mapped[int] = mapped_column(default=0)
+    charged: Mapped[int] = mapped_column(default=0)
+    booked_at: Mapped[float]
+    expires_at: Mapped[float]
+    __table_args__ = (Index("ix_block_account_id_expires_at", "account_id", "expires_at"),)
+
+
+class Ledger(Base):
+    """Append-only: every move of units, one entry per commit, block and kind (book, reserve, charge, release)."""
+
+    __tablename__ = "ledger"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(index=True)
+    block_id: Mapped[int | None]  # None: overdraft
+    kind: Mapped[str]
+    units: Mapped[int]
+    at: Mapped[float]
+
+
+class Counter(Base):
+    """Statistics per account, connection and quarter of an hour; ``deferred`` goes up and down, the rest only up."""
+
+    __tablename__ = "counter"
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # start, seconds, multiple of 900
+    arrived: Mapped[int] = mapped_column(default=0)
+    delivered: Mapped[int] = mapped_column(default=0)
+    bounced: Mapped[int] = mapped_column(default=0)
+    deferred: Mapped[int] = mapped_column(default=0)
+    suppressed: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    complained: Mapped[int] = mapped_column(default=0)
+
+
+class Event(Base):
+    """A committed fact; the source of hooks and of a message's timeline, written in the commit of the fact.
+
+    ``tx`` is PostgreSQL's transaction number: readers stop before the oldest one still open, so that none that
+    commits late is skipped. SQLite has one writer at a time and needs none.
+    """
+
+    __tablename__ = "event"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int]
+    kind: Mapped[str]  # accepted, delivered, bounced, deferred, expired, quota_low, …
+    message_id: Mapped[str | None] = mapped_column(MESSAGE_ID, index=True)
+    recipient: Mapped[int | None]  # Recipient.n
+    at: Mapped[float]
+    facts: Mapped[dict[str, Any]]
+    tx: Mapped[int | None]
+
+
+class Cursor(Base):
+    """How far a plugin has been told the events (``tx``, ``event_id``); ``failures`` counts tries of the next one."""
+
+    __tablename__ = "cursor"
+    plugin: Mapped[str] = mapped_column(primary_key=True)
+    tx: Mapped[int] = mapped_column(default=0)
+    event_id: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    retry_at: Mapped[float] = mapped_column(default=0)
+
+
+class DeadLetter(Base):
+    """An event that a plugin could not take in all its tries."""
+
+    __tablename__ = "dead_letter"
+    plugin: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    error: Mapped[str]
+    at: Mapped[float]
