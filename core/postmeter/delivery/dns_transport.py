@@ -1,0 +1,100 @@
+"""One DNS question to one server over UDP or TCP (RFC 1035, 4.2; RFC 5452: random port and id, strict match)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dns.exception
+import dns.message
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.protocol import ClientFactory, DatagramProtocol
+from twisted.protocols.basic import Int16StringReceiver
+
+TIMEOUT = 5.0  # seconds for one question to one server
+
+
+async def ask_udp(reactor: Any, address: str, port: int, query: dns.message.Message) -> dns.message.Message | None:
+    """The response, None after ``TIMEOUT`` seconds or when nobody listens there."""
+    question = _DatagramQuestion(address, port, query)
+    try:
+        listening = reactor.listenUDP(0, question, interface="::" if ":" in address else "")
+    except OSError:
+        return None
+    try:
+        return await question.answer.addTimeout(TIMEOUT, reactor)
+    except TimeoutError:
+        return None
+    finally:
+        await maybeDeferred(listening.stopListening)
+
+
+async def ask_tcp(reactor: Any, address: str, port: int, query: dns.message.Message) -> dns.message.Message | None:
+    """The same over TCP, for what does not fit into a datagram (RFC 7766)."""
+    question = _StreamQuestion(query)
+    connector = reactor.connectTCP(address, port, _Once(question), timeout=TIMEOUT)
+    try:
+        return await question.answer.addTimeout(TIMEOUT, reactor)
+    except TimeoutError:
+        return None
+    finally:
+        connector.disconnect()
+
+
+def _matching(query: dns.message.Message, data: bytes) -> dns.message.Message | None:
+    """The response in these bytes; None when it is none, or not one to this query."""
+    try:
+        response = dns.message.from_wire(data, ignore_trailing=True)
+    except (dns.exception.DNSException, ValueError, IndexError):
+        return None
+    return response if query.is_response(response) else None
+
+
+class _DatagramQuestion(DatagramProtocol):
+    def __init__(self, address: str, port: int, query: dns.message.Message) -> None:
+        self.answer: Deferred[dns.message.Message | None] = Deferred()
+        self._server = (address, port)
+        self._query = query
+
+    def startProtocol(self) -> None:
+        transport: Any = self.transport
+        transport.connect(*self._server)  # the kernel drops what comes from anywhere else
+        transport.write(self._query.to_wire())
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: ARG002 - Twisted's signature
+        response = _matching(self._query, datagram)
+        if response is not None and not self.answer.called:
+            self.answer.callback(response)
+
+    def connectionRefused(self) -> None:
+        if not self.answer.called:
+            self.answer.callback(None)
+
+
+class _StreamQuestion(Int16StringReceiver):
+    def __init__(self, query: dns.message.Message) -> None:
+        self.answer: Deferred[dns.message.Message | None] = Deferred()
+        self._query = query
+
+    def connectionMade(self) -> None:
+        self.sendString(self._query.to_wire())  # type: ignore[no-untyped-call]
+
+    def stringReceived(self, string: bytes) -> None:
+        if not self.answer.called:
+            self.answer.callback(_matching(self._query, string))
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: ARG002 - Twisted's signature
+        if not self.answer.called:
+            self.answer.callback(None)
+
+
+class _Once(ClientFactory):
+    noisy = False
+
+    def __init__(self, question: _StreamQuestion) -> None:
+        self._question = question
+
+    def buildProtocol(self, addr: Any) -> _StreamQuestion:  # noqa: ARG002 - Twisted's signature
+        return self._question
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:  # noqa: ARG002 - Twisted's signature
+        self._question.connectionLost()

@@ -1,0 +1,81 @@
+"""What an attempt's outcome means for a recipient: final or not, charged or not, and when to try again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from postmeter.delivery.retry import GREYLISTED, IN_DOUBT, greylisted, next_attempt
+from postmeter.smtp.mail import Outcome
+from postmeter.smtp.reply import Reply
+from postmeter.store.queue import QueuedMessage, QueuedRecipient
+from postmeter.store.settle import Settlement
+from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED
+
+EXPIRED_REPLY = "delivery time expired; the last answer was: "
+TOLD_ENVELOPE = ("mail", "rcpt", "data", "content")  # at these stages a mail server had been given the recipient
+
+
+class Judge:
+    """Turns outcomes into settlements for one worker; ``lifetime`` in seconds."""
+
+    def __init__(self, worker: int, lifetime: float) -> None:
+        self._worker = worker
+        self._lifetime = lifetime
+
+    def settlement(
+        self,
+        message: QueuedMessage,
+        recipient: QueuedRecipient,
+        outcome: Outcome,
+        now: float,
+        random: float,
+        facts: dict[str, Any],
+    ) -> Settlement:
+        """The state after this outcome; ``random`` (0 to 1) is the retry's jitter."""
+        state, again, text = DELIVERED, now, str(outcome.reply)
+        if not outcome.delivered:
+            state = BOUNCED if final_refusal(outcome) else DEFERRED
+        if state == DEFERRED:
+            pause = _pause(outcome, recipient.attempts)
+            attempts = recipient.attempts + 1
+            following = next_attempt(now, attempts, message.accepted_at, self._lifetime, random, pause=pause)
+            if following is None:
+                state, text = EXPIRED, EXPIRED_REPLY + text
+            else:
+                again = following
+        return Settlement(
+            message=message,
+            recipient=recipient,
+            worker=self._worker,
+            state=state,
+            reply=text,
+            at=now,
+            next_attempt_at=again,
+            transmitted=outcome.stage in TOLD_ENVELOPE,
+            in_doubt=outcome.in_doubt,
+            facts={"stage": outcome.stage, **facts},
+        )
+
+
+def final_refusal(outcome: Outcome) -> bool:
+    """Whether the recipient has failed for good.
+
+    A 5xx to MAIL is mostly about the sending machine, so it is tried again, unless it is about this very message
+    (its size, RFC 1870; its need of SMTPUTF8, RFC 6531).
+    """
+    if outcome.stage == "mail":
+        return outcome.permanent and about_message(outcome.reply)
+    return outcome.permanent
+
+
+def about_message(reply: Reply) -> bool:
+    """Whether a refusal of MAIL would be the same from any other machine."""
+    return reply.code == 552 or reply.status in ("5.3.4", "5.6.7", "5.2.3")
+
+
+def _pause(outcome: Outcome, attempts: int) -> float | None:
+    if outcome.in_doubt:
+        return IN_DOUBT  # a copy may be under way: leave it the time to show up
+    if attempts == 0 and greylisted(outcome.reply):
+        return GREYLISTED
+    return None

@@ -1,0 +1,175 @@
+"""Where mail for a recipient's domain goes: a static route, or the hosts that the DNS names (RFC 5321, 5.1)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Literal, Protocol, cast
+
+import dns.rdtypes.ANY.MX
+import dns.rdtypes.IN.A
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from postmeter.config import address
+from postmeter.delivery.addresses import is_public
+from postmeter.delivery.resolver import Answer
+from postmeter.smtp.reply import Reply
+from postmeter.smtp.sending import TlsPolicy
+
+MAX_ADDRESSES = 5
+SECOND_LOOK = 900.0  # seconds after which a domain that still is not there is taken as not existing
+
+NULL_MX = Reply(556, "5.1.10", "The domain takes no mail (null MX)")  # RFC 7505, 3; RFC 7504, 3
+NO_DOMAIN = Reply(550, "5.1.2", "No such mail domain")
+NO_DOMAIN_YET = Reply(451, "4.1.2", "No such mail domain; it will be looked up again")
+DNS_FAILURE = Reply(451, "4.4.3", "The DNS gives no answer about the domain")
+NO_ADDRESS = Reply(451, "4.4.4", "No mail server of the domain has an address")
+NOT_PUBLIC = Reply(451, "4.4.4", "The domain's mail servers have no public address")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One address of a mail server; ``name`` is what its MX record says (without final dot), or the address."""
+
+    name: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Hosts in the order to try them. Domains with the same ``key`` have the same mail servers and share sessions."""
+
+    key: str
+    hosts: tuple[Host, ...]
+    static: bool = False
+    tls: TlsPolicy = "opportunistic"
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """There is no way to the domain; ``reply`` says whether for good. ``unknown``: the domain is not in the DNS."""
+
+    kind: Literal["null-mx", "no-domain", "dns", "routing"]
+    reply: Reply
+
+    @property
+    def unknown(self) -> bool:
+        """The caller keeps the time it saw this first, and asks again with the seconds since then."""
+        return self.kind == "no-domain"
+
+
+class Lookup(Protocol):
+    """What a route needs of a resolver."""
+
+    async def lookup(self, name: str, type: str) -> Answer:
+        """See ``Resolver.lookup``."""
+
+
+class Router:
+    """Finds routes; ``port`` is where mail servers listen that the DNS names.
+
+    ``static`` has the operator's routes by domain or for all (``*``); they may lead to any address. ConfigError when
+    one is no address. ``shuffle`` puts a list into random order in place (``random.Random.shuffle``).
+    """
+
+    def __init__(
+        self,
+        resolver: Lookup,
+        static: Mapping[str, str],
+        shuffle: Callable[[list[str]], None],
+        *,
+        port: int = 25,
+        allow_private: bool = False,
+    ) -> None:
+        self._resolver = resolver
+        self._static = {domain.lower().rstrip("."): _static_route(value) for domain, value in static.items()}
+        self._shuffle = shuffle
+        self._port = port
+        self._allow_private = allow_private
+
+    def static(self, domain: str) -> Route | None:
+        """The operator's route for a domain (in lower case), or the one for all; None: the DNS decides."""
+        return self._static.get(domain) or self._static.get("*")
+
+    async def route(self, domain: str, *, unknown_for: float = 0.0) -> Route | NoRoute:
+        """The route to a domain; ``unknown_for``: seconds since an attempt first ended with ``NoRoute.unknown``."""
+        domain = domain.lower().rstrip(".")
+        if (static := self.static(domain)) is not None:
+            return static
+        answer = await self._resolver.lookup(domain, "MX")
+        if answer.status == "failure":
+            return NoRoute("dns", DNS_FAILURE)
+        if answer.status == "nxdomain":
+            return _unknown(unknown_for)
+        if answer.status == "nodata":
+            return await self._implicit(domain, unknown_for)
+        exchanges = self._in_order(answer)
+        if exchanges == [""]:
+            return NoRoute("null-mx", NULL_MX)
+        exchanges = [name for name in exchanges if name]
+        return self._checked(_key(answer), await self._addresses(exchanges[:MAX_ADDRESSES]))
+
+    async def _implicit(self, domain: str, unknown_for: float) -> Route | NoRoute:
+        """RFC 5321, 5.1: a domain without MX records is its own mail server."""
+        found = await self._addresses([domain])
+        if isinstance(found, list) and not found:
+            return _unknown(unknown_for)
+        return self._checked(domain, found)
+
+    def _in_order(self, answer: Answer) -> list[str]:
+        groups: dict[int, list[str]] = {}
+        for record in cast("tuple[dns.rdtypes.ANY.MX.MX, ...]", answer.records):
+            groups.setdefault(record.preference, []).append(_name(record))
+        for group in groups.values():
+            self._shuffle(group)
+        return list(chain.from_iterable(groups[preference] for preference in sorted(groups)))
+
+    async def _addresses(self, names: list[str]) -> list[Host] | NoRoute:
+        """The addresses of hosts in their order; a ``NoRoute`` when there is none because the DNS failed."""
+        lookups = [ensureDeferred(self._look_up_host(name)) for name in names]
+        answers = await gatherResults(lookups, consumeErrors=True)
+        hosts = [host for found, _ in answers for host in found]
+        if not hosts and any(failed for _, failed in answers):
+            return NoRoute("dns", DNS_FAILURE)
+        return hosts
+
+    async def _look_up_host(self, name: str) -> tuple[list[Host], bool]:
+        try:
+            return [Host(name, str(ipaddress.ip_address(name)), self._port)], False  # not allowed, but seen
+        except ValueError:
+            pass
+        lookups = [ensureDeferred(self._resolver.lookup(name, type)) for type in ("A", "AAAA")]
+        answers = await gatherResults(lookups, consumeErrors=True)
+        families = [[str(cast("dns.rdtypes.IN.A.A", record).address) for record in one.records] for one in answers]
+        mixed = [one for pair in zip_longest(*families) for one in pair if one]
+        return [Host(name, one, self._port) for one in mixed], any(one.status == "failure" for one in answers)
+
+    def _checked(self, key: str, hosts: list[Host] | NoRoute) -> Route | NoRoute:
+        if isinstance(hosts, NoRoute):
+            return hosts
+        if not hosts:
+            return NoRoute("routing", NO_ADDRESS)
+        allowed = [host for host in hosts if self._allow_private or is_public(host.address)]
+        return Route(key, tuple(allowed[:MAX_ADDRESSES])) if allowed else NoRoute("routing", NOT_PUBLIC)
+
+
+def _static_route(value: str) -> Route:
+    host, port = address("delivery.routes", value)
+    return Route(value, (Host(host, host, port),), static=True)
+
+
+def _name(record: dns.rdtypes.ANY.MX.MX) -> str:
+    return str(record.exchange.to_text(omit_final_dot=True)).lower().removesuffix(".")
+
+
+def _key(answer: Answer) -> str:
+    """The same for all domains with the same mail servers in the same order of preference."""
+    records = cast("tuple[dns.rdtypes.ANY.MX.MX, ...]", answer.records)
+    return ",".join(f"{name}." for _, name in sorted((record.preference, _name(record)) for record in records))
+
+
+def _unknown(unknown_for: float) -> NoRoute:
+    return NoRoute("no-domain", NO_DOMAIN if unknown_for >= SECOND_LOOK else NO_DOMAIN_YET)

@@ -1,0 +1,219 @@
+"""From a complete message to its 250: checks, header editing, the plugins' word, one commit, hand-over to delivery."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+
+from postmeter.hooks import Asking
+from postmeter.hookspecs import Message
+from postmeter.message.editing import prepare
+from postmeter.message.envelope import Envelope
+from postmeter.message.header import MAX_HEADER_SIZE, HeaderSection, head_size, malformed
+from postmeter.message.originator import originator_domains
+from postmeter.server.spool import Spool
+from postmeter.smtp.replies import DISK_FULL, LOCAL_ERROR, from_domain_refused, queued
+from postmeter.smtp.reply import Refused, Reply
+from postmeter.store.accept import Accepted, Submission
+from postmeter.store.connections import Access, AllowedDomain
+from postmeter.store.errors import disk_is_full
+from postmeter.store.queue import Leased, QueuedMessage, QueuedRecipient
+from postmeter.store.writer import Change
+
+log = logging.getLogger(__name__)
+
+
+class HandOver(Protocol):
+    """Delivery, as acceptance sees it."""
+
+    worker: int
+
+    def reserve(self, recipients: int, size: int) -> bool:
+        """Whether there is room for these in memory; if so, it is kept for ``take`` or ``give_up``."""
+
+    def give_up(self, recipients: int, size: int) -> None:
+        """The reserved room is not needed after all."""
+
+    def take(self, leased: Leased, content: bytes | None) -> None:
+        """Deliver these; ``content`` None: read it from the store."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Takes messages for one worker. ``submit`` gives a change to the writer, ``new_id`` makes ids, ``clock`` is now."""
+
+    hostname: str
+    keep_list_help: bool
+    change: Change[Submission, Accepted | Reply]
+    submit: Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
+    new_id: Callable[[], str]
+    clock: Callable[[], float]
+    asking: Asking
+    delivery: HandOver
+
+    def accept(self, access: Access, envelope: Envelope, spool: Spool) -> Deferred[Reply]:
+        """The reply to the final dot: 250 only after the commit, a refusal, or 451 for what nobody foresaw."""
+        try:
+            candidate = self._prepare(access, envelope, spool)
+        except Exception as error:
+            return succeed(reply_for(error))
+        if self.asking.has("on_accept"):
+            d = ensureDeferred(self._ask(candidate))
+            d.addCallback(self._commit)
+            return d.addErrback(lambda failure: reply_for(failure.value))
+        return self._commit(candidate)
+
+    def _prepare(self, access: Access, envelope: Envelope, spool: Spool) -> Candidate:
+        content = spool.head(MAX_HEADER_SIZE + 4)
+        size = head_size(content)
+        if size > MAX_HEADER_SIZE or (size == len(content) and not spool.in_memory):
+            raise malformed(f"The header section is larger than {MAX_HEADER_SIZE} octets")
+        section = HeaderSection.parse(content[:size], smtputf8=envelope.smtputf8)
+        domains = originator_domains(section)
+        allowed = [allowed_domain(access, domain) for domain in domains]
+        now, identifier = self.clock(), self.new_id()
+        head = prepare(
+            section,
+            identifier=identifier,
+            connection=str(access.connection_id),
+            hostname=self.hostname,
+            seconds=int(now),
+            list_help=allowed[0].list_help,
+            keep_list_help=self.keep_list_help,
+            smtputf8=envelope.smtputf8,
+        )
+        return Candidate(
+            access,
+            identifier,
+            envelope,
+            allowed[0].name,
+            domains[0],
+            head.subject,
+            head.message_id,
+            head.section.raw,
+            spool,
+            size,
+            now,
+        )
+
+    async def _ask(self, candidate: Candidate) -> Candidate:
+        message = Message(
+            candidate.id,
+            candidate.access.account_id,
+            candidate.access.connection_id,
+            candidate.envelope.reverse_path,
+            candidate.envelope.recipients,
+            candidate.head,
+            candidate.size,
+        )
+        return replace(candidate, head=await self.asking.ask("on_accept", message) + candidate.head)
+
+    def _commit(self, candidate: Candidate) -> Deferred[Reply]:
+        recipients = len(candidate.envelope.recipients)
+        room = self.delivery.reserve(recipients, candidate.size)
+        submission = candidate.submission(self.delivery.worker if room else None)
+        answered: Deferred[Reply] = Deferred()
+
+        def done(result: Accepted | Reply | Exception) -> None:
+            if room and isinstance(result, Accepted):
+                self.delivery.take(*candidate.leased(result, submission))
+            elif room:
+                self.delivery.give_up(recipients, candidate.size)
+            if isinstance(result, Accepted):
+                answered.callback(queued(candidate.id))
+            else:
+                answered.callback(result if isinstance(result, Reply) else storage_trouble(result))
+
+        self.submit(self.change, submission, done)
+        return answered
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A message between its checks and its commit; the body begins in the spool at ``body``."""
+
+    access: Access
+    id: str
+    envelope: Envelope
+    domain: str
+    header_from: str
+    subject: str
+    message_id: str
+    head: bytes
+    spool: Spool
+    body: int
+    accepted_at: float
+
+    @property
+    def size(self) -> int:
+        """Octets of the content as it will be stored."""
+        return len(self.head) + self.spool.size - self.body
+
+    def submission(self, worker: int | None) -> Submission:
+        """What the store is to write; ``worker`` takes the recipients at once."""
+        in_memory = self.head + b"".join(self.spool.blocks(self.body)) if self.spool.in_memory else None
+
+        def content() -> Iterable[bytes]:
+            if in_memory is not None:
+                return (in_memory,)
+            return (block for part in ((self.head,), self.spool.blocks(self.body)) for block in part)
+
+        return Submission(
+            id=self.id,
+            account_id=self.access.account_id,
+            connection_id=self.access.connection_id,
+            domain=self.domain,
+            envelope=self.envelope,
+            header_from=self.header_from,
+            subject=self.subject,
+            message_id=self.message_id,
+            size=self.size,
+            content=content,
+            accepted_at=self.accepted_at,
+            worker=worker,
+        )
+
+    def leased(self, accepted: Accepted, submission: Submission) -> tuple[Leased, bytes | None]:
+        """What delivery takes over: the leased recipients, and the content while it is small enough for memory."""
+        message = QueuedMessage(
+            self.id,
+            self.access.account_id,
+            self.access.connection_id,
+            self.domain,
+            replace(self.envelope, recipients=()),
+            self.accepted_at,
+            submission.size,
+        )
+        recipients = tuple(
+            QueuedRecipient(n, path, 0, block_id, "reserved")
+            for n, (path, block_id) in enumerate(zip(self.envelope.recipients, accepted.block_ids, strict=True))
+        )
+        content = b"".join(submission.content()) if self.spool.in_memory else None
+        return Leased(message, recipients), content
+
+
+def allowed_domain(access: Access, domain: str) -> AllowedDomain:
+    """The verified sending domain that ``domain`` is, or is below; the longest one. Refused: 550 5.7.1."""
+    matching = [d for d in access.domains if domain == d.name or domain.endswith(f".{d.name}")]
+    if not matching:
+        raise Refused(from_domain_refused(domain))
+    return max(matching, key=lambda d: len(d.name))
+
+
+def reply_for(error: BaseException) -> Reply:
+    """The reply that an exception means: its own, or 451 for a defect (never 5xx: the shop shall try again)."""
+    if isinstance(error, Refused):
+        return error.reply
+    if isinstance(error, OSError):
+        return storage_trouble(error)
+    log.error("refused a message because of a defect", exc_info=error)
+    return LOCAL_ERROR
+
+
+def storage_trouble(error: Exception) -> Reply:
+    """452 when the disk is full, else 451 (RFC 5321, 4.2.2)."""
+    return DISK_FULL if disk_is_full(error) else LOCAL_ERROR

@@ -1,0 +1,120 @@
+"""Who may submit: user name and secret against the store, through a twisted.cred portal."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import ICredentials
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import Attribute, Interface, implementer
+
+from postmeter.store.connections import Access
+
+REMEMBERED = 1.0  # seconds for which an access is taken from memory: changes in the panel hold after that
+
+
+class ITokenCredentials(ICredentials):
+    """A user name and the secret token that belongs to it."""
+
+    username: str = Attribute("the connection's user name")
+    token: str = Attribute("the generated secret")
+
+
+class ISubmitter(Interface):
+    """Somebody who has logged in to submit mail."""
+
+    access: Access = Attribute("what the connection may do")
+
+
+@implementer(ITokenCredentials)
+@dataclass(frozen=True, slots=True)
+class TokenCredentials:
+    """What AUTH brought (RFC 4954); never shown."""
+
+    username: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"TokenCredentials({self.username!r})"
+
+
+@implementer(ISubmitter)
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """The avatar of a session: its connection."""
+
+    access: Access
+
+
+class InactiveConnection(UnauthorizedLogin):
+    """The credentials are right, but the connection is off; the text says why."""
+
+
+class Directory:
+    """The accesses of this moment: looked up in the store, off the reactor, and remembered for a second."""
+
+    def __init__(self, look_up: Callable[[str], Deferred[Access | None]], clock: Callable[[], float]) -> None:
+        self._look_up = look_up
+        self._clock = clock
+        self._known: dict[str, tuple[float, Access]] = {}
+
+    def get(self, username: str) -> Deferred[Access | None]:
+        """The access of this user name; None when there is none."""
+        known = self._known.get(username)
+        if known is not None and known[0] > self._clock():
+            return succeed(known[1])
+        return self._look_up(username).addCallback(self._remember, username)
+
+    def _remember(self, access: Access | None, username: str) -> Access | None:
+        if access is None:
+            self._known.pop(username, None)
+        else:
+            self._known[username] = (self._clock() + REMEMBERED, access)
+        return access
+
+
+@implementer(ICredentialsChecker)
+class TokenChecker:
+    """Compares keyed hashes in constant time; an unknown user name takes the same way with a hash of nobody's."""
+
+    credentialInterfaces = (ITokenCredentials,)
+
+    def __init__(self, directory: Directory, hash_token: Callable[[str], bytes]) -> None:
+        self._directory = directory
+        self._hash = hash_token
+        self._nobody = hash_token("")
+
+    def requestAvatarId(self, credentials: TokenCredentials) -> Deferred[Access]:
+        """The access whose secret this is; fails with UnauthorizedLogin, or InactiveConnection when it is off."""
+        return self._directory.get(credentials.username).addCallback(self._check, credentials)
+
+    def _check(self, access: Access | None, credentials: TokenCredentials) -> Access:
+        expected = self._nobody if access is None else access.secret
+        right = hmac.compare_digest(self._hash(credentials.token), expected)
+        if access is None or not right:
+            raise UnauthorizedLogin
+        if access.reason:
+            raise InactiveConnection(access.reason)
+        return access
+
+
+@implementer(IRealm)
+class SubmissionRealm:
+    """Gives each access its avatar; an avatar holds nothing that must be given back."""
+
+    def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
+        """The triple that IRealm asks for."""
+        if ISubmitter not in interfaces:
+            raise NotImplementedError("only ISubmitter is offered here")
+        return ISubmitter, Submitter(avatarId), lambda: None
+
+
+def portal(directory: Directory, hash_token: Callable[[str], bytes]) -> Portal:
+    """The door through which every AUTH goes."""
+    return Portal(SubmissionRealm(), [TokenChecker(directory, hash_token)])

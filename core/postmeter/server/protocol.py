@@ -1,0 +1,241 @@
+"""One client over Twisted: bytes between the transport and the session machine, events to log-in and acceptance."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import ContextFactory
+from twisted.python.failure import Failure
+
+from postmeter.server.acceptance import Acceptance, reply_for
+from postmeter.server.auth import InactiveConnection, ISubmitter, Submitter, TokenCredentials
+from postmeter.server.census import Census
+from postmeter.server.spool import Spool
+from postmeter.smtp import replies
+from postmeter.smtp.events import Content, EndOfContent, Login, Mail, Rcpt, StartTls
+from postmeter.smtp.reply import Reply
+from postmeter.smtp.session import Limits, Session
+
+log = logging.getLogger(__name__)
+
+COMMAND_TIMEOUT = 300.0  # seconds for the next command to be complete (RFC 5321, 4.5.3.2.7)
+LOGIN_TIMEOUT = 60.0  # seconds a session has until it has logged in
+CONTENT_TIMEOUT = 1800.0  # seconds for all of a content
+FAREWELL_TIMEOUT = 30.0  # seconds for a client to read its last reply, then the link is cut
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What all sessions of a worker share. ``tls`` is asked anew for each session, so that certificates may change."""
+
+    hostname: str
+    limits: Limits
+    portal: Portal
+    acceptance: Acceptance
+    census: Census
+    tls: Callable[[], ContextFactory]
+    spool_folder: Path
+    reactor: Any
+
+
+class SubmissionProtocol(Protocol):
+    """Drives one session; knows no rule of SMTP itself."""
+
+    def __init__(self, reception: Reception, implicit_tls: bool) -> None:
+        self._reception = reception
+        self._session = Session(reception.hostname, reception.limits, implicit_tls)
+        self._submitter: Submitter | None = None
+        self._spool: Spool | None = None
+        self._trouble: Reply | None = None  # why the content could not be kept
+        self._busy = False  # an event waits for its answer
+        self._working = False
+        self._paused = False
+        self._deadline = 0.0
+        self._timer: IDelayedCall | None = None
+        self._peer = ""
+
+    # The transport's side
+
+    def connectionMade(self) -> None:
+        """Greet, or turn away when there are too many sessions."""
+        self.transport.setTcpNoDelay(True)
+        self._peer = self.transport.getPeer().host
+        self._deadline = self._now() + LOGIN_TIMEOUT
+        self._timer = self._reception.reactor.callLater(LOGIN_TIMEOUT, self._check_deadline)
+        if not self._reception.census.enter(self, self._peer):
+            self._session.outgoing()  # no greeting: the first reply is the refusal
+            self._session.refuse(replies.TOO_MANY_SESSIONS)
+        self._flush()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the client."""
+        self._session.receive(data)
+        if not self._busy:
+            self._work()
+        if self._session.wants_pause and not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The link is gone; a message that was not committed is not ours."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._reception.census.leave(self, self._peer, self._submitter)
+        if self._spool is not None and not self._busy:
+            self._drop_spool()
+        self._session.closing = True
+
+    def shut_down(self) -> None:
+        """The server stops: end the session after what is under way."""
+        self._session.shut_down()
+        self._flush()
+
+    # The session's side
+
+    def _work(self) -> None:
+        """Answer events until one needs time; then what was said goes out in one write."""
+        self._working = True
+        try:
+            while not self._busy and (event := self._session.poll()) is not None:
+                if type(event) is Content:
+                    self._keep(event)
+                else:
+                    self._busy = True
+                    _HANDLERS[type(event)](self, event)
+        except Exception as error:  # a defect: the client is told to come back, the process lives on
+            log.error("a session failed because of a defect", exc_info=error)
+            self._busy = False
+            self._session.closing = True
+        self._working = False
+        if not self._busy:
+            self._progress()
+        self._flush()
+
+    def _answer(self, reply: Reply) -> None:
+        """Answer the open event, at once or later."""
+        self._busy = False
+        self._session.answer(reply)
+        if self._working:
+            return
+        self._work()
+        if self._paused and not self._busy:
+            self._paused = False
+            self.transport.resumeProducing()
+
+    def _flush(self) -> None:
+        transport: Any = self.transport
+        out = self._session.outgoing()
+        if not self.connected:
+            return
+        if out:
+            transport.write(out)
+        if self._session.closing and not self._busy:
+            transport.loseConnection()
+
+    def _keep(self, event: Content) -> None:
+        if self._spool is None:
+            self._spool = Spool(self._reception.spool_folder)
+            self._trouble = None
+            self._deadline = self._now() + CONTENT_TIMEOUT
+        if self._trouble is None:
+            try:
+                self._spool.write(event.block)
+            except OSError as error:
+                self._trouble = reply_for(error)
+
+    def _drop_spool(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _start_tls(self, _event: StartTls) -> None:
+        transport: Any = self.transport
+        self._answer(replies.READY_FOR_TLS)
+        transport.write(self._session.outgoing())
+        transport.startTLS(self._reception.tls())
+        self._session.tls_started()
+
+    def _log_in(self, event: Login) -> None:
+        credentials = TokenCredentials(event.username, event.password)
+        d = self._reception.portal.login(credentials, None, ISubmitter)
+        d.addCallbacks(self._logged_in, self._not_logged_in)
+        d.addCallback(self._answer)
+
+    def _logged_in(self, result: tuple[object, Submitter, Callable[[], None]]) -> Reply:
+        submitter = result[1]
+        if not self._reception.census.log_in(submitter):
+            return replies.TOO_MANY_SESSIONS
+        self._submitter = submitter
+        return replies.AUTHENTICATED
+
+    def _not_logged_in(self, failure: Failure) -> Reply:
+        if failure.check(InactiveConnection):
+            return Reply(535, "5.7.8", f"This connection is not active: {failure.value}")
+        if failure.check(UnauthorizedLogin):
+            return replies.AUTHENTICATION_FAILED
+        log.error("a log-in could not be checked", exc_info=failure.value)
+        return replies.AUTHENTICATION_UNAVAILABLE
+
+    def _mail(self, _event: Mail) -> None:
+        self._answer(replies.SENDER_OK)
+
+    def _rcpt(self, _event: Rcpt) -> None:
+        self._answer(replies.RECIPIENT_OK)
+
+    def _end_of_content(self, event: EndOfContent) -> None:
+        refusal = event.flaw or self._trouble
+        if refusal is not None or self._submitter is None:
+            self._drop_spool()
+            self._answer(refusal or replies.AUTHENTICATION_REQUIRED)
+            return
+        spool = self._spool or Spool(self._reception.spool_folder)
+        self._spool = None
+        d = self._reception.acceptance.accept(self._submitter.access, event.envelope, spool)
+        d.addErrback(lambda failure: reply_for(failure.value))
+        d.addCallback(self._accepted, spool)
+
+    def _accepted(self, reply: Reply, spool: Spool) -> None:
+        spool.close()
+        self._answer(reply)
+
+    # Time
+
+    def _now(self) -> float:
+        seconds: float = self._reception.reactor.seconds()
+        return seconds
+
+    def _progress(self) -> None:
+        """Something was complete: the next command has its time from now (only a log-in's time is fixed)."""
+        if self._submitter is not None and self._spool is None:
+            self._deadline = self._now() + COMMAND_TIMEOUT
+
+    def _check_deadline(self) -> None:
+        """One timer for the whole session: it looks whether the deadline has moved on meanwhile."""
+        self._timer = None
+        left = self._deadline - self._now()
+        if self._session.closing and not self._busy:
+            self.transport.abortConnection()
+            return
+        if left <= 0 and not self._busy:
+            self._session.refuse(replies.TIMED_OUT)
+            self._flush()
+            left = FAREWELL_TIMEOUT
+        self._timer = self._reception.reactor.callLater(max(left, 1.0), self._check_deadline)
+
+
+_HANDLERS: Mapping[type, Callable[[SubmissionProtocol, Any], None]] = {
+    StartTls: SubmissionProtocol._start_tls,
+    Login: SubmissionProtocol._log_in,
+    Mail: SubmissionProtocol._mail,
+    Rcpt: SubmissionProtocol._rcpt,
+    EndOfContent: SubmissionProtocol._end_of_content,
+}

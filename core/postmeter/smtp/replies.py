@@ -1,0 +1,139 @@
+"""What the submission server says: every reply as a named constant (RFC 5321, 4.2.2; RFC 3463; RFC 4954; RFC 3207).
+
+The sentences are for the people who read them in their shop's log, so they say what to do. A reply that depends
+on a value is a function.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from postmeter.smtp.reply import Reply
+
+# The dialogue
+OK = Reply(250, "2.0.0", "Ok")
+SENDER_OK = Reply(250, "2.1.0", "Sender ok")
+RECIPIENT_OK = Reply(250, "2.1.5", "Recipient ok")
+START_CONTENT = Reply(354, "", "End the message with a line that holds a single dot")
+READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
+CLOSING = Reply(221, "2.0.0", "Bye")
+HELP = Reply(
+    214, "2.0.0", "Commands: EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT; how to set up is shown in the panel"
+)
+CANNOT_VERIFY = Reply(252, "2.1.5", "Addresses are not verified here; send the message and see")
+NO_LISTS = Reply(502, "5.5.1", "There are no mailing lists here")
+
+# Order and syntax of commands
+UNKNOWN_COMMAND = Reply(500, "5.5.2", "Command not recognized")
+BAD_CHARACTER = Reply(500, "5.5.2", "The command contains a character that is not allowed there")
+BARE_LF_COMMAND = Reply(500, "5.5.2", "Command lines must end in CR LF, not in a bare LF")
+COMMAND_TOO_LONG = Reply(500, "5.5.2", "Command line too long")
+NOT_HTTP = Reply(500, "5.5.2", "This is a mail server, not a web server")
+BAD_ARGUMENT = Reply(501, "5.5.4", "The command has a missing or a wrong argument")
+NAME_YOURSELF = Reply(501, "5.5.4", "Say who you are: EHLO and a host name")
+EHLO_FIRST = Reply(503, "5.5.1", "Send EHLO first")
+MAIL_FIRST = Reply(503, "5.5.1", "Send MAIL first")
+RCPT_FIRST = Reply(503, "5.5.1", "Send RCPT first")
+NESTED_MAIL = Reply(503, "5.5.1", "A message was already begun; send RSET to drop it")
+NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
+BAD_PARAMETER = Reply(501, "5.5.4", "A parameter has a wrong value or comes twice")
+UNKNOWN_PARAMETER = Reply(555, "5.5.4", "A parameter is not known here")
+
+# TLS (RFC 3207, 4)
+TLS_REQUIRED = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
+TLS_UNAVAILABLE = Reply(454, "4.7.0", "TLS not available due to temporary reason")
+TLS_ACTIVE = Reply(503, "5.5.1", "The session is already encrypted")
+BEHIND_STARTTLS = Reply(501, "5.5.1", "Nothing may be sent behind STARTTLS before TLS has started")
+
+# Login (RFC 4954, 4 and 6)
+AUTHENTICATED = Reply(235, "2.7.0", "Authentication successful")
+ASK_PLAIN = Reply(334, "", "")
+ASK_USER_NAME = Reply(334, "", "VXNlcm5hbWU6")
+ASK_PASSWORD = Reply(334, "", "UGFzc3dvcmQ6")
+ENCRYPTION_REQUIRED = Reply(538, "5.7.11", "Encryption required for requested authentication mechanism")
+AUTHENTICATION_REQUIRED = Reply(530, "5.7.0", "Authentication required")
+AUTHENTICATION_FAILED = Reply(
+    535, "5.7.8", "User name or password is wrong; compare them with the access data in the panel"
+)
+AUTHENTICATION_UNAVAILABLE = Reply(454, "4.7.0", "Logins cannot be checked at the moment; try again later")
+AUTHENTICATION_MALFORMED = Reply(501, "5.5.2", "The login data cannot be decoded")
+AUTHENTICATION_CANCELLED = Reply(501, "5.7.0", "Login cancelled")
+AUTHENTICATION_TOO_LONG = Reply(500, "5.5.6", "Login line too long")
+UNKNOWN_MECHANISM = Reply(504, "5.5.4", "This login method is not offered; use PLAIN or LOGIN")
+ALREADY_AUTHENTICATED = Reply(503, "5.5.1", "Already logged in")
+TOO_MANY_LOGINS = Reply(421, "4.7.0", "Too many failed logins; check user name and password before you try again")
+
+# Addresses (RFC 3463, 3.2; RFC 6531, 3.5)
+BAD_SENDER = Reply(501, "5.1.7", "The sender address is not valid")
+BAD_RECIPIENT = Reply(501, "5.1.3", "The recipient address is not valid")
+NO_SUCH_DOMAIN = Reply(550, "5.1.2", "The domain of the recipient address cannot exist")
+DOMAIN_TAKES_NO_MAIL = Reply(556, "5.1.10", "The domain of the recipient address accepts no mail")
+UTF8_MISSING = Reply(553, "5.6.7", "Addresses with letters beyond ASCII need the parameter SMTPUTF8")
+TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the message again to the others")
+
+# Content
+BARE_LF = Reply(550, "5.5.2", "bare <LF> received; lines of a message must end in CR LF")
+BARE_CR = Reply(550, "5.5.2", "bare <CR> received; lines of a message must end in CR LF")
+NUL_IN_CONTENT = Reply(550, "5.6.0", "The message contains a NUL character")
+LINE_TOO_LONG = Reply(
+    550, "5.6.0", "The message has a line of more than 998 characters; encode it (base64 or quoted-printable)"
+)
+ROUTING_LOOP = Reply(554, "5.4.6", "Routing loop detected")
+
+# Limits and trouble
+LOCAL_ERROR = Reply(451, "4.3.0", "Something went wrong here; the message was not accepted, try again later")
+DISK_FULL = Reply(452, "4.3.1", "Mail system full; try again later")
+OVERLOADED = Reply(421, "4.3.2", "Too busy; try again later")
+SHUTTING_DOWN = Reply(421, "4.3.2", "Service shutting down; try again in a moment")
+TIMED_OUT = Reply(421, "4.4.2", "Nothing was received for too long")
+TOO_MANY_SESSIONS = Reply(421, "4.7.0", "Too many sessions at once; try again later")
+TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
+QUOTA_EXHAUSTED = Reply(450, "4.7.1", "Quota exhausted; book a block in the panel, then the message can be sent again")
+
+
+def greeting(hostname: str) -> Reply:
+    """The first line of a session (RFC 5321, 4.3.1)."""
+    return Reply(220, "", f"{hostname} ESMTP")
+
+
+@lru_cache(maxsize=16)
+def ehlo(hostname: str, max_message_size: int, tls: bool) -> Reply:
+    """The answer to EHLO: STARTTLS is offered in clear text only, AUTH inside TLS only (RFC 3207, 4.2; RFC 4954, 4)."""
+    offers = [f"SIZE {max_message_size}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8"]
+    offers.append("AUTH PLAIN LOGIN" if tls else "STARTTLS")
+    return Reply(250, "", "\n".join([hostname, *offers]))
+
+
+def helo(hostname: str) -> Reply:
+    """The answer to HELO (RFC 5321, 4.1.1.1)."""
+    return Reply(250, "", hostname)
+
+
+def queued(message_id: str) -> Reply:
+    """The message is committed; the form that clients read the id from."""
+    return Reply(250, "2.0.0", f"Ok: queued as {message_id}")
+
+
+def message_too_large(limit: int) -> Reply:
+    """More than ``limit`` octets were declared or sent (RFC 1870, 6)."""
+    return Reply(552, "5.3.4", f"Message size exceeds {limit}")
+
+
+def rate_limited(seconds: int) -> Reply:
+    """The rate is used up for ``seconds``."""
+    return Reply(450, "4.7.1", f"Rate limit, retry after {seconds} s")
+
+
+def connection_inactive(reason: str) -> Reply:
+    """The access data are right, but may not be used at present because of ``reason`` (plain words)."""
+    return Reply(550, "5.7.1", f"Connection inactive: {reason}")
+
+
+def from_domain_refused(domain: str) -> Reply:
+    """The From field names a domain that is not verified for this connection."""
+    return Reply(550, "5.7.1", f"The From domain {domain} is not verified for this connection; add it in the panel")
+
+
+def malformed_message(problem: str) -> Reply:
+    """The header section breaks RFC 5322; ``problem`` names the field."""
+    return Reply(550, "5.6.0", f"Not a valid message: {problem}")

@@ -1,0 +1,227 @@
+"""The one commit behind a 250: content, envelope, recipients, charge, counters and events, for a group of messages."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.orm import Session
+
+from postmeter.message.envelope import Envelope
+from postmeter.quota.block import Available, allocate
+from postmeter.smtp.replies import QUOTA_EXHAUSTED, connection_inactive
+from postmeter.smtp.reply import Reply
+from postmeter.store import events, ledger
+from postmeter.store.counters import count
+from postmeter.store.tables import LEASED, QUEUED, Account, Block, Content, Message, Recipient
+
+CHUNK = 1 << 20  # octets of content in one row
+
+_MESSAGE = insert(Message.__table__)  # type: ignore[arg-type]
+_CONTENT = insert(Content.__table__)  # type: ignore[arg-type]
+_RECIPIENT = insert(Recipient.__table__)  # type: ignore[arg-type]
+_ACCOUNTS = (
+    select(Account.id, Account.agreement, Account.blocked, Account.threshold)
+    .where(Account.id.in_(bindparam("ids", expanding=True)))
+    .order_by(Account.id)
+)
+_BLOCKS = (
+    select(Block.id, Block.account_id, Block.left)
+    .where(Block.account_id.in_(bindparam("ids", expanding=True)), Block.expires_at > bindparam("now"), Block.left > 0)
+    .order_by(Block.account_id, Block.expires_at, Block.booked_at, Block.id)  # the order of payment
+    .with_for_update()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A message that has passed all checks and waits for its commit.
+
+    ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients at once to the
+    worker that took the message, None leaves them queued.
+    """
+
+    id: str
+    account_id: int
+    connection_id: int
+    domain: str
+    envelope: Envelope
+    header_from: str
+    subject: str
+    message_id: str
+    size: int
+    content: Callable[[], Iterable[bytes]]
+    accepted_at: float
+    worker: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Committed: the block that pays for each recipient (None: overdraft)."""
+
+    block_ids: tuple[int | None, ...]
+
+
+class Purse:
+    """What one account can still pay in this commit: its blocks in the order of payment and, if allowed, overdraft."""
+
+    def __init__(self, blocked: str, may_overdraw: bool, threshold: int, blocks: list[Available]) -> None:
+        self._blocked = blocked
+        self._may_overdraw = may_overdraw
+        self._threshold = threshold
+        self._blocks = blocks
+        self._before = sum(block.left for block in blocks)
+
+    def pay(self, units: int) -> tuple[int | None, ...] | Reply:
+        """Take one unit for each recipient, all or none: the block of each, or the reply that refuses."""
+        if self._blocked:
+            return connection_inactive(self._blocked)
+        payments, rest = allocate(self._blocks, units)
+        if rest and not self._may_overdraw:
+            return QUOTA_EXHAUSTED
+        paid_by: list[int | None] = []
+        for block, taken in payments:
+            block.left -= taken
+            paid_by += [block.id] * taken
+        return (*paid_by, *[None] * rest)
+
+    def crossed(self) -> list[int]:
+        """What is left, if this commit went below the account's threshold or to nothing."""
+        left = sum(block.left for block in self._blocks)
+        return [left for level in {self._threshold, 1} if left < level <= self._before]
+
+
+class Acceptance:
+    """The change that stores submissions under an overdraft policy: ``agreement``, ``always`` or ``never``."""
+
+    def __init__(self, overdraft: str) -> None:
+        self._overdraft = overdraft
+
+    def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | Reply]:
+        """Store all submissions that their accounts can pay; the others get the reply that says why not."""
+        now = max(submission.accepted_at for submission in submissions)
+        purses = self._open_purses(session, {submission.account_id for submission in submissions}, now)
+        answers: list[Accepted | Reply] = []
+        taken: list[tuple[Submission, Accepted]] = []
+        for submission in submissions:
+            payment = purses[submission.account_id].pay(len(submission.envelope.recipients))
+            answer = payment if isinstance(payment, Reply) else Accepted(payment)
+            answers.append(answer)
+            if isinstance(answer, Accepted):
+                taken.append((submission, answer))
+        if taken:
+            _reserve(session, taken, now)
+            _notice(session, purses, now)
+            _insert(session, taken)
+        return answers
+
+    def _open_purses(self, session: Session, accounts: set[int], now: float) -> dict[int, Purse]:
+        connection = session.connection()
+        blocks: dict[int, list[Available]] = {account: [] for account in accounts}
+        ids = sorted(accounts)
+        for row in connection.execute(_BLOCKS, {"ids": ids, "now": now}):
+            blocks[row.account_id].append(Available(row.id, row.left))
+        return {
+            row.id: Purse(row.blocked, self._may_overdraw(row.agreement), row.threshold, blocks[row.id])
+            for row in connection.execute(_ACCOUNTS, {"ids": ids})
+        }
+
+    def _may_overdraw(self, agreement: bool) -> bool:
+        return self._overdraft == "always" or (self._overdraft == "agreement" and agreement)
+
+
+def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: float) -> None:
+    units: Tally[tuple[int, int | None]] = Tally()
+    for submission, accepted in taken:
+        units.update((submission.account_id, block_id) for block_id in accepted.block_ids)
+    ledger.move(session, "reserve", units, now)
+
+
+def _notice(session: Session, purses: dict[int, Purse], now: float) -> None:
+    rows = [
+        events.about_account(account_id, "quota_low", now, {"left": left})
+        for account_id, purse in purses.items()
+        for left in purse.crossed()
+    ]
+    if rows:
+        events.record(session, rows)
+
+
+def _insert(session: Session, taken: list[tuple[Submission, Accepted]]) -> None:
+    connection = session.connection()
+    digests = [_insert_content(session, submission) for submission, _ in taken]
+    connection.execute(_MESSAGE, [_message(s, digest) for (s, _), digest in zip(taken, digests, strict=True)])
+    connection.execute(_RECIPIENT, [row for submission, accepted in taken for row in _recipients(submission, accepted)])
+    events.record(
+        session,
+        [
+            events.about_recipient(s.account_id, s.id, None, "accepted", s.accepted_at, {"size": s.size})
+            for s, _ in taken
+        ],
+    )
+    count(session, ((s.account_id, s.connection_id, s.accepted_at, "arrived", len(a.block_ids)) for s, a in taken))
+
+
+def _message(submission: Submission, sha256: bytes) -> dict[str, Any]:
+    envelope = submission.envelope
+    return {
+        "id": submission.id,
+        "account_id": submission.account_id,
+        "connection_id": submission.connection_id,
+        "accepted_at": submission.accepted_at,
+        "domain": submission.domain,
+        "reverse_path": envelope.reverse_path,
+        "body": envelope.body,
+        "smtputf8": envelope.smtputf8,
+        "ret": envelope.ret,
+        "envid": envelope.envid,
+        "header_from": submission.header_from,
+        "subject": submission.subject,
+        "message_id": submission.message_id,
+        "size": submission.size,
+        "sha256": sha256,
+    }
+
+
+def _insert_content(session: Session, submission: Submission) -> bytes:
+    """Write the content in rows of CHUNK octets, holding no more than one of them in memory; its SHA-256."""
+    connection = session.connection()
+    digest = hashlib.sha256()
+    key = {"message_id": submission.id, "account_id": submission.account_id}
+    waiting, n = bytearray(), 0
+    for block in submission.content():
+        digest.update(block)
+        waiting += block
+        while len(waiting) > CHUNK:
+            connection.execute(_CONTENT, {**key, "n": n, "data": bytes(waiting[:CHUNK])})
+            del waiting[:CHUNK]
+            n += 1
+    connection.execute(_CONTENT, {**key, "n": n, "data": bytes(waiting)})
+    return digest.digest()
+
+
+def _recipients(submission: Submission, accepted: Accepted) -> Iterable[dict[str, Any]]:
+    for n, (recipient, block_id) in enumerate(zip(submission.envelope.recipients, accepted.block_ids, strict=True)):
+        yield {
+            "message_id": submission.id,
+            "account_id": submission.account_id,
+            "n": n,
+            "connection_id": submission.connection_id,
+            "forward_path": recipient.forward_path,
+            "notify": recipient.notify,
+            "orcpt": recipient.orcpt,
+            "state": QUEUED if submission.worker is None else LEASED,
+            "accepted_at": submission.accepted_at,
+            "next_attempt_at": submission.accepted_at,
+            "lease_owner": submission.worker,
+            "attempts": 0,
+            "in_doubt": 0,
+            "final_at": None,
+            "reply": "",
+            "block_id": block_id,
+            "charge": "reserved",
+        }

@@ -1,0 +1,168 @@
+"""Accounts and the people who may see them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from postmeter.config import Settings
+from postmeter.errors import UsageError
+from postmeter.store import quota
+from postmeter.store.rows import add_unique
+from postmeter.store.secrets import NewPassword, hash_password, verify_password
+from postmeter.store.tables import Account, Membership, User
+
+ROLES = ("owner", "admin", "billing", "viewer")
+
+_EMAIL = re.compile(r"[^\s@<>\"(),:;\\]+@[^\s@<>\"(),:;\\]+\.[^\s@<>\"(),:;\\]+")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+
+
+@dataclass(frozen=True)
+class AddedAccount:
+    """A new account. ``password`` is the owner's initial one, shown once; None when the owner had a login already."""
+
+    account_id: int
+    account: str
+    owner: str
+    password: str | None
+
+
+class AccountRole(NamedTuple):
+    """An account that a user belongs to, and as what."""
+
+    id: int
+    name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class UserFacts:
+    """A person who may log in; ``epoch`` is raised to end all of the person's panel sessions."""
+
+    id: int
+    email: str
+    operator: bool
+    epoch: int
+    accounts: tuple[AccountRole, ...]
+
+
+def add_account(
+    session: Session,
+    name: str,
+    owner_email: str,
+    agreement: bool,
+    settings: Settings,
+    password: NewPassword,
+    now: float,
+) -> AddedAccount:
+    """Create the account, its owner and its demo quota; an owner who has a login keeps it and its password."""
+    name = clean_name("account", name)
+    email = clean_email(owner_email)
+    account = Account(name=name, agreement=agreement, created_at=now)
+    add_unique(session, account, f"there is an account {name!r} already")
+    user = _user(session, email)
+    known = user is not None
+    if user is None:
+        user = User(email=email, password=password.hashed, created_at=now)
+        add_unique(session, user, f"there is a user {email} already")
+    session.add(Membership(account_id=account.id, user_id=user.id, role="owner"))
+    session.flush()
+    quota.book_demo(session, account.id, settings.demo, now)
+    return AddedAccount(account.id, name, email, None if known else password.plain)
+
+
+def account_by_name(session: Session, name: str) -> Account:
+    """The account's row; UsageError when there is none."""
+    account = session.scalar(select(Account).where(Account.name == name.strip()))
+    if account is None:
+        raise UsageError(f"there is no account {name!r}")
+    return account
+
+
+def add_user(session: Session, email: str, operator: bool, password: NewPassword, now: float) -> int:
+    """Create a login; the user's id. UsageError when the address has one."""
+    user = User(email=clean_email(email), password=password.hashed, operator=operator, created_at=now)
+    add_unique(session, user, f"there is a user {user.email} already")
+    return user.id
+
+
+def add_operator(session: Session, email: str, now: float) -> str | None:
+    """Create the first operator and give the initial password; None when there is an operator already."""
+    if session.scalar(select(User.id).where(User.operator).limit(1)) is not None:
+        return None
+    password = NewPassword.generate()
+    add_user(session, email, True, password, now)
+    return password.plain
+
+
+def set_role(session: Session, account_id: int, email: str, role: str) -> None:
+    """Make the user a member of the account in that role, or change the role."""
+    if role not in ROLES:
+        raise UsageError(f"there is no role {role!r}; there are: {', '.join(ROLES)}")
+    session.merge(Membership(account_id=account_id, user_id=_known(session, email).id, role=role))
+    session.flush()
+
+
+def set_password(session: Session, email: str, password: NewPassword) -> None:
+    """Change the password and end all panel sessions of the user."""
+    user = _known(session, email)
+    user.password = password.hashed
+    user.epoch += 1
+    session.flush()
+
+
+def authenticate(session: Session, email: str, password: str) -> UserFacts | None:
+    """The user whose password this is (takes 0.15 s, and as long when there is no such user)."""
+    user = _user(session, email.strip().lower())
+    if user is None:
+        hash_password(password)
+        return None
+    return _facts(session, user) if verify_password(user.password, password) else None
+
+
+def user_facts(session: Session, user_id: int) -> UserFacts | None:
+    """What is known of a user; None when there is none any more."""
+    user = session.get(User, user_id)
+    return _facts(session, user) if user else None
+
+
+def clean_email(email: str) -> str:
+    """The address as it is stored and compared; UsageError when it is none."""
+    email = email.strip().lower()
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        raise UsageError(f"{email!r} is not an e-mail address")
+    return email
+
+
+def clean_name(what: str, name: str) -> str:
+    """A name without blanks around it; UsageError when it is empty, too long or has control characters."""
+    name = name.strip()
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"the name of the {what} must have 1 to 100 printable characters")
+    return name
+
+
+def _user(session: Session, email: str) -> User | None:
+    return session.scalar(select(User).where(User.email == email))
+
+
+def _known(session: Session, email: str) -> User:
+    user = _user(session, clean_email(email))
+    if user is None:
+        raise UsageError(f"there is no user {email}")
+    return user
+
+
+def _facts(session: Session, user: User) -> UserFacts:
+    rows = session.execute(
+        select(Account.id, Account.name, Membership.role)
+        .join(Membership, Membership.account_id == Account.id)
+        .where(Membership.user_id == user.id)
+        .order_by(Account.name)
+    )
+    return UserFacts(user.id, user.email, user.operator, user.epoch, tuple(AccountRole(*row) for row in rows))

@@ -1,0 +1,178 @@
+"""Connections: the customers' named accesses, whether they may be used, and for which domains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from postmeter.errors import UsageError
+from postmeter.store.accounts import clean_name
+from postmeter.store.domains import clean_domain
+from postmeter.store.rows import add_unique
+from postmeter.store.secrets import Secrets, new_token
+from postmeter.store.tables import Account, Connection, ConnectionDomain, SendingDomain
+
+_NOT_SLUG = re.compile(r"[^a-z0-9]+")
+SLUG_LENGTH = 24  # characters
+
+
+@dataclass(frozen=True)
+class AddedConnection:
+    """A new connection with its secret, which is shown once."""
+
+    connection_id: int
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AllowedDomain:
+    """A verified sending domain with its List-Help field value."""
+
+    name: str
+    list_help: str
+
+
+@dataclass(frozen=True)
+class Access:
+    """What decides about a log-in and a From field.
+
+    ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
+    is not; ``domains`` are the verified ones: mail is taken for them and the names below them.
+    """
+
+    connection_id: int
+    account_id: int
+    username: str
+    secret: bytes = field(repr=False)
+    reason: str
+    domains: tuple[AllowedDomain, ...]
+
+
+@dataclass(frozen=True)
+class ConnectionFacts:
+    """A connection as shown to people; times in seconds since the epoch."""
+
+    id: int
+    account_id: int
+    account: str
+    name: str
+    username: str
+    active: bool
+    reason: str
+    last_used_at: float | None
+    created_at: float
+    domains: tuple[str, ...]
+
+
+def add_connection(
+    session: Session, secrets: Secrets, account: Account, name: str, domains: Sequence[str], now: float
+) -> AddedConnection:
+    """Create a connection for some of the account's domains; UsageError when its name is in use or a domain unknown."""
+    name = clean_name("connection", name)
+    password = new_token()
+    connection = Connection(
+        account_id=account.id,
+        name=name,
+        username=f"{_slug(name)}-{new_token(8).lower()}",
+        secret=secrets.hash_token(password),
+        created_at=now,
+    )
+    add_unique(session, connection, f"the account {account.name!r} has a connection {name!r} already")
+    for domain in dict.fromkeys(clean_domain(domain) for domain in domains):
+        if session.get(SendingDomain, (account.id, domain)) is None:
+            raise UsageError(f"the account {account.name!r} has no domain {domain}; add it with `postmeter domain add`")
+        session.add(ConnectionDomain(account_id=account.id, connection_id=connection.id, domain=domain))
+    session.flush()
+    return AddedConnection(connection.id, connection.username, password)
+
+
+_ROWS = (
+    select(
+        Connection,
+        Account.name.label("account"),
+        Account.blocked,
+        SendingDomain.name.label("domain"),
+        SendingDomain.list_help,
+        SendingDomain.verified_at,
+    )
+    .join(Account, Account.id == Connection.account_id)
+    .outerjoin(ConnectionDomain, ConnectionDomain.connection_id == Connection.id)
+    .outerjoin(
+        SendingDomain,
+        (SendingDomain.account_id == Connection.account_id) & (SendingDomain.name == ConnectionDomain.domain),
+    )
+    .order_by(Connection.name, Connection.id, SendingDomain.name)
+)
+_BY_USERNAME = _ROWS.where(Connection.username == bindparam("username"))
+
+
+def access(session: Session, username: str) -> Access | None:
+    """What the connection of that user name may do; None when there is none."""
+    if not (username.isascii() and username.isprintable()):  # some databases raise errors on such a text
+        return None
+    found = _grouped(session.execute(_BY_USERNAME, {"username": username}))
+    if not found:
+        return None
+    connection, rows = found[0]
+    return Access(
+        connection_id=connection.id,
+        account_id=connection.account_id,
+        username=connection.username,
+        secret=connection.secret,
+        reason=_reason(connection, rows),
+        domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
+    )
+
+
+def connections_of(session: Session, account_id: int | None) -> list[ConnectionFacts]:
+    """The connections of an account (None: of all), by name."""
+    query = _ROWS if account_id is None else _ROWS.where(Connection.account_id == account_id)
+    return [_facts(connection, rows) for connection, rows in _grouped(session.execute(query))]
+
+
+def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:
+    groups: dict[int, tuple[Connection, list[Any]]] = {}
+    for row in rows:
+        groups.setdefault(row.Connection.id, (row.Connection, []))[1].append(row)
+    return list(groups.values())
+
+
+def _reason(connection: Connection, rows: Sequence[Any]) -> str:
+    """Why the connection is off: one domain that is verified is enough, the others are refused as senders."""
+    if rows[0].blocked:
+        return f"This account is blocked: {rows[0].blocked}"
+    if connection.paused:
+        return f"This connection is paused: {connection.paused}"
+    domains = [row for row in rows if row.domain is not None]
+    if not domains:
+        return "This connection has no sending domain."
+    if any(row.verified_at is not None for row in domains):
+        return ""
+    return f"The DKIM record of {domains[0].domain} has not been verified yet."
+
+
+def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
+    reason = _reason(connection, rows)
+    return ConnectionFacts(
+        id=connection.id,
+        account_id=connection.account_id,
+        account=rows[0].account,
+        name=connection.name,
+        username=connection.username,
+        active=not reason,
+        reason=reason,
+        last_used_at=connection.last_used_at,
+        created_at=connection.created_at,
+        domains=tuple(row.domain for row in rows if row.domain is not None),
+    )
+
+
+def _slug(name: str) -> str:
+    """The letters and digits of a name, for the user name, which must pass every shop's input field."""
+    return _NOT_SLUG.sub("-", name.lower())[:SLUG_LENGTH].strip("-") or "smtp"

@@ -1,0 +1,239 @@
+"""Sending domains, their DKIM keys and what must be published in the DNS for them."""
+
+from __future__ import annotations
+
+import secrets as random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from postmeter.errors import UsageError
+from postmeter.message import signature
+from postmeter.message.editing import list_help_value
+from postmeter.message.originator import a_labels
+from postmeter.store.rows import add_unique
+from postmeter.store.secrets import Secrets
+from postmeter.store.tables import Account, SendingDomain, SigningKey
+
+_SELECTOR_CHARACTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that look alike
+
+
+@dataclass(frozen=True)
+class DnsRecord:
+    """A record to publish; one that is not ``required`` is advice."""
+
+    name: str
+    type: str
+    value: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A DKIM key before it is stored. Make it outside of a transaction: an RSA key takes 0.1 s and more."""
+
+    algorithm: str
+    selector: str
+    pem: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls, algorithm: str = signature.RSA) -> NewKey:
+        """A new key under a selector that nobody has yet (an account must not be able to guess another's)."""
+        selector = "pm" + "".join(random.choice(_SELECTOR_CHARACTERS) for _ in range(8))
+        return cls(algorithm, selector, signature.generate(algorithm))
+
+
+@dataclass(frozen=True)
+class DomainFacts:
+    """A sending domain of an account; ``problem`` says what the last look at the DNS found missing."""
+
+    account_id: int
+    account: str
+    name: str
+    list_help: str
+    trusted: bool
+    verified: bool
+    problem: str
+    records: tuple[DnsRecord, ...]
+
+
+@dataclass(frozen=True)
+class AddedDomain:
+    """A sending domain and the records to publish for it."""
+
+    name: str
+    verified: bool
+    records: tuple[DnsRecord, ...]
+
+
+def add_domain(
+    session: Session,
+    secrets: Secrets,
+    account: Account,
+    name: str,
+    list_help: str,
+    trust: bool,
+    keys: Sequence[NewKey],
+    now: float,
+) -> AddedDomain:
+    """Add a From domain, or change the List-Help and trust of one that is there; UsageError when it cannot be one.
+
+    Of ``keys`` those are kept whose algorithm the account has no key for in this domain. ``trust`` marks the domain
+    verified without a look at the DNS; it is never taken away here.
+    """
+    name = clean_domain(name)
+    domain = session.get(SendingDomain, (account.id, name))
+    if domain is None:
+        domain = SendingDomain(account_id=account.id, name=name, list_help="", verified_at=None, created_at=now)
+        session.add(domain)
+    domain.list_help = _list_help(list_help)
+    if trust:
+        domain.trusted, domain.verified_at, domain.problem = True, now, ""
+    present = {key.algorithm for key in _rows(session, account.id, name)}
+    for key in keys:
+        if key.algorithm not in present:
+            _add_key(session, secrets, account.id, name, key, now)
+    session.flush()
+    return AddedDomain(name, domain.verified_at is not None, _records(session, account.id, name))
+
+
+def add_operator_key(session: Session, secrets: Secrets, domain: str, key: NewKey, now: float) -> DnsRecord:
+    """Add a key of the operator, which signs every message in addition; the record to publish."""
+    return _dkim_record(_add_key(session, secrets, None, clean_domain(domain), key, now))
+
+
+def domains_of(session: Session, account_id: int | None, name: str | None = None) -> list[DomainFacts]:
+    """The sending domains of an account (None: of all), or those of this name, by name."""
+    query = (
+        select(SendingDomain, Account.name)
+        .join(Account, Account.id == SendingDomain.account_id)
+        .order_by(SendingDomain.name, Account.name)
+    )
+    if account_id is not None:
+        query = query.where(SendingDomain.account_id == account_id)
+    if name is not None:
+        query = query.where(SendingDomain.name == clean_domain(name))
+    return [_facts(session, domain, account) for domain, account in session.execute(query).all()]
+
+
+def keys_for(session: Session, secrets: Secrets, account_id: int, domain: str) -> tuple[signature.SigningKey, ...]:
+    """The keys that sign mail of this sending domain: the account's active ones, then the operator's own.
+
+    Unseals and parses the keys (about a millisecond each): keep the result.
+    """
+    own = account_keys(session, secrets, account_id, domain)
+    rows = session.scalars(
+        select(SigningKey).where(SigningKey.account_id.is_(None), SigningKey.active).order_by(SigningKey.id)
+    )
+    return (*own, *(_load(secrets, row) for row in rows))
+
+
+def account_keys(session: Session, secrets: Secrets, account_id: int, domain: str) -> tuple[signature.SigningKey, ...]:
+    """The account's own active keys for a sending domain."""
+    return tuple(_load(secrets, row) for row in _rows(session, account_id, domain))
+
+
+def judge(keys: Sequence[signature.SigningKey], found: Mapping[str, Sequence[str]]) -> list[str]:
+    """What keeps a domain from being verified, given the TXT texts found under each name; nothing: it is verified."""
+    if not keys:
+        return ["There is no DKIM key for this domain."]
+    problems: list[str] = []
+    for key in keys:
+        texts = found.get(key.dns_name, ())
+        faults = [key.fault_in(text) for text in texts]
+        if not texts:
+            problems.append(f"{key.dns_name}: There is no TXT record.")
+        elif len(texts) > 1:  # RFC 6376, 3.6.2.2: the result is undefined
+            problems.append(f"{key.dns_name}: There are {len(texts)} TXT records; only one is allowed.")
+        elif faults[0]:
+            problems.append(f"{key.dns_name}: {faults[0]}")
+    return problems
+
+
+def record_check(session: Session, account_id: int, name: str, problems: Sequence[str], now: float) -> bool:
+    """Keep what a look at the DNS found and give whether mail is taken for the domain; a trusted one stays verified."""
+    domain = session.get_one(SendingDomain, (account_id, name))
+    domain.problem = " ".join(problems)
+    if not problems:
+        domain.verified_at = domain.verified_at or now
+    elif not domain.trusted:
+        domain.verified_at = None
+    session.flush()
+    return domain.verified_at is not None
+
+
+def clean_domain(name: str) -> str:
+    """The domain in lower case and A-labels (RFC 5890); UsageError when it is not a full domain name."""
+    text = name.strip().rstrip(".")
+    try:
+        domain = a_labels(text)
+    except ValueError:
+        domain = ""
+    if "." not in domain or len(domain) > 253:
+        raise UsageError(f"{name!r} is not a domain name such as shop.example")
+    return domain
+
+
+def _list_help(text: str) -> str:
+    try:
+        return list_help_value(text.strip())
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _add_key(
+    session: Session, secrets: Secrets, account_id: int | None, domain: str, key: NewKey, now: float
+) -> SigningKey:
+    try:
+        loaded = signature.SigningKey.load(domain, key.selector, key.algorithm, key.pem)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    row = SigningKey(
+        account_id=account_id,
+        domain=domain,
+        selector=key.selector,
+        algorithm=key.algorithm,
+        private_key=secrets.seal(key.pem),
+        dns_value=loaded.dns_value(),
+        created_at=now,
+    )
+    add_unique(session, row, f"there is a key with the selector {key.selector} for {domain} already")
+    return row
+
+
+def _rows(session: Session, account_id: int, domain: str) -> list[SigningKey]:
+    return list(
+        session.scalars(
+            select(SigningKey)
+            .where(SigningKey.account_id == account_id, SigningKey.domain == domain, SigningKey.active)
+            .order_by(SigningKey.id)
+        )
+    )
+
+
+def _load(secrets: Secrets, row: SigningKey) -> signature.SigningKey:
+    return signature.SigningKey.load(row.domain, row.selector, row.algorithm, secrets.unseal(row.private_key))
+
+
+def _records(session: Session, account_id: int, name: str) -> tuple[DnsRecord, ...]:
+    keys = tuple(_dkim_record(row) for row in _rows(session, account_id, name))
+    return (*keys, DnsRecord(f"_dmarc.{name}", "TXT", "v=DMARC1; p=none", required=False))
+
+
+def _dkim_record(row: SigningKey) -> DnsRecord:
+    return DnsRecord(f"{row.selector}._domainkey.{row.domain}", "TXT", row.dns_value, required=True)
+
+
+def _facts(session: Session, domain: SendingDomain, account: str) -> DomainFacts:
+    return DomainFacts(
+        account_id=domain.account_id,
+        account=account,
+        name=domain.name,
+        list_help=domain.list_help,
+        trusted=domain.trusted,
+        verified=domain.verified_at is not None,
+        problem=domain.problem,
+        records=_records(session, domain.account_id, domain.name),
+    )

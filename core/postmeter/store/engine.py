@@ -1,0 +1,141 @@
+"""Opens the database so that a commit is on disk when it returns, and gives out read and write transactions."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from postmeter.errors import ConfigError, UnreachableError
+
+
+class Turns:
+    """A fair lock between processes: writers of one SQLite file take turns (SQLite's own lock starves some).
+
+    Two byte-range locks: who holds *next in line* waits for *the pen* and lets go of the first when it has the
+    pen, so the kernel's queue is first come, first served. A killed process leaves nothing behind.
+    """
+
+    _NEXT, _PEN = 0, 1
+
+    def __init__(self, path: Path) -> None:
+        self._mutex = threading.Lock()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> None:
+        self._mutex.acquire()
+        try:
+            self._set(self._NEXT, fcntl.F_WRLCK)
+            self._set(self._PEN, fcntl.F_WRLCK)
+            self._set(self._NEXT, fcntl.F_UNLCK)
+        except BaseException:
+            self._mutex.release()
+            raise
+
+    def __exit__(self, *exc: object) -> None:
+        self._set(self._PEN, fcntl.F_UNLCK)
+        self._mutex.release()
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._fd)
+
+    def _set(self, byte: int, kind: int) -> None:
+        # struct flock: type, whence, start, length, pid (must be 0 for locks of an open file description)
+        lock = struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+        fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, lock)
+
+
+class Store:
+    """One database: ``read()`` and ``write()`` give a Session inside a transaction. Everything here blocks."""
+
+    def __init__(self, engine: Engine, turns: Turns | None) -> None:
+        self.engine = engine
+        self._turns = turns
+        self._writing = engine.execution_options(writing=True)
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Connect and make sure that a commit will be durable; UnreachableError or ConfigError say what is wrong."""
+        try:
+            target = make_url(url)
+            if target.get_backend_name() == "sqlite":
+                return cls(_sqlite(url), Turns(Path(f"{target.database}.turns")))
+            engine = create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise ConfigError(f"store.url {url!r} cannot be used: {error}") from None
+        except (DBAPIError, OSError) as error:
+            raise UnreachableError(f"the database {url} cannot be opened: {_cause(error)}") from None
+        _require_durable_commits(engine)
+        return cls(engine, None)
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether this is the embedded database of one machine."""
+        return self._turns is not None
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A Session that sees one state of the database."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A Session inside one write transaction, committed durably at the end, rolled back on an exception."""
+        turn: AbstractContextManager[None] = self._turns or nullcontext()
+        with turn, Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+        if self._turns:
+            self._turns.close()
+
+
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"isolation_level": None, "timeout": 15, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+        if (mode, synchronous) != ("wal", 2):
+            raise UnreachableError(f"SQLite would not be durable here (journal_mode {mode}, synchronous {synchronous})")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    with engine.connect():
+        return engine
+
+
+def _require_durable_commits(engine: Engine) -> None:
+    try:
+        with engine.connect() as connection:
+            for name in ("synchronous_commit", "fsync"):
+                value = connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+                if value == "off" and not os.environ.get("POSTMETER_TEST_UNSAFE_FSYNC"):
+                    raise ConfigError(
+                        f"PostgreSQL runs with {name} = off: an accepted mail could be lost; switch it on"
+                    )
+    except DBAPIError as error:
+        raise UnreachableError(f"the database does not answer: {_cause(error)}") from None
+
+
+def _cause(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).strip().split("\n")[0]

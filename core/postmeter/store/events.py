@@ -1,0 +1,78 @@
+"""Events: committed facts, written in the transaction of the fact and read in an order that skips none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, insert, literal_column, select
+from sqlalchemy.orm import Session
+
+from postmeter.store.tables import Event
+
+# PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
+# event carries its transaction's number, and readers stop before the oldest transaction that is still open.
+_THIS_TRANSACTION = literal_column("(pg_current_xact_id()::text)::bigint")
+_OLDEST_OPEN: ColumnElement[int] = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint")
+
+_INSERT = insert(Event.__table__)  # type: ignore[arg-type]
+_INSERT_PG = _INSERT.values(tx=_THIS_TRANSACTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event as read: ``position`` orders all events; ``facts`` holds what belongs to its kind."""
+
+    id: int
+    tx: int
+    account_id: int
+    kind: str
+    message_id: str | None
+    recipient: int | None
+    at: float
+    facts: dict[str, Any]
+
+
+def about_recipient(
+    account_id: int, message_id: str, recipient: int | None, kind: str, at: float, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """A row for ``record``: something happened to a message or to one of its recipients."""
+    return {
+        "account_id": account_id,
+        "kind": kind,
+        "message_id": message_id,
+        "recipient": recipient,
+        "at": at,
+        "facts": facts,
+    }
+
+
+def about_account(account_id: int, kind: str, at: float, facts: dict[str, Any]) -> dict[str, Any]:
+    """A row for ``record``: something happened to an account."""
+    return about_recipient(account_id, None, None, kind, at, facts)  # type: ignore[arg-type]
+
+
+def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Write events; they become visible with the commit of their fact."""
+    connection = session.connection()
+    connection.execute(_INSERT_PG if connection.dialect.name == "postgresql" else _INSERT, rows)
+
+
+def after(session: Session, tx: int, event_id: int, limit: int, kinds: Sequence[str]) -> list[Fact]:
+    """The next events of these kinds behind a position, in order."""
+    query = select(Event).where(Event.kind.in_(kinds)).limit(limit)
+    if session.get_bind().dialect.name == "postgresql":
+        behind = (Event.tx > tx) | ((Event.tx == tx) & (Event.id > event_id))
+        query = query.where(behind, Event.tx < _OLDEST_OPEN).order_by(Event.tx, Event.id)
+    else:
+        query = query.where(Event.id > event_id).order_by(Event.id)
+    return [
+        Fact(e.id, e.tx or 0, e.account_id, e.kind, e.message_id, e.recipient, e.at, e.facts)
+        for e in session.scalars(query)
+    ]
+
+
+def newest(session: Session) -> tuple[int, int]:
+    """The position behind all present events: where a plugin begins that is told only what comes."""
+    return session.scalar(select(func.max(Event.tx))) or 0, session.scalar(select(func.max(Event.id))) or 0

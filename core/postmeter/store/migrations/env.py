@@ -1,0 +1,15 @@
+"""Runs the migration steps inside the transaction that ``store.schema`` opened."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from postmeter.store.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite alters a table by making a new one
+)
+with context.begin_transaction():
+    context.run_migrations()

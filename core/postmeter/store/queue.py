@@ -1,0 +1,147 @@
+"""The queue: workers, the leases by which they own recipients, and what a lease hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from postmeter.message.envelope import Envelope
+from postmeter.message.envelope import Recipient as ForwardPath
+from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Message, Recipient, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """What delivery needs of a message; ``envelope`` has the parameters of MAIL, its recipients stay empty."""
+
+    id: str
+    account_id: int
+    connection_id: int
+    domain: str
+    envelope: Envelope
+    accepted_at: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRecipient:
+    """One leased forward path. ``attempts`` counts those that ended; ``charge`` is reserved or charged."""
+
+    n: int
+    path: ForwardPath
+    attempts: int
+    block_id: int | None
+    charge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A message and those of its recipients that a worker now owns."""
+
+    message: QueuedMessage
+    recipients: tuple[QueuedRecipient, ...]
+
+
+def register(session: Session, node: str, pid: int, now: float, lease_until: float) -> int:
+    """A new owner of leases; its number."""
+    row = {"node": node, "pid": pid, "started_at": now, "lease_until": lease_until}
+    return session.execute(insert(Worker).values(row).returning(Worker.id)).scalar_one()
+
+
+def heartbeat(session: Session, worker: int, lease_until: float) -> bool:
+    """Move the end of all leases of this worker on; False when they were taken over already."""
+    moved = session.connection().execute(
+        update(Worker.__table__).where(Worker.id == worker).values(lease_until=lease_until)  # type: ignore[arg-type]
+    )
+    return moved.rowcount == 1
+
+
+def forget(session: Session, worker: int) -> None:
+    """End a worker in order: what it still owns was not begun, and waits for anyone."""
+    _give_back(session, Recipient.lease_owner == worker, in_doubt=0)
+    session.execute(delete(Worker).where(Worker.id == worker))
+
+
+def take_over(session: Session, now: float, node: str | None = None) -> int:
+    """Free the recipients of workers that are gone (all of ``node``, when given: it starts anew); how many.
+
+    Their attempts may have arrived, so each is marked as in doubt; it is tried again, never dropped.
+    """
+    gone = Worker.lease_until < now
+    if node is not None:
+        gone = or_(gone, Worker.node == node)
+    session.execute(delete(Worker).where(gone))
+    alive = select(Worker.id)
+    freed = (Recipient.lease_owner.is_not(None)) & (Recipient.lease_owner.not_in(alive))
+    return _give_back(session, freed, in_doubt=1)
+
+
+def _give_back(session: Session, which: ColumnElement[bool], in_doubt: int) -> int:
+    before = case((Recipient.attempts == 0, QUEUED), else_=DEFERRED)
+    values = {"state": before, "lease_owner": None, "in_doubt": Recipient.in_doubt + in_doubt}
+    statement = update(Recipient.__table__).where(Recipient.state == LEASED, which)  # type: ignore[arg-type]
+    return session.connection().execute(statement.values(values)).rowcount
+
+
+_TAKE = (
+    update(Recipient.__table__)  # type: ignore[arg-type]
+    .where(
+        Recipient.message_id == bindparam("m"),
+        Recipient.account_id == bindparam("a"),
+        Recipient.n == bindparam("r"),
+    )
+    .values(state=LEASED, lease_owner=bindparam("owner"))
+)
+
+
+def lease_due(session: Session, worker: int, now: float, limit: int) -> list[Leased]:
+    """Take at most ``limit`` recipients that are due, longest due first; other workers' picks are passed over."""
+    due = (
+        select(Recipient, Message)
+        .join(Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id))
+        .where(Recipient.state.in_((QUEUED, DEFERRED)), Recipient.next_attempt_at <= now)
+        .order_by(Recipient.next_attempt_at)
+        .limit(limit)
+        .with_for_update(of=Recipient, skip_locked=True)
+    )
+    rows = session.execute(due).all()
+    if rows:
+        keys = [{"m": r.message_id, "a": r.account_id, "r": r.n, "owner": worker} for r, _ in rows]
+        session.connection().execute(_TAKE, keys)
+    rows = sorted(rows, key=lambda row: (row[1].id, row[0].n))
+    return [_leased(group) for _, group in groupby(rows, key=lambda row: row[1].id)]
+
+
+def _leased(rows: Iterable[Any]) -> Leased:
+    pairs = [(recipient, message) for recipient, message in rows]
+    message = pairs[0][1]
+    envelope = Envelope(message.reverse_path, (), message.body, message.smtputf8, message.ret, message.envid)
+    return Leased(
+        QueuedMessage(
+            message.id,
+            message.account_id,
+            message.connection_id,
+            message.domain,
+            envelope,
+            message.accepted_at,
+            message.size,
+        ),
+        tuple(
+            QueuedRecipient(r.n, ForwardPath(r.forward_path, r.notify, r.orcpt), r.attempts, r.block_id, r.charge)
+            for r, _ in pairs
+        ),
+    )
+
+
+def content(session: Session, account_id: int, message_id: str) -> bytes:
+    """The content as stored; LookupError when it is gone."""
+    query = select(Content.data).where(Content.message_id == message_id, Content.account_id == account_id)
+    chunks: Sequence[bytes] = session.scalars(query.order_by(Content.n)).all()
+    if not chunks:
+        raise LookupError(f"message {message_id} has no content any more")
+    return b"".join(chunks) if len(chunks) > 1 else chunks[0]

@@ -1,0 +1,53 @@
+"""Threads that work by the batch: whoever is busy finds, when done, all that has come in meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class BatchThread(Generic[Item]):
+    """One daemon thread that calls ``work`` with all items that wait, at most ``limit`` at a time, in order.
+
+    ``work`` must not raise: it answers for each item's outcome itself.
+    """
+
+    def __init__(self, name: str, work: Callable[[list[Item]], None], limit: int = 64) -> None:
+        self._waiting: SimpleQueue[Item | None] = SimpleQueue()
+        self._work = work
+        self._limit = limit
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Hand over an item; returns at once."""
+        self._waiting.put(item)
+
+    def stop(self) -> None:
+        """Work on what has been handed over, then end; waits for that."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            batch = [item]
+            stopping = False
+            try:
+                while len(batch) < self._limit:
+                    following = self._waiting.get_nowait()
+                    if following is None:
+                        stopping = True
+                        break
+                    batch.append(following)
+            except Empty:
+                pass
+            self._work(batch)
+            if stopping:
+                return

@@ -1,0 +1,98 @@
+"""Runs the panel in its own process on Twisted, on an address of its own or on a socket that was handed over."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import (
+    FilteringLogObserver,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+from twisted.python.threadpool import ThreadPool
+from twisted.web.server import Request, Site
+from twisted.web.wsgi import WSGIResource
+
+from postmeter.config import Settings, address
+from postmeter.store.engine import Store
+from postmeter.store.secrets import Secrets
+from postmeter_web.app import create_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+MIN_THREADS, MAX_THREADS = 2, 8
+MAX_BODY = 2 << 20  # octets; below it Flask answers 413 to what is too large, beyond it nobody listens
+IDLE = 60  # seconds until a quiet connection is closed
+
+
+class BoundedRequest(Request):
+    """A request whose body cannot fill the disk: Twisted takes a body of any size before the application sees it."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep what came, up to the limit; beyond it the connection is cut."""
+        if self.content.tell() + len(data) > MAX_BODY:
+            self.channel.forceAbortClient()
+        else:
+            super().handleContentChunk(data)
+
+
+class QuietSite(Site):
+    """A site without an access log."""
+
+    def log(self, request: Any) -> None:
+        """Say nothing: the pages that people look at are their own business."""
+
+
+def site(reactor: Any, app: WSGIApplication) -> QuietSite:
+    """The factory that answers HTTP with ``app`` in threads of its own, which end with the reactor."""
+    pool = ThreadPool(MIN_THREADS, MAX_THREADS, "panel")
+    reactor.callWhenRunning(pool.start)
+    reactor.addSystemEventTrigger("after", "shutdown", pool.stop)
+    return QuietSite(WSGIResource(reactor, pool, app), requestFactory=BoundedRequest, timeout=IDLE)
+
+
+def serve(settings: Settings, listening_socket_fd: int | None = None) -> None:
+    """Answer until SIGTERM or SIGINT: on the listening socket handed over, else on ``settings.web.listen``."""
+    from twisted.internet import reactor  # installs it: only in a process that is the panel
+
+    _log_to_stderr()
+    store = Store.open(settings.store_url)
+    try:
+        app = create_app(settings, store, Secrets.open(settings.data))
+        _listen(reactor, site(reactor, app), settings, listening_socket_fd)
+        reactor.run()  # type: ignore[attr-defined]
+    finally:
+        store.close()
+
+
+def _listen(reactor: Any, factory: Site, settings: Settings, fd: int | None) -> None:
+    if fd is None:
+        host, port = address("web.listen", settings.web.listen)
+        reactor.listenTCP(port, factory, interface=host)
+        return
+    with socket.socket(fileno=fd) as handed:  # Twisted listens on a copy
+        handed.setblocking(False)
+        reactor.adoptStreamPort(handed.fileno(), handed.family, factory)
+
+
+class _ToTwisted(logging.Handler):
+    """Passes what Flask and SQLAlchemy log to Twisted's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = LogLevel.error if record.levelno >= logging.ERROR else LogLevel.warn
+        Logger(namespace=record.name).emit(level, "{text}", text=self.format(record))
+
+
+def _log_to_stderr() -> None:
+    """Warnings and errors of both logs, one after the other."""
+    warnings = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    logging.basicConfig(handlers=[_ToTwisted()], level=logging.WARNING)
