@@ -1,4 +1,4 @@
-"""Complete messages of the kinds that shops, booking systems and forums send, and of odd but legal ones, made by code."""
+"""Complete messages of the kinds that shops, booking systems and forums send, and odd but legal ones, made by code."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _YEAR = 31_536_000  # seconds
 class SessionCookie(SecureCookieSessionInterface):
     """The signed session cookie, kept to https where the panel is reached by it."""
 
-    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
+    def get_cookie_secure(self, app: Flask) -> bool:
         """Whether the browser may send the cookie over https only."""
         return request.is_secure
 
@@ -67,7 +67,7 @@ def create_app(settings: Settings, store: Store, secrets: Secrets, clock: Callab
     app.after_request(_secure)
     app.register_error_handler(Exception, _error_page)
     _version_static_files(app)
-    app.wsgi_app = _believe_near_proxy(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _believe_near_proxy(app.wsgi_app)  # type: ignore[assignment,method-assign]
     return app
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from postmeter import Service, hookimpl
-from postmeter.config import Settings
+from postmeter import Service, Settings, hookimpl
 
 
 @hookimpl

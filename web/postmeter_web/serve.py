@@ -37,10 +37,11 @@ class BoundedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep what came, up to the limit; beyond it the connection is cut."""
-        if self.content.tell() + len(data) > MAX_BODY:
-            self.channel.forceAbortClient()
+        body: Any = self.content
+        if body.tell() + len(data) > MAX_BODY:
+            self.channel.forceAbortClient()  # type: ignore[no-untyped-call]
         else:
-            super().handleContentChunk(data)
+            body.write(data)
 
 
 class QuietSite(Site):
@@ -55,19 +56,22 @@ def site(reactor: Any, app: WSGIApplication) -> QuietSite:
     pool = ThreadPool(MIN_THREADS, MAX_THREADS, "panel")
     reactor.callWhenRunning(pool.start)
     reactor.addSystemEventTrigger("after", "shutdown", pool.stop)
-    return QuietSite(WSGIResource(reactor, pool, app), requestFactory=BoundedRequest, timeout=IDLE)
+    resource = WSGIResource(reactor, pool, app)  # type: ignore[no-untyped-call]
+    return QuietSite(resource, requestFactory=BoundedRequest, timeout=IDLE)  # type: ignore[no-untyped-call]
 
 
 def serve(settings: Settings, listening_socket_fd: int | None = None) -> None:
     """Answer until SIGTERM or SIGINT: on the listening socket handed over, else on ``settings.web.listen``."""
-    from twisted.internet import reactor  # installs it: only in a process that is the panel
+    from twisted.internet import reactor as installed  # this installs it: only in a process that is the panel
+
+    reactor: Any = installed
 
     _log_to_stderr()
     store = Store.open(settings.store_url)
     try:
         app = create_app(settings, store, Secrets.open(settings.data))
         _listen(reactor, site(reactor, app), settings, listening_socket_fd)
-        reactor.run()  # type: ignore[attr-defined]
+        reactor.run()
     finally:
         store.close()
 

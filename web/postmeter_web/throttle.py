@@ -20,7 +20,7 @@ class Throttle:
         self._failures: dict[str, deque[float]] = {}
 
     def attempt(self, keys: Sequence[str], now: float) -> float:
-        """Count a try for all keys and give 0; or count nothing and give the seconds until one is allowed.
+        """Count a try for all keys and give 0; or count nothing and give the seconds to wait, at least 1.
 
         A try counts as failed from its start, so that many at the same moment do not slip through.
         """
@@ -28,7 +28,7 @@ class Throttle:
             self._forget(keys, now)
             full = [times for key in keys if len(times := self._failures.get(key, deque())) >= LIMIT]
             if full:
-                return max(times[0] + WINDOW - now for times in full)
+                return max(1.0, *(times[0] + WINDOW - now for times in full))
             for key in keys:
                 self._failures.setdefault(key, deque()).append(now)
             return 0.0

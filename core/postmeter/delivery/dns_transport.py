@@ -60,7 +60,7 @@ class _DatagramQuestion(DatagramProtocol):
         transport.connect(*self._server)  # the kernel drops what comes from anywhere else
         transport.write(self._query.to_wire())
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: ARG002 - Twisted's signature
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         response = _matching(self._query, datagram)
         if response is not None and not self.answer.called:
             self.answer.callback(response)
@@ -82,7 +82,7 @@ class _StreamQuestion(Int16StringReceiver):
         if not self.answer.called:
             self.answer.callback(_matching(self._query, string))
 
-    def connectionLost(self, reason: Any = None) -> None:  # noqa: ARG002 - Twisted's signature
+    def connectionLost(self, reason: Any = None) -> None:
         if not self.answer.called:
             self.answer.callback(None)
 
@@ -93,8 +93,8 @@ class _Once(ClientFactory):
     def __init__(self, question: _StreamQuestion) -> None:
         self._question = question
 
-    def buildProtocol(self, addr: Any) -> _StreamQuestion:  # noqa: ARG002 - Twisted's signature
+    def buildProtocol(self, addr: Any) -> _StreamQuestion:
         return self._question
 
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:  # noqa: ARG002 - Twisted's signature
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
         self._question.connectionLost()

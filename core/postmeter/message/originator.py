@@ -83,7 +83,7 @@ def _a_label(label: str) -> str:
     if label.isascii():
         return label
     try:
-        if len(label) < 64 and idna.nameprep(label) == label:
+        if len(label) < 64 and idna.nameprep(label) == label and not idna.dots.search(label):
             return idna.ToASCII(label).decode("ascii").lower()
     except UnicodeError:
         pass

@@ -44,7 +44,7 @@ class HandOver(Protocol):
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Takes messages for one worker. ``submit`` gives a change to the writer, ``new_id`` makes ids, ``clock`` is now."""
+    """Takes messages for one worker: ``submit`` hands a change to the writer, ``new_id`` makes ids."""
 
     hostname: str
     keep_list_help: bool

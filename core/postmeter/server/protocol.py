@@ -34,14 +34,14 @@ FAREWELL_TIMEOUT = 30.0  # seconds for a client to read its last reply, then the
 
 @dataclass(frozen=True)
 class Reception:
-    """What all sessions of a worker share. ``tls`` is asked anew for each session, so that certificates may change."""
+    """What all sessions of a worker share. ``tls`` is asked for each session, so certificates may change."""
 
     hostname: str
     limits: Limits
     portal: Portal
     acceptance: Acceptance
     census: Census
-    tls: Callable[[], ContextFactory]
+    tls: ContextFactory
     spool_folder: Path
     reactor: Any
 
@@ -161,7 +161,7 @@ class SubmissionProtocol(Protocol):
         transport: Any = self.transport
         self._answer(replies.READY_FOR_TLS)
         transport.write(self._session.outgoing())
-        transport.startTLS(self._reception.tls())
+        transport.startTLS(self._reception.tls)
         self._session.tls_started()
 
     def _log_in(self, event: Login) -> None:

@@ -18,7 +18,6 @@ from postmeter.config import Settings
 from postmeter.errors import ConfigError, UnreachableError
 
 VALID_DAYS = 3650
-TICKETS = 1  # per TLS 1.3 handshake: a second one would only wait for the client's delayed acknowledgement
 
 
 def files(settings: Settings) -> tuple[Path, Path]:

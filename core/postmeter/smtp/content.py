@@ -24,14 +24,13 @@ class ContentReader:
     ``rest`` holds what came behind the end of the content once ``ended`` is true.
     """
 
-    __slots__ = ("_blocks", "_carry", "_collected", "_flaw", "_line", "_max_size", "ended", "rest", "size")
+    __slots__ = ("_carry", "_collected", "_flaw", "_line", "_max_size", "ended", "rest", "size")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._carry = b"\r\n"  # as if a line had just ended: a dot alone in the first line ends the content
         self._line = 0  # octets of the unfinished line
-        self._blocks: list[bytes] = []
-        self._collected = 0
+        self._collected = bytearray()
         self._flaw = _FLAWLESS
         self.size = -2  # the line end that was put in front is not content
         self.ended = False
@@ -63,26 +62,20 @@ class ContentReader:
     def _take(self, block: bytes) -> None:
         first = self.size < 0
         self.size += len(block)
-        if self.size > self._max_size:
-            self._blocks.clear()
-            self._collected = 0
-            return
-        self._check_octets(block)
-        if self._flaw == _FLAWLESS:  # a long line is the least of the flaws
-            self._check_lines(block)
-        if self._flaw < _FLAWLESS:
-            self._blocks.clear()
-            self._collected = 0
+        if self.size <= self._max_size:
+            self._check_octets(block)
+            if self._flaw == _FLAWLESS:  # a long line is the least of the flaws
+                self._check_lines(block)
+        if self.size > self._max_size or self._flaw < _FLAWLESS:
+            self._collected.clear()
         else:
-            self._blocks.append(block[2:] if first else block)
-            self._collected += len(block)
+            self._collected += block[2:] if first else block
 
     def _give(self) -> bytes:
-        if not self._blocks or not (self.ended or self._collected >= BLOCK_SIZE):
+        if not self.ended and len(self._collected) < BLOCK_SIZE:
             return b""
-        block = b"".join(self._blocks)
-        self._blocks.clear()
-        self._collected = 0
+        block = bytes(self._collected)
+        self._collected.clear()
         return block
 
     def _check_octets(self, block: bytes) -> None:

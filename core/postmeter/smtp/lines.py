@@ -36,7 +36,7 @@ class LineReader:
         self.buffer.clear()
         self._swallowed = 0
 
-    def take(self, login: bool = False) -> bytearray | None:
+    def take(self, login: bool = False) -> bytes | None:
         """The next line without its CRLF; None when it is not complete yet.
 
         ``login`` tells that a line of an AUTH exchange is expected. Raises Refused for a line that is too long,
@@ -55,7 +55,7 @@ class LineReader:
         if end == 0 or buffer[end - 1] != 13:
             # What follows would be executed although the client sent it as a part of this line.
             raise Hopeless(BARE_LF_COMMAND)
-        line = buffer[: end - 1]
+        line = bytes(buffer[: end - 1])
         del buffer[: end + 1]
         return line
 

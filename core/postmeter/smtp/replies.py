@@ -6,6 +6,7 @@ on a value is a function.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from postmeter.smtp.reply import Reply
@@ -90,6 +91,8 @@ TOO_MANY_SESSIONS = Reply(421, "4.7.0", "Too many sessions at once; try again la
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
 QUOTA_EXHAUSTED = Reply(450, "4.7.1", "Quota exhausted; book a block in the panel, then the message can be sent again")
 
+_replace_odd = re.compile(r"[^ -~]").sub
+
 
 def greeting(hostname: str) -> Reply:
     """The first line of a session (RFC 5321, 4.3.1)."""
@@ -126,14 +129,21 @@ def rate_limited(seconds: int) -> Reply:
 
 def connection_inactive(reason: str) -> Reply:
     """The access data are right, but may not be used at present because of ``reason`` (plain words)."""
-    return Reply(550, "5.7.1", f"Connection inactive: {reason}")
+    return Reply(550, "5.7.1", f"Connection inactive: {_plain(reason)}")
 
 
 def from_domain_refused(domain: str) -> Reply:
     """The From field names a domain that is not verified for this connection."""
-    return Reply(550, "5.7.1", f"The From domain {domain} is not verified for this connection; add it in the panel")
+    return Reply(
+        550, "5.7.1", f"The From domain {_plain(domain)} is not verified for this connection; add it in the panel"
+    )
 
 
 def malformed_message(problem: str) -> Reply:
     """The header section breaks RFC 5322; ``problem`` names the field."""
-    return Reply(550, "5.6.0", f"Not a valid message: {problem}")
+    return Reply(550, "5.6.0", f"Not a valid message: {_plain(problem)}")
+
+
+def _plain(text: str) -> str:
+    """``text``, which a client or a customer wrote, as a part of one reply line (RFC 5321, 4.2)."""
+    return _replace_odd("?", text[:255])

@@ -63,7 +63,7 @@ class SendingSession:
         self.state: State = "banner"
         self.peer = ""  # the server's name by its own account
         self.extensions: dict[str, str] = {}  # keyword in upper case -> parameters (RFC 5321, 4.1.1.1)
-        self.progress = 0  # grows with every reply and every piece of content
+        self.progress = 0  # grows with every step: what is waited for is new
         self._hostname = hostname
         self._tls = tls
         self._secure = False
@@ -122,6 +122,7 @@ class SendingSession:
         """Begin a mail transaction; only when ``ready``. ValueError: the envelope holds a control character."""
         if self.state != "ready":
             raise RuntimeError(f"no mail can be sent in state {self.state}")
+        self.progress += 1
         if mail.envelope.smtputf8 and "SMTPUTF8" not in self.extensions:  # RFC 6531, 3.2
             recipients = range(len(mail.envelope.recipients))
             self._events.append(Sent(tuple(Outcome(index, NO_SMTPUTF8, "mail") for index in recipients)))
@@ -131,11 +132,13 @@ class SendingSession:
 
     def secured(self) -> None:
         """TLS stands: everything learnt in clear text is forgotten (RFC 3207, 4.2)."""
+        self.progress += 1
         self._secure = True
         self._say_hello()
 
     def quit(self) -> None:
         """Take leave; ``Closed`` follows."""
+        self.progress += 1
         self.state = "quit"
         self._output = b"QUIT\r\n"
 

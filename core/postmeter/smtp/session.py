@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from postmeter.smtp import replies
 from postmeter.smtp.commands import ALLOWED, State, refusal
@@ -30,6 +31,7 @@ from postmeter.smtp.reply import Refused, Reply
 MAX_WAITING = 65536  # octets that may wait behind an open event before the driver should stop reading
 
 _may_be_utf8 = re.compile(rb"(?:EHLO|HELO|MAIL|RCPT) ", re.IGNORECASE).match
+_encode = lru_cache(maxsize=64)(Reply.encode)
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI"})
 _WITHOUT_ARGUMENT = frozenset({"STARTTLS", "DATA", "RSET"})
 _find_control = re.compile("[\0-\x1f\x7f]").search
@@ -155,7 +157,7 @@ class Session:
         self.refuse(replies.SHUTTING_DOWN)
 
     def _say(self, reply: Reply) -> None:
-        self._out.append(reply.encode())
+        self._out.append(_encode(reply))
 
     def _close(self, reply: Reply) -> None:
         if not self.closing:
@@ -176,7 +178,7 @@ class Session:
         self._state = self._idle
         self._transaction.clear()
 
-    def _execute(self, line: bytearray) -> Question | None:
+    def _execute(self, line: bytes) -> Question | None:
         text = line.decode("utf-8", "surrogateescape").rstrip(" ")  # RFC 5321, 4.1.1: tolerate trailing space
         verb, _, argument = text.partition(" ")
         verb, argument = verb.upper(), argument.lstrip(" ")
@@ -229,7 +231,7 @@ class Session:
         self._say(self._exchange.challenge)
         return None
 
-    def _respond(self, exchange: LoginExchange, line: bytearray) -> Question | None:
+    def _respond(self, exchange: LoginExchange, line: bytes) -> Question | None:
         return self._login(exchange, line.decode("utf-8", "replace").strip(" "))
 
     def _login(self, exchange: LoginExchange, response: str) -> Question | None:

@@ -224,4 +224,5 @@ def _recipients(submission: Submission, accepted: Accepted) -> Iterable[dict[str
             "reply": "",
             "block_id": block_id,
             "charge": "reserved",
+            "unknown_since": None,
         }

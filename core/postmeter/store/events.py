@@ -34,8 +34,18 @@ class Fact:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a reader stands; ``failures`` tries of the next event have failed, the next one is at ``retry_at``."""
+
+    tx: int
+    event_id: int
+    failures: int = 0
+    retry_at: float = 0.0
+
+
 def about_recipient(
-    account_id: int, message_id: str, recipient: int | None, kind: str, at: float, facts: dict[str, Any]
+    account_id: int, message_id: str | None, recipient: int | None, kind: str, at: float, facts: dict[str, Any]
 ) -> dict[str, Any]:
     """A row for ``record``: something happened to a message or to one of its recipients."""
     return {
@@ -50,7 +60,7 @@ def about_recipient(
 
 def about_account(account_id: int, kind: str, at: float, facts: dict[str, Any]) -> dict[str, Any]:
     """A row for ``record``: something happened to an account."""
-    return about_recipient(account_id, None, None, kind, at, facts)  # type: ignore[arg-type]
+    return about_recipient(account_id, None, None, kind, at, facts)
 
 
 def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -59,14 +69,14 @@ def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     connection.execute(_INSERT_PG if connection.dialect.name == "postgresql" else _INSERT, rows)
 
 
-def after(session: Session, tx: int, event_id: int, limit: int, kinds: Sequence[str]) -> list[Fact]:
+def after(session: Session, position: Position, limit: int, kinds: Sequence[str]) -> list[Fact]:
     """The next events of these kinds behind a position, in order."""
     query = select(Event).where(Event.kind.in_(kinds)).limit(limit)
     if session.get_bind().dialect.name == "postgresql":
-        behind = (Event.tx > tx) | ((Event.tx == tx) & (Event.id > event_id))
+        behind = (Event.tx > position.tx) | ((Event.tx == position.tx) & (Event.id > position.event_id))
         query = query.where(behind, Event.tx < _OLDEST_OPEN).order_by(Event.tx, Event.id)
     else:
-        query = query.where(Event.id > event_id).order_by(Event.id)
+        query = query.where(Event.id > position.event_id).order_by(Event.id)
     return [
         Fact(e.id, e.tx or 0, e.account_id, e.kind, e.message_id, e.recipient, e.at, e.facts)
         for e in session.scalars(query)

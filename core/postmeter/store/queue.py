@@ -30,13 +30,17 @@ class QueuedMessage:
 
 @dataclass(frozen=True, slots=True)
 class QueuedRecipient:
-    """One leased forward path. ``attempts`` counts those that ended; ``charge`` is reserved or charged."""
+    """One leased forward path. ``attempts`` counts those that ended; ``charge`` is reserved or charged.
+
+    ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
+    """
 
     n: int
     path: ForwardPath
     attempts: int
     block_id: int | None
     charge: str
+    unknown_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +71,16 @@ def forget(session: Session, worker: int) -> None:
     session.execute(delete(Worker).where(Worker.id == worker))
 
 
-def take_over(session: Session, now: float, node: str | None = None) -> int:
-    """Free the recipients of workers that are gone (all of ``node``, when given: it starts anew); how many.
+def take_over(session: Session, now: float, node: str | None = None, pid: int | None = None) -> int:
+    """Free the recipients of workers whose time is over, or that are known to be gone; how many.
+
+    ``node`` alone: all of that machine (it starts anew); with ``pid``: that process of it.
 
     Their attempts may have arrived, so each is marked as in doubt; it is tried again, never dropped.
     """
     gone = Worker.lease_until < now
     if node is not None:
-        gone = or_(gone, Worker.node == node)
+        gone = or_(gone, (Worker.node == node) if pid is None else (Worker.node == node) & (Worker.pid == pid))
     session.execute(delete(Worker).where(gone))
     alive = select(Worker.id)
     freed = (Recipient.lease_owner.is_not(None)) & (Recipient.lease_owner.not_in(alive))
@@ -131,11 +137,13 @@ def _leased(rows: Iterable[Any]) -> Leased:
             message.accepted_at,
             message.size,
         ),
-        tuple(
-            QueuedRecipient(r.n, ForwardPath(r.forward_path, r.notify, r.orcpt), r.attempts, r.block_id, r.charge)
-            for r, _ in pairs
-        ),
+        tuple(_recipient(r) for r, _ in pairs),
     )
+
+
+def _recipient(row: Recipient) -> QueuedRecipient:
+    path = ForwardPath(row.forward_path, row.notify, row.orcpt)
+    return QueuedRecipient(row.n, path, row.attempts, row.block_id, row.charge, row.unknown_since)
 
 
 def content(session: Session, account_id: int, message_id: str) -> bytes:

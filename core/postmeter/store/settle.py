@@ -32,6 +32,7 @@ _UPDATE = (
         final_at=bindparam("final"),
         reply=bindparam("text"),
         charge=bindparam("paid"),
+        unknown_since=bindparam("unknown"),
     )
 )
 _others = Recipient.__table__.alias("others")
@@ -115,6 +116,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "final": s.at if s.final else None,
         "text": s.reply,
         "paid": s.charge,
+        "unknown": s.facts.get("unknown_since"),
     }
 
 

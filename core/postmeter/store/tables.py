@@ -182,6 +182,7 @@ class Recipient(Base):
     reply: Mapped[str] = mapped_column(default="")  # the last answer of the remote side
     block_id: Mapped[int | None]
     charge: Mapped[str]
+    unknown_since: Mapped[float | None]  # since when the domain is not found in the DNS
     __table_args__ = (
         Index(
             "ix_recipient_due",

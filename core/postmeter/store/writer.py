@@ -1,4 +1,4 @@
-"""Group commit: one thread takes all the changes that wait and commits them together (that, not a weaker sync, is fast)."""
+"""Group commit: one thread commits together all the changes that wait (that is fast, not a weaker sync)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Writer:
         return outcomes
 
     def _separately(self, jobs: list[Job], error: Exception) -> Outcomes:
-        if len(jobs) == 1 or isinstance(error, DBAPIError) and error.connection_invalidated:
+        if len(jobs) == 1 or (isinstance(error, DBAPIError) and error.connection_invalidated):
             log.error("a commit failed: %s", error, exc_info=error)
             return [(job.done, error) for job in jobs]
         outcomes: Outcomes = []

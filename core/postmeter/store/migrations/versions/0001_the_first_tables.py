@@ -202,6 +202,7 @@ def _recipients() -> None:
         sa.Column("reply", sa.Text(), nullable=False),
         sa.Column("block_id", NUMBER, nullable=True),
         sa.Column("charge", sa.Text(), nullable=False),
+        sa.Column("unknown_since", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("message_id", "account_id", "n", name="pk_recipient"),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,5 @@
+"""``python -m postmeter``."""
+
+from postmeter.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The commands, one module per subject; each has ``register(group)``, which adds its commands to `postmeter`."""

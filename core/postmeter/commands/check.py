@@ -1,0 +1,60 @@
+"""`postmeter check`: looks at everything the relay needs and says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import click
+
+from postmeter.commands import doors, ground
+from postmeter.commands.common import Relay, json_option, pass_relay, plain, show
+from postmeter.commands.finding import PROBLEM, Finding, problem
+from postmeter.config import Settings
+from postmeter.errors import PostmeterError
+
+LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    ground.data_folder,
+    ground.room,
+    ground.database,
+    ground.clock,
+    ground.plugins,
+    doors.ports,
+    doors.certificate,
+    doors.hostname,
+    doors.resolver,
+)
+
+
+def register(group: click.Group) -> None:
+    """Add the commands."""
+    group.add_command(check)
+
+
+@click.command()
+@json_option
+@pass_relay
+@click.pass_context
+def check(context: click.Context, relay: Relay, as_json: bool) -> None:
+    """Look at what the relay needs and say what is wrong; ends with 1 when there is a problem."""
+    findings = list(look(relay))
+    show(as_json, [plain(finding) for finding in findings], "\n".join(_told(finding) for finding in findings))
+    if any(finding.state == PROBLEM for finding in findings):
+        context.exit(1)
+
+
+def look(relay: Relay) -> Iterator[Finding]:
+    """All findings; a look that cannot be taken is a problem of its own."""
+    source = (
+        f"{relay.config} is right" if relay.config else "there is no file; the defaults and the environment are used"
+    )
+    yield Finding("configuration", "ok", source)
+    for one in LOOKS:
+        try:
+            yield from one(relay.settings)
+        except PostmeterError as error:
+            yield problem(one.__name__.replace("_", " "), str(error))
+
+
+def _told(finding: Finding) -> str:
+    line = f"{finding.state.ljust(8)} {finding.check}: {finding.text}"
+    return f"{line}\n         {finding.mend}" if finding.mend else line

@@ -1,0 +1,67 @@
+"""`postmeter connection`: the customers' accesses."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_address
+
+import click
+
+from postmeter.commands.common import Relay, json_option, pairs, pass_relay, show
+from postmeter.config import Settings, address
+from postmeter.store.accounts import account_by_name
+from postmeter.store.connections import access, add_connection
+
+
+def register(group: click.Group) -> None:
+    """Add the commands."""
+    group.add_command(connection)
+
+
+@click.group()
+def connection() -> None:
+    """The customers' accesses."""
+
+
+@connection.command()
+@click.argument("account")
+@click.argument("name")
+@click.option(
+    "--domain", "domains", metavar="DOMAIN", multiple=True, required=True, help="May send from it; repeatable."
+)
+@json_option
+@pass_relay
+def add(relay: Relay, account: str, name: str, domains: tuple[str, ...], as_json: bool) -> None:
+    """Create an access and print what a shop's settings need."""
+    with relay.store.write() as session:
+        customer = account_by_name(session, account)
+        added = add_connection(session, relay.secrets, customer, name, domains, time.time())
+        granted = access(session, added.username)
+    host, port, tls_port = endpoint(relay.settings)
+    data = {"host": host, "port": port, "tls_port": tls_port, "username": added.username, "password": added.password}
+    lines: list[tuple[str, object]] = [("Host", host)]
+    lines += [("Port", f"{port} (STARTTLS)")] if port else []
+    lines += [("Port", f"{tls_port} (implicit TLS)")] if tls_port else []
+    lines += [("Username", added.username), ("Password", f"{added.password} (shown only now)")]
+    if granted and granted.reason:
+        lines.append(("Inactive", granted.reason))
+    show(as_json, data, pairs(lines))
+
+
+def endpoint(settings: Settings) -> tuple[str, int | None, int | None]:
+    """Host, port with STARTTLS and port with implicit TLS that a client uses; None where there is no listener.
+
+    A listener on the loopback is named by its address, any other by the host name, which the certificate has.
+    """
+    starttls = [address("smtp.submission", text) for text in settings.smtp.submission[:1]]
+    implicit = [address("smtp.submissions", text) for text in settings.smtp.submissions[:1]]
+    hosts = [host for host, _ in (*starttls, *implicit)]
+    host = hosts[0] if hosts and _is_loopback(hosts[0]) else settings.hostname
+    return host, starttls[0][1] if starttls else None, implicit[0][1] if implicit else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,137 @@
+"""`postmeter domain` and `postmeter key`: From domains, DKIM keys and the records to publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from postmeter.commands import lookup
+from postmeter.commands.common import Relay, json_option, pass_relay, plain, show
+from postmeter.errors import UsageError
+from postmeter.message.signature import ED25519, RSA
+from postmeter.store import domains
+from postmeter.store.accounts import account_by_name
+from postmeter.store.domains import DnsRecord, DomainFacts, NewKey
+
+
+def register(group: click.Group) -> None:
+    """Add the commands."""
+    group.add_command(domain)
+    group.add_command(key)
+
+
+@click.group()
+def domain() -> None:
+    """The domains that customers send from."""
+
+
+@domain.command()
+@click.argument("account")
+@click.argument("name", metavar="DOMAIN")
+@click.option(
+    "--list-help", metavar="URL", required=True, help="Where recipients find help: https URL or mail address."
+)
+@click.option("--trust", is_flag=True, help="Take the domain as verified without a look at the DNS.")
+@click.option("--ed25519", is_flag=True, help="Make an Ed25519 key as well, for a second signature.")
+@json_option
+@pass_relay
+def add(relay: Relay, account: str, name: str, list_help: str, trust: bool, ed25519: bool, as_json: bool) -> None:
+    """Let an account send from DOMAIN (or change its List-Help) and print the DNS records to publish."""
+    with relay.store.read() as session:
+        account_by_name(session, account)
+    keys = [NewKey.generate(algorithm) for algorithm in ((RSA, ED25519) if ed25519 else (RSA,))]
+    with relay.store.write() as session:
+        customer = account_by_name(session, account)
+        added = domains.add_domain(session, relay.secrets, customer, name, list_help, trust, keys, time.time())
+    data = {
+        "account": account,
+        "domain": added.name,
+        "verified": added.verified,
+        "records": [plain(record) for record in added.records],
+    }
+    state = "It is verified." if added.verified else f"Then run: postmeter domain check {added.name}"
+    show(as_json, data, f"Publish for {added.name}:\n\n{_records(added.records)}\n\n{state}")
+
+
+@domain.command()
+@click.argument("name", metavar="DOMAIN")
+@json_option
+@pass_relay
+@click.pass_context
+def check(context: click.Context, relay: Relay, name: str, as_json: bool) -> None:
+    """Look the records of DOMAIN up and say what is missing; ends with 1 when mail is not taken for it."""
+    with relay.store.read() as session:
+        known = domains.domains_of(session, None, name)
+        keys = {d.account_id: domains.account_keys(session, relay.secrets, d.account_id, d.name) for d in known}
+    if not known:
+        raise UsageError(f"no account has the domain {name}; add it with `postmeter domain add`")
+    resolver = lookup.resolver(relay.settings.delivery.resolver)
+    found = {r.name: lookup.texts(resolver, r.name) for d in known for r in d.records}
+    problems = {d.account_id: domains.judge(keys[d.account_id], found) for d in known}
+    with relay.store.write() as session:
+        verified = {
+            d.account_id: domains.record_check(session, d.account_id, d.name, problems[d.account_id], time.time())
+            for d in known
+        }
+    advice = (
+        [] if _has_dmarc(found[f"_dmarc.{known[0].name}"]) else [f"_dmarc.{known[0].name}: There is no policy yet."]
+    )
+    results = [_result(d, verified[d.account_id], problems[d.account_id], advice) for d in known]
+    show(
+        as_json,
+        {"domain": known[0].name, "accounts": results},
+        "\n\n".join(_told(d, r) for d, r in zip(known, results, strict=True)),
+    )
+    if not all(verified.values()):
+        context.exit(1)
+
+
+@click.group()
+def key() -> None:
+    """The operator's own DKIM keys, which sign every message in addition."""
+
+
+@key.command(name="add")
+@click.argument("name", metavar="DOMAIN")
+@click.option("--ed25519", is_flag=True, help="An Ed25519 key instead of RSA.")
+@json_option
+@pass_relay
+def add_key(relay: Relay, name: str, ed25519: bool, as_json: bool) -> None:
+    """Make a DKIM key for the operator's DOMAIN and print the record to publish."""
+    new = NewKey.generate(ED25519 if ed25519 else RSA)
+    with relay.store.write() as session:
+        record = domains.add_operator_key(session, relay.secrets, name, new, time.time())
+    show(
+        as_json, {"domain": domains.clean_domain(name), "records": [plain(record)]}, f"Publish:\n\n{_records([record])}"
+    )
+
+
+def _records(records: Sequence[DnsRecord]) -> str:
+    return "\n".join(f"  {r.name}  {r.type}  {r.value}{'' if r.required else '   (advice)'}" for r in records)
+
+
+def _has_dmarc(texts: Sequence[str]) -> bool:
+    return any(text.replace(" ", "").startswith("v=DMARC1") for text in texts)
+
+
+def _result(facts: DomainFacts, verified: bool, problems: Sequence[str], advice: Sequence[str]) -> dict[str, Any]:
+    return {
+        "account": facts.account,
+        "verified": verified,
+        "trusted": facts.trusted,
+        "problems": list(problems),
+        "advice": list(advice),
+        "records": [plain(record) for record in facts.records],
+    }
+
+
+def _told(facts: DomainFacts, result: dict[str, Any]) -> str:
+    state = "verified" if result["verified"] else "not verified"
+    lines = [f"{facts.name} of account {facts.account}: {state}{' (on your word)' if facts.trusted else ''}"]
+    lines += [f"  problem  {text}" for text in result["problems"]] + [f"  advice   {text}" for text in result["advice"]]
+    if result["problems"] or result["advice"]:
+        lines += ["", "Publish:", "", _records(facts.records)]
+    return "\n".join(lines)

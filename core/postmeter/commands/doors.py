@@ -1,0 +1,145 @@
+"""Looks at the ways in and out: ports, certificate, host name and DNS."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+import dns.exception
+import dns.resolver
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from postmeter.commands import lookup
+from postmeter.commands.finding import Finding, ok, problem, warning
+from postmeter.config import Settings, address
+from postmeter.store.quota import iso
+
+PATIENCE = 5.0  # seconds for an answer
+SOON = 14 * 86_400  # seconds: a certificate that ends sooner should be renewed
+
+
+def ports(settings: Settings) -> Iterator[Finding]:
+    """Whether each port is free or answers as this relay."""
+    smtp = settings.smtp
+    listeners = [("smtp.submission", text) for text in smtp.submission]
+    listeners += [("smtp.submissions", text) for text in smtp.submissions]
+    listeners += [("smtp.reports", text) for text in smtp.reports]
+    listeners += [("web.listen", settings.web.listen)] if settings.web.listen else []
+    for name, text in listeners:
+        host, port = address(name, text)
+        yield _port(settings, name, host, port)
+
+
+def certificate(settings: Settings) -> Iterator[Finding]:
+    """Whether the certificate can be read, belongs to its key and is valid."""
+    smtp = settings.smtp
+    path, key = Path(smtp.certificate), Path(smtp.private_key or smtp.certificate)
+    if not smtp.certificate:
+        path, key = settings.data / "certificate.pem", settings.data / "certificate.key"
+        if not path.exists():
+            yield ok("certificate", "a self-signed one will be made at the first start")
+            return
+        yield warning(
+            "certificate", f"{path} is self-signed: shops must be told not to check it", "set smtp.certificate"
+        )
+    yield _pair(path, key)
+
+
+def hostname(settings: Settings) -> Iterator[Finding]:
+    """Whether other mail servers can make something of our name."""
+    name, mend = settings.hostname, "set server.hostname to a name that the DNS has an address for"
+    if "." not in name or name.endswith((".localdomain", ".local", ".localhost")):
+        yield warning("host name", f"{name} means nothing to other mail servers", mend)
+        return
+    try:
+        found = sorted({str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+    except OSError:
+        yield warning("host name", f"{name} is not in the DNS: many mail servers will refuse us", mend)
+        return
+    if all(ip_address(text.partition("%")[0]).is_loopback for text in found):
+        yield warning("host name", f"{name} is this machine only ({', '.join(found)})", mend)
+    else:
+        yield ok("host name", f"{name} is {', '.join(found)}")
+
+
+def resolver(settings: Settings) -> Iterator[Finding]:
+    """Whether the DNS answers."""
+    delivery = settings.delivery
+    if "*" in delivery.routes:
+        yield ok("DNS", f"is not asked: all mail goes to {delivery.routes['*']}")
+        return
+    asked = lookup.resolver(delivery.resolver)
+    try:
+        with suppress(dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):  # which are answers
+            asked.resolve(".", "NS")
+        yield ok("DNS", f"{', '.join(str(server) for server in asked.nameservers)} answers")
+    except dns.exception.DNSException as error:
+        yield problem("DNS", f"no answer: {error}", "set delivery.resolver to a DNS server that answers")
+
+
+def _port(settings: Settings, name: str, host: str, port: int) -> Finding:
+    where = f"{host}:{port} ({name})"
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as door:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(place)
+        return ok("ports", f"{where} is free")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return _answering(settings, name, host, port)
+        mend = "ports below 1024 need CAP_NET_BIND_SERVICE" if error.errno == errno.EACCES else f"change {name}"
+        return problem("ports", f"{where} cannot be opened: {error.strerror}", mend)
+
+
+def _answering(settings: Settings, name: str, host: str, port: int) -> Finding:
+    """What a port in use says: our greeting, or something else's."""
+    said = _greeting({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, name)  # noqa: S104
+    expected = b"HTTP/" if name == "web.listen" else f"220 {settings.hostname} ".encode()
+    where = f"{host}:{port} ({name})"
+    if said.startswith(expected):
+        return ok("ports", f"{where} answers")
+    text = said[:60].decode("ascii", "replace").strip() or "nothing"
+    return problem("ports", f"{where} is in use by another program, which says {text!r}", f"stop it or change {name}")
+
+
+def _greeting(host: str, port: int, name: str) -> bytes:
+    try:
+        with socket.create_connection((host, port), PATIENCE) as link:
+            if name == "smtp.submissions":
+                context = ssl.create_default_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                with context.wrap_socket(link) as inside:
+                    return inside.recv(512)
+            if name == "web.listen":
+                link.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            return link.recv(512)
+    except OSError:
+        return b""
+
+
+def _pair(path: Path, key: Path) -> Finding:
+    try:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        private = load_pem_private_key(key.read_bytes(), None)
+    except OSError as error:
+        return problem("certificate", f"{error.filename} cannot be read: {error.strerror}", "see smtp.certificate")
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return problem("certificate", f"{path} or {key} is not PEM, or the key is encrypted", "see smtp.certificate")
+    if found.public_key() != private.public_key():
+        return problem("certificate", f"the key {key} does not belong to {path}", "set smtp.private_key to its key")
+    left = found.not_valid_after_utc.timestamp() - time.time()
+    ends = iso(found.not_valid_after_utc.timestamp())
+    if left < 0:
+        return problem("certificate", f"{path} ended at {ends}", "renew it; the relay notices the new file")
+    if left < SOON:
+        return warning("certificate", f"{path} ends at {ends}", "renew it; the relay notices the new file")
+    return ok("certificate", f"{path} is valid until {ends}")

@@ -1,0 +1,127 @@
+"""Looks at what the relay stands on: folder, disk, database, clock and plugins."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from postmeter.commands.finding import Finding, ok, problem, warning
+from postmeter.config import Settings
+from postmeter.errors import ConfigError
+from postmeter.store import schema
+from postmeter.store.engine import Store
+from postmeter.store.quota import iso
+from postmeter.store.tables import Message
+
+LITTLE_ROOM = 1 << 30  # octets
+NO_ROOM = 100 << 20  # octets
+FEW_INODES = 10_000
+THIS_PROGRAM = 1_763_856_000.0  # 2025-11-23: the present is later than that
+CLOCK_TOLERANCE = 60.0  # seconds
+
+
+def data_folder(settings: Settings) -> Iterator[Finding]:
+    """Whether the data folder can be written and only by us."""
+    folder, name = settings.data, "data folder"
+    if not folder.exists():
+        if os.access(_nearest(folder), os.W_OK | os.X_OK):
+            yield ok(name, f"{folder} will be made at the first start")
+        else:
+            yield problem(
+                name, f"{folder} cannot be made in {_nearest(folder)}", "set server.data to a writable folder"
+            )
+        return
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            yield ok(name, f"{folder} is writable")
+    except OSError as error:
+        yield problem(name, f"{folder} cannot be written: {error.strerror}", f"give it to this user: chown {folder}")
+        return
+    for path in (folder, folder / "secret.key"):
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield warning(name, f"{path} can be read by others", f"chmod go= {path}")
+
+
+def room(settings: Settings) -> Iterator[Finding]:
+    """How much disk is free for the data folder."""
+    status = os.statvfs(_nearest(settings.data))
+    free = status.f_bavail * status.f_frsize
+    text, mend = f"{free / 2**30:,.1f} GiB are free", "make room: without it every mail is answered 452"
+    if free < NO_ROOM:
+        yield problem("disk", text, mend)
+    elif free < LITTLE_ROOM:
+        yield warning("disk", text, mend)
+    else:
+        yield ok("disk", text)
+    if status.f_files and status.f_favail < FEW_INODES:
+        yield warning("disk", f"only {status.f_favail:,} files can still be made (inodes)", "remove files nobody needs")
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    """Whether the database opens and has our tables."""
+    if _not_made_yet(settings):
+        yield ok("database", "will be made at the first start")
+        return
+    with closing(Store.open(settings.store_url)) as store:
+        kind = "SQLite" if store.sqlite else "PostgreSQL"
+        if schema.version(store) is None:
+            yield ok("database", f"{kind} answers; the tables will be made at the first start")
+            return
+        schema.check(store)
+        yield ok("database", f"{kind} answers, tables of step {schema.version(store)}")
+
+
+def clock(settings: Settings) -> Iterator[Finding]:
+    """Whether the clock can be right."""
+    now, mend = time.time(), "set the clock, e.g. by chrony or systemd-timesyncd: retries, quota and DKIM go by it"
+    newest = _newest(settings)
+    if now < THIS_PROGRAM:
+        yield problem("clock", f"it says {iso(now)}, which is long ago", mend)
+    elif newest > now + CLOCK_TOLERANCE:
+        yield problem("clock", f"it says {iso(now)}, but the newest message is of {iso(newest)}", mend)
+    else:
+        yield ok("clock", iso(now))
+
+
+def plugins(settings: Settings) -> Iterator[Finding]:
+    """Whether the enabled plugins are installed."""
+    installed = {entry.name for entry in entry_points(group="postmeter")}
+    missing = [name for name in settings.plugins.enabled if name not in installed]
+    if missing:
+        mend = "install them, or take them out of plugins.enabled"
+        yield warning("plugins", f"enabled but not installed: {', '.join(missing)}", mend)
+    else:
+        yield ok("plugins", ", ".join(settings.plugins.enabled) or "none are enabled")
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the folder above it that exists."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _not_made_yet(settings: Settings) -> bool:
+    try:
+        url = make_url(settings.store_url)
+    except ArgumentError:
+        raise ConfigError(f"store.url {settings.store_url!r} is not the URL of a database") from None
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+
+
+def _newest(settings: Settings) -> float:
+    """When the newest message was accepted; 0 when there is none or the database is not to be had."""
+    try:
+        if _not_made_yet(settings):
+            return 0.0
+        with closing(Store.open(settings.store_url)) as store, store.read() as session:
+            return session.scalar(select(Message.accepted_at).order_by(Message.id.desc()).limit(1)) or 0.0
+    except (DBAPIError, OSError):
+        return 0.0

@@ -1,0 +1,96 @@
+"""`postmeter queue` and `postmeter message`: what waits and why, and what happened to a message."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from postmeter.commands.common import Relay, json_option, pairs, pass_relay, plain, show, table
+from postmeter.errors import UsageError
+from postmeter.store.accounts import account_by_name
+from postmeter.store.quota import iso
+from postmeter.store.timeline import EventFacts, MessageFacts, QueueFacts, message_facts, queue_facts
+
+NEVER_TRIED = "not tried yet"
+
+
+def register(group: click.Group) -> None:
+    """Add the commands."""
+    group.add_command(queue)
+    group.add_command(message)
+
+
+@click.command()
+@click.argument("account", required=False)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many are listed.")
+@json_option
+@pass_relay
+def queue(relay: Relay, account: str | None, limit: int, as_json: bool) -> None:
+    """Print what waits, of an account or of all, and why."""
+    with relay.store.read() as session:
+        account_id = account_by_name(session, account).id if account else None
+        facts = queue_facts(session, account_id, limit)
+    show(as_json, plain(facts), _queue(facts, time.time()))
+
+
+@click.group()
+def message() -> None:
+    """Accepted messages."""
+
+
+@message.command(name="show")
+@click.argument("identifier", metavar="ID")
+@json_option
+@pass_relay
+def show_message(relay: Relay, identifier: str, as_json: bool) -> None:
+    """Print what happened to a message; ID is what the sender's log calls "queued as"."""
+    with relay.store.read() as session:
+        facts = message_facts(session, identifier.strip().upper())
+    if facts is None:
+        raise UsageError(f"there is no message {identifier}")
+    show(as_json, plain(facts), _message(facts))
+
+
+def _queue(facts: QueueFacts, now: float) -> str:
+    if not facts.total:
+        return "Nothing waits."
+    states = ", ".join(f"{number:,} {state}" for state, number in facts.states.items())
+    reasons = table(
+        ("Recipients", "State", "Last answer"), [(r.recipients, r.state, r.reply or NEVER_TRIED) for r in facts.reasons]
+    )
+    waiting = table(
+        ("Message", "Recipient", "State", "Tries", "Next try"),
+        [(w.message_id, w.forward_path, w.state, w.attempts, _due(w.next_attempt_at, now)) for w in facts.waiting],
+    )
+    return f"{facts.total:,} recipients wait: {states}\n\n{reasons}\n\n{waiting}"
+
+
+def _due(at: float, now: float) -> str:
+    return "now" if at <= now else iso(at)
+
+
+def _message(facts: MessageFacts) -> str:
+    head = pairs(
+        [
+            ("Message", facts.id),
+            ("Accepted", iso(facts.accepted_at)),
+            ("From", f"{facts.header_from} <{facts.reverse_path}>"),
+            ("Subject", facts.subject),
+            ("Message-ID", facts.message_id),
+            ("Size", facts.size),
+        ]
+    )
+    recipients = table(
+        ("Recipient", "State", "Tries", "Last answer"),
+        [(r.forward_path, r.state, r.attempts, r.reply or NEVER_TRIED) for r in facts.recipients],
+    )
+    names = {r.n: r.forward_path for r in facts.recipients}
+    events = "\n".join(_event(event, names) for event in facts.events)
+    return f"{head}\n\n{recipients}\n\n{events}".rstrip()
+
+
+def _event(event: EventFacts, names: dict[int, str]) -> str:
+    about = "" if event.recipient is None else f"  {names.get(event.recipient, '')}"
+    facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())
+    return f"{iso(event.at)}  {event.kind}{about}  {facts}".rstrip()

@@ -1,0 +1,59 @@
+"""The commands that run the relay; those for its own processes are not shown."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from postmeter.commands.common import Relay, pass_relay
+
+FIRST_DESCRIPTOR = 3  # inherited listening sockets begin here
+
+
+@click.command
+@pass_relay
+def up(relay: Relay) -> None:
+    """Run the relay and the panel in the foreground until SIGTERM or Ctrl-C.
+
+    Makes the data folder, the tables, a certificate and the first operator when there are none.
+    """
+    from postmeter import logs, supervisor
+
+    logs.set_up("postmeter")
+    sys.exit(supervisor.run(relay.settings, _options(relay)))
+
+
+@click.command(hidden=True)
+@click.option("--submission", default=0, help="Number of inherited sockets with STARTTLS.")
+@click.option("--submissions", default=0, help="Number of inherited sockets with implicit TLS.")
+@pass_relay
+def worker(relay: Relay, submission: int, submissions: int) -> None:
+    """One process that receives and delivers; the supervisor starts it."""
+    from postmeter import logs, service
+
+    logs.set_up("worker")
+    first = FIRST_DESCRIPTOR + submission
+    sockets = service.Sockets(range(FIRST_DESCRIPTOR, first), range(first, first + submissions))
+    service.run(relay.settings, sockets, service.node_name(relay.settings.data))
+
+
+@click.command(hidden=True)
+@click.argument("name")
+@pass_relay
+def serve(relay: Relay, name: str) -> None:
+    """One service that a plugin offers; the supervisor starts it."""
+    from postmeter import logs, service
+
+    logs.set_up(name)
+    service.serve(relay.settings, name, FIRST_DESCRIPTOR)
+
+
+def register(group: click.Group) -> None:
+    """Add the commands."""
+    for command in (up, worker, serve):
+        group.add_command(command)
+
+
+def _options(relay: Relay) -> list[str]:
+    return ["--config", str(relay.config)] if relay.config else []

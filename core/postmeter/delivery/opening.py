@@ -1,0 +1,127 @@
+"""Opens a session with the first host of a route that takes one; in clear where its TLS is known to be broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from postmeter.delivery.route import Host, Route
+from postmeter.delivery.sender import Facts, Sender
+from postmeter.smtp.mail import Outcome, Stage
+from postmeter.smtp.reply import Reply
+from postmeter.smtp.sending import Closed, SendingSession, TlsPolicy
+
+CONNECT_TIMEOUT = 30.0
+BROKEN_TLS_LIFE = 3 * 86_400.0
+MAX_BROKEN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class NoSession:
+    """No host of the route took a session: what the first of them said, or why it could not be reached."""
+
+    reply: Reply
+    stage: Stage
+    facts: Facts
+
+
+class BrokenTls:
+    """Hosts whose STARTTLS leads nowhere, remembered for three days."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._until: dict[tuple[str, int], float] = {}
+
+    def add(self, host: Host) -> None:
+        """The handshake with this host has failed."""
+        if len(self._until) >= MAX_BROKEN:
+            del self._until[next(iter(self._until))]
+        self._until[host.address, host.port] = self._clock.seconds() + BROKEN_TLS_LIFE
+
+    def __contains__(self, host: Host) -> bool:
+        now: float = self._clock.seconds()
+        return self._until.get((host.address, host.port), 0.0) > now
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every session needs: the reactor, the name that EHLO says, the TLS context, the broken hosts."""
+
+    reactor: Any
+    hostname: str
+    context: SSL.Context
+    broken_tls: BrokenTls
+
+
+class Opening(ClientFactory):
+    """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        route: Route,
+        opened: Callable[[Sender], None],
+        failed: Callable[[NoSession], None],
+    ) -> None:
+        self._surroundings = surroundings
+        self._policy = route.tls
+        self._hosts: Iterator[Host] = iter(route.hosts)
+        self._host = route.hosts[0]
+        self._opened = opened
+        self._failed = failed
+        self._failure: NoSession | None = None
+
+    def start(self) -> None:
+        """Try the next host."""
+        host = next(self._hosts, None)
+        if host is None:
+            assert self._failure is not None
+            self._failed(self._failure)
+            return
+        self._host = host
+        self._connect()
+
+    def buildProtocol(self, addr: Any) -> Sender:
+        around = self._surroundings
+        policy: TlsPolicy = self._policy
+        if policy == "opportunistic" and self._host in around.broken_tls:
+            policy = "none"
+        machine = SendingSession(around.hostname, policy)
+        return Sender(machine, self._host, self, around.reactor, around.context)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self._note(Reply(451, "4.4.1", f"No connection: {reason.getErrorMessage()}"), "connect", Facts.of(self._host))
+        self.start()
+
+    def session_ready(self, sender: Sender) -> None:
+        """See ``Owner``."""
+        self._opened(sender)
+
+    def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
+        """Never comes: no mail is sent before the session is handed over."""
+
+    def session_closed(self, sender: Sender, closed: Closed) -> None:
+        """See ``Owner``."""
+        if sender.handshake_failed and self._policy == "opportunistic":
+            self._surroundings.broken_tls.add(self._host)
+            self._connect()
+            return
+        self._note(closed.reply, closed.stage, sender.facts)
+        self.start()
+
+    def session_gone(self, sender: Sender) -> None:
+        """See ``Owner``; the next host is being tried already."""
+
+    def _connect(self) -> None:
+        self._surroundings.reactor.connectTCP(self._host.address, self._host.port, self, timeout=CONNECT_TIMEOUT)
+
+    def _note(self, reply: Reply, stage: Stage, facts: Facts) -> None:
+        if self._failure is None:
+            self._failure = NoSession(reply, stage, facts)

@@ -1,0 +1,269 @@
+"""Mail under way in one worker: takes leases within the window, and has each message signed, routed, sent, settled."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import LoopingCall
+
+from postmeter.delivery.destination import Delivery
+from postmeter.delivery.outcome import Judge
+from postmeter.delivery.pool import Pool
+from postmeter.delivery.route import NoRoute, Route, Router
+from postmeter.delivery.settling import Settler, Submit
+from postmeter.delivery.signing import Order, Signed, Signer
+from postmeter.delivery.window import Window
+from postmeter.hooks import Asking
+from postmeter.hookspecs import Message
+from postmeter.message.header import split
+from postmeter.smtp.mail import Mail, Outcome
+from postmeter.smtp.replies import LOCAL_ERROR
+from postmeter.smtp.reply import Refused
+from postmeter.store import queue
+from postmeter.store.queue import Leased, QueuedRecipient
+from postmeter.store.settle import Settlement
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0  # seconds between looks for recipients that are due
+PICK = 500  # recipients leased at a time
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """A leased message under way; ``open`` are the recipients without an outcome, ``unrecorded`` counts those whose
+    outcome is not committed."""
+
+    leased: Leased
+    content: bytes | None
+    open: set[int]
+    unrecorded: int
+
+
+class Scheduler:
+    """Delivers for one worker (its number owns the leases); acceptance and the store hand it its work."""
+
+    def __init__(
+        self,
+        *,
+        worker: int,
+        window: Window,
+        reactor: Any,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        submit: Submit,
+        signer: Signer,
+        router: Router,
+        pool: Pool,
+        judge: Judge,
+        asking: Asking,
+        load: Callable[[int, str], Deferred[bytes]],
+    ) -> None:
+        self.worker = worker
+        self._window = window
+        self._reactor = reactor
+        self._clock = clock
+        self._random = random
+        self._submit = submit
+        self._signer = signer
+        self._router = router
+        self._pool = pool
+        self._judge = judge
+        self._asking = asking
+        self._load = load
+        self._settler = Settler(reactor, submit, self._settled)
+        self._parcels: dict[str, Parcel] = {}
+        self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
+        self._polling = LoopingCall(self._poll)
+        self._picking = False
+        self._stopping = False
+        self._idle: Deferred[None] | None = None
+
+    # What acceptance sees
+
+    def reserve(self, recipients: int, size: int) -> bool:
+        """Keep room for a message that is about to be committed; False: it stays in the store for now."""
+        if self._stopping or self._waiting or not self._window.fits(recipients, size):
+            return False
+        self._window.enter(recipients, size)
+        return True
+
+    def give_up(self, recipients: int, size: int) -> None:
+        """The message was not committed after all."""
+        self._window.leave(recipients, size)
+
+    def take(self, leased: Leased, content: bytes | None) -> None:
+        """Deliver a message for which room was reserved; ``content`` None: it is read from the store."""
+        numbers = {recipient.n for recipient in leased.recipients}
+        parcel = Parcel(leased, content, numbers, len(numbers))
+        self._parcels[leased.message.id] = parcel
+        if self._asking.has("on_sign"):
+            ensureDeferred(self._ask(parcel)).addErrback(lambda failure: self._fail(parcel, failure.value))
+        else:
+            self._sign(parcel, b"")
+
+    # Start and end
+
+    def start(self) -> None:
+        """Begin to look for recipients that are due."""
+        self._polling.clock = self._reactor
+        self._polling.start(POLL)
+
+    def stop(self) -> Deferred[None]:
+        """Take nothing new; fires when all that is under way has an outcome that is recorded."""
+        self._stopping = True
+        if self._polling.running:
+            self._polling.stop()
+        self._waiting.clear()  # leased, not begun: goes back with the worker's other leases
+        self._idle = Deferred()
+        self._check_idle()
+        return self._idle
+
+    def _check_idle(self) -> None:
+        if self._idle is not None and not self._idle.called and not self._parcels:
+            self._idle.callback(None)
+
+    # Leases
+
+    def _poll(self) -> None:
+        if self._picking or self._waiting or self._stopping or not self._window.room:
+            return
+        self._picking = True
+        limit = min(PICK, self._window.room)
+        self._submit(_pick, (self.worker, self._clock(), limit), lambda result: self._picked(result, limit))
+
+    def _picked(self, result: list[Leased] | Exception, limit: int) -> None:
+        self._picking = False
+        if isinstance(result, Exception) or self._stopping:
+            return
+        self._waiting.extend(result)
+        self._admit()
+        if sum(len(leased.recipients) for leased in result) == limit:
+            self._poll()  # there is more
+
+    def _admit(self) -> None:
+        while self._waiting:
+            leased = self._waiting[0]
+            if not self._window.fits(len(leased.recipients), leased.message.size):
+                return
+            self._waiting.popleft()
+            self._window.enter(len(leased.recipients), leased.message.size)
+            self.take(leased, None)
+
+    # The way of one message
+
+    async def _ask(self, parcel: Parcel) -> None:
+        message = parcel.leased.message
+        if parcel.content is None:
+            parcel.content = await self._load(message.account_id, message.id)
+        asked = Message(
+            message.id,
+            message.account_id,
+            message.connection_id,
+            message.envelope.reverse_path,
+            tuple(recipient.path for recipient in parcel.leased.recipients),
+            split(parcel.content)[0],
+            message.size,
+        )
+        self._sign(parcel, await self._asking.ask("on_sign", asked))
+
+    def _sign(self, parcel: Parcel, added: bytes) -> None:
+        order = Order(parcel.leased.message, parcel.content, added, lambda result: self._signed(parcel, result))
+        parcel.content = None
+        self._signer.sign(order)
+
+    def _signed(self, parcel: Parcel, result: Signed | Exception) -> None:
+        if isinstance(result, Exception):
+            self._fail(parcel, result)
+            return
+        unrouted = []
+        routed: dict[str, tuple[Route, list[QueuedRecipient]]] = {}
+        for recipient in parcel.leased.recipients:
+            if (route := self._router.static(recipient.path.domain)) is None:
+                unrouted.append(recipient)
+            else:
+                routed.setdefault(route.key, (route, []))[1].append(recipient)
+        for route, recipients in routed.values():
+            self._send(parcel, result, route, recipients)
+        if unrouted:
+            d = ensureDeferred(self._find_routes(parcel, result, unrouted))
+            d.addErrback(lambda failure: self._fail(parcel, failure.value, unrouted))
+
+    async def _find_routes(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
+        routed: dict[str, tuple[Route, list[QueuedRecipient]]] = {}
+        for recipient in recipients:
+            route = await self._router.route(recipient.path.domain, unknown_for=self._unknown_for(recipient))
+            if isinstance(route, NoRoute):
+                facts = {"unknown_since": recipient.unknown_since or self._clock()} if route.unknown else {}
+                self._settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
+            else:
+                routed.setdefault(route.key, (route, []))[1].append(recipient)
+        for route, group in routed.values():
+            self._send(parcel, signed, route, group)
+
+    def _unknown_for(self, recipient: QueuedRecipient) -> float:
+        return self._clock() - recipient.unknown_since if recipient.unknown_since else 0.0
+
+    def _send(self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient]) -> None:
+        envelope = parcel.leased.message.envelope
+        paths = tuple(recipient.path for recipient in recipients)
+        needs_utf8 = envelope.smtputf8 and (
+            signed.utf8_header
+            or not envelope.reverse_path.isascii()
+            or not all(p.forward_path.isascii() for p in paths)
+        )
+        body = "8BITMIME" if signed.eight_bit else envelope.body
+        mail = Mail(replace(envelope, recipients=paths, smtputf8=needs_utf8, body=body), signed.chunks)
+        d = self._pool.deliver(route, mail)
+
+        def sent(delivery: Delivery) -> None:
+            facts = _facts(delivery)
+            for outcome in delivery.outcomes:
+                self._settle(parcel, recipients[outcome.recipient], outcome, facts)
+
+        d.addCallback(sent)
+        d.addErrback(lambda failure: self._fail(parcel, failure.value, recipients))
+
+    # Outcomes
+
+    def _fail(self, parcel: Parcel, error: BaseException, recipients: list[QueuedRecipient] | None = None) -> None:
+        """Something on our side: the recipients are tried again later, unless a plugin refused them for good."""
+        reply = error.reply if isinstance(error, Refused) else LOCAL_ERROR
+        if not isinstance(error, Refused):
+            log.error("message %s could not be sent", parcel.leased.message.id, exc_info=error)
+        for recipient in recipients or parcel.leased.recipients:
+            self._settle(parcel, recipient, Outcome(0, reply, "sign"), {})
+
+    def _settle(self, parcel: Parcel, recipient: QueuedRecipient, outcome: Outcome, facts: dict[str, Any]) -> None:
+        if recipient.n not in parcel.open:
+            return  # a defect after its outcome was known does not change the outcome
+        parcel.open.discard(recipient.n)
+        message, now = parcel.leased.message, self._clock()
+        self._settler.add(self._judge.settlement(message, recipient, outcome, now, self._random(), facts))
+
+    def _settled(self, settlement: Settlement) -> None:
+        parcel = self._parcels[settlement.message.id]
+        parcel.unrecorded -= 1
+        if parcel.unrecorded == 0:
+            del self._parcels[settlement.message.id]
+            self._window.leave(len(parcel.leased.recipients), settlement.message.size)
+            self._admit()
+            self._check_idle()
+
+
+def _pick(session: Any, wishes: list[tuple[int, float, int]]) -> list[list[Leased]]:
+    return [queue.lease_due(session, worker, now, limit) for worker, now, limit in wishes]
+
+
+def _facts(delivery: Delivery) -> dict[str, Any]:
+    """What the timeline tells of the remote side."""
+    remote = delivery.facts
+    facts: dict[str, Any] = {"remote": remote.name, "address": remote.address, "port": remote.port}
+    if remote.tls is not None:
+        facts["tls"] = remote.tls.version
+    return facts

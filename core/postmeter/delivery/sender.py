@@ -1,0 +1,255 @@
+"""The transport around a sending machine: writes with back-pressure, TLS when the machine asks for it, deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from postmeter.delivery.client_tls import ClientTls, TlsFacts
+from postmeter.delivery.route import Host
+from postmeter.smtp.mail import Mail, Outcome, Stage
+from postmeter.smtp.reply import Reply
+from postmeter.smtp.sending import CONNECTION_LOST, Closed, Event, Ready, SendingSession, Sent
+
+PATIENCE: dict[Stage, float] = {  # seconds; RFC 5321, 4.5.3.2
+    "banner": 300.0,
+    "ehlo": 300.0,
+    "starttls": 300.0,
+    "mail": 300.0,
+    "rcpt": 300.0,
+    "data": 120.0,
+    "content": 180.0,  # for each piece
+}
+DOT_PATIENCE = 600.0  # RFC 5321, 4.5.3.2.6; less makes second copies
+GOODBYE_PATIENCE = 10.0
+SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear)."""
+
+    name: str
+    address: str
+    port: int
+    hello: str = ""
+    tls: TlsFacts | None = None
+
+    @classmethod
+    def of(cls, host: Host) -> Facts:
+        """What is known before the server has spoken."""
+        return cls(host.name, host.address, host.port)
+
+
+class Owner(Protocol):
+    """Who is told what a sender goes through."""
+
+    def session_ready(self, sender: Sender) -> None:
+        """The session takes its first mail."""
+
+    def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
+        """The mail is dealt with; ``sender.ready`` tells whether the session takes the next, at once."""
+
+    def session_closed(self, sender: Sender, closed: Closed) -> None:
+        """The session is over; comes exactly once."""
+
+    def session_gone(self, sender: Sender) -> None:
+        """Its connection is, too."""
+
+
+class Deadline:
+    """One timer for all phases of a session: setting it later costs no more than remembering when."""
+
+    def __init__(self, clock: Any, expired: Callable[[], None], life: float) -> None:
+        self._clock = clock
+        self._expired = expired
+        self._end = clock.seconds() + life
+        self._at = self._fires = self._end
+        self._call: Any = clock.callLater(life, self._look)
+
+    def set(self, seconds: float) -> None:
+        """Expire in so many seconds, if the life does not end before."""
+        self._at = min(self._clock.seconds() + seconds, self._end)
+        if self._at < self._fires and self._call is not None:
+            self._fires = self._at
+            self._call.reset(self._at - self._clock.seconds())
+
+    def end_life(self, seconds: float) -> None:
+        """Expire in so many seconds, whatever was said before."""
+        self._end = self._clock.seconds() + seconds
+        self.set(seconds)
+
+    def stop(self) -> None:
+        """Never expire."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _look(self) -> None:
+        wait = self._at - self._clock.seconds()
+        if wait > 0:
+            self._fires = self._at
+            self._call = self._clock.callLater(wait, self._look)
+        else:
+            self._call = None
+            self._expired()
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class Sender(TwistedProtocol):
+    """One session with ``host``; after ``idle`` seconds without a mail it takes leave."""
+
+    def __init__(self, machine: SendingSession, host: Host, owner: Owner, clock: Any, context: SSL.Context) -> None:
+        self.machine = machine
+        self.host = host
+        self.owner = owner
+        self.facts = Facts.of(host)
+        self.idle = 30.0
+        self.mails = 0  # sent in this session
+        self.opened: float = clock.seconds()
+        self.handshake_failed = False
+        self._clock = clock
+        self._context = context
+        self._tls: ClientTls | None = None
+        self._link: Any = None
+        self._pumping = self._producing = self._paused = False
+        self._progress = -1
+
+    @property
+    def ready(self) -> bool:
+        """The session takes a mail now."""
+        return self.machine.state == "ready"
+
+    def send(self, mail: Mail) -> None:
+        """Send a mail; ``Owner.mail_sent`` follows."""
+        self.machine.send(mail)
+        self.mails += 1
+        self._pump()
+
+    def quit(self) -> None:
+        """Take leave of the server."""
+        self.machine.quit()
+        self._pump()
+
+    def abort(self, reply: Reply = CONNECTION_LOST) -> None:
+        """Give the session up at once."""
+        self.machine.lost(reply)
+        self._pump()
+        self._link.abortConnection()
+
+    def connectionMade(self) -> None:
+        self._link = self.transport
+        self._link.setTcpNoDelay(True)
+        self._deadline = Deadline(self._clock, self._expired, SESSION_LIFE)
+        self._pump()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.machine.receive(data)
+        self._pump()
+
+    def handshakeCompleted(self) -> None:
+        assert self._tls is not None
+        self.facts = Facts(self.host.name, self.host.address, self.host.port, "", self._tls.facts())
+        self.machine.secured()
+        self._pump()
+
+    def connectionLost(self, reason: Failure = CONNECTION_LOST) -> None:  # type: ignore[assignment]
+        self._deadline.stop()
+        self.machine.lost(self._why_lost(reason))
+        self._pump()
+        self.owner.session_gone(self)
+
+    def resumeProducing(self) -> None:
+        """The transport has room: give it content until it has had enough."""
+        self._paused = False
+        while not self._paused and self.machine.writing:
+            self._link.write(self.machine.outgoing())
+        self._renew_deadline()
+        if not self.machine.writing:
+            self._stop_producing()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def stopProducing(self) -> None:
+        self._paused = True
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return  # the owner acts from within an event: the outer round goes on with it
+        self._pumping = True
+        while (event := self.machine.poll()) is not None:
+            self._tell(event)
+        self._pumping = False
+        self._write()
+        self._renew_deadline()
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Sent):
+            self.owner.mail_sent(self, event.outcomes)
+        elif isinstance(event, Ready):
+            self.facts = Facts(self.host.name, self.host.address, self.host.port, self.machine.peer, self.facts.tls)
+            self.owner.session_ready(self)
+        elif isinstance(event, Closed):
+            self._close()
+            self.owner.session_closed(self, event)
+        else:
+            self._tls = ClientTls(self._context, self.host.name)
+            self._link.startTLS(self._tls)
+
+    def _write(self) -> None:
+        if self._producing:
+            return
+        if data := self.machine.outgoing():
+            self._link.write(data)
+        if self.machine.writing:
+            self._producing = True
+            self._link.registerProducer(self, True)
+            self.resumeProducing()
+
+    def _stop_producing(self) -> None:
+        if self._producing:
+            self._producing = False
+            self._link.unregisterProducer()
+
+    def _close(self) -> None:
+        unfinished = self._producing
+        self._stop_producing()
+        if unfinished:
+            self._link.abortConnection()
+        else:
+            self._link.loseConnection()
+        self._deadline.end_life(GOODBYE_PATIENCE)
+
+    def _renew_deadline(self) -> None:
+        machine = self.machine
+        if machine.progress == self._progress:
+            return
+        self._progress = machine.progress
+        if machine.state == "ready":
+            self._deadline.set(self.idle)
+        elif machine.state == "quit":
+            self._deadline.set(GOODBYE_PATIENCE)
+        elif machine.state != "closed":
+            self._deadline.set(DOT_PATIENCE if machine.dot_sent else PATIENCE[machine.stage])
+
+    def _expired(self) -> None:
+        if self.ready:
+            self.quit()
+            return
+        if self.machine.state == "handshake":
+            self.handshake_failed = True
+        self.abort(Reply(451, "4.4.2", f"No answer in time ({self.machine.stage})"))
+
+    def _why_lost(self, reason: Failure) -> Reply:
+        if self.machine.state != "handshake":
+            return CONNECTION_LOST
+        self.handshake_failed = True
+        return Reply(451, "4.7.5", f"TLS handshake failed: {reason.value}"[:500])

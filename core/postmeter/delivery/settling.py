@@ -1,0 +1,51 @@
+"""Brings outcomes into the store in groups, and does not let go of one before it is committed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from postmeter.store.settle import Settlement, settle
+from postmeter.store.writer import Change
+
+log = logging.getLogger(__name__)
+
+GATHER = 0.03  # seconds in which outcomes are collected for one commit
+AGAIN = 1.0  # seconds until a failed commit is tried again
+
+Submit = Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
+
+
+class Settler:
+    """Collects settlements and submits them together; ``settled`` is told each one that has been recorded."""
+
+    def __init__(self, reactor: Any, submit: Submit, settled: Callable[[Settlement], None]) -> None:
+        self._reactor = reactor
+        self._submit = submit
+        self._settled = settled
+        self._waiting: list[Settlement] = []
+        self._timer: Any = None
+
+    def add(self, settlement: Settlement) -> None:
+        """An attempt has ended."""
+        self._waiting.append(settlement)
+        if self._timer is None:
+            self._timer = self._reactor.callLater(GATHER, self.flush)
+
+    def flush(self) -> None:
+        """Submit what was collected."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        waiting, self._waiting = self._waiting, []
+        for settlement in waiting:
+            self._submit(settle, settlement, lambda result, s=settlement: self._done(s, result))
+
+    def _done(self, settlement: Settlement, result: bool | Exception) -> None:
+        if isinstance(result, Exception):  # the store is in trouble; the outcome is true all the same
+            self._reactor.callLater(AGAIN, self.add, settlement)
+            return
+        if not result:
+            log.warning("the lease of %s/%s was lost", settlement.message.id, settlement.recipient.n)
+        self._settled(settlement)

@@ -1,0 +1,112 @@
+"""Signs what is to be sent, in a thread of its own: keys from the store, content from memory or from the store."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from postmeter.message.header import HeaderSection, split
+from postmeter.message.signature import SigningKey, sign
+from postmeter.store import queue
+from postmeter.store.domains import keys_for
+from postmeter.store.engine import Store
+from postmeter.store.queue import QueuedMessage
+from postmeter.store.secrets import Secrets
+from postmeter.threads import BatchThread
+
+log = logging.getLogger(__name__)
+
+KEYS_REMEMBERED = 5.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A content ready for the wire: the signatures and what they cover; ``eight_bit`` and ``utf8_header`` as found."""
+
+    chunks: tuple[bytes, ...]
+    eight_bit: bool
+    utf8_header: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One message to sign; ``added`` are header fields that plugins want in front."""
+
+    message: QueuedMessage
+    content: bytes | None
+    added: bytes
+    done: Callable[[Signed | Exception], None]
+
+
+class KeyRing:
+    """The signing keys by account and sending domain, read from the store and remembered for a few seconds."""
+
+    def __init__(self, store: Store, secrets: Secrets) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._known: dict[tuple[int, str], tuple[float, tuple[SigningKey, ...]]] = {}
+
+    def keys(self, account_id: int, domain: str) -> tuple[SigningKey, ...]:
+        """The customer's keys, then the operator's; LookupError when the customer's domain has none. Blocks."""
+        known = self._known.get((account_id, domain))
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        with self._store.read() as session:
+            keys = keys_for(session, self._secrets, account_id, domain)
+        if not keys:
+            raise LookupError(f"there is no signing key for {domain}")
+        self._known[account_id, domain] = (time.monotonic() + KEYS_REMEMBERED, keys)
+        return keys
+
+
+class Signer:
+    """Signs in the order of asking; ``post`` brings a batch of results home (to the reactor) at once."""
+
+    def __init__(self, store: Store, ring: KeyRing, post: Callable[[Callable[[], None]], None]) -> None:
+        self._store = store
+        self._ring = ring
+        self._post = post
+        self._thread: BatchThread[Order] = BatchThread("signer", self._work, limit=16)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sign what was asked for, then end."""
+        self._thread.stop()
+
+    def sign(self, order: Order) -> None:
+        """Have a message signed; ``order.done`` gets the result on the reactor."""
+        self._thread.put(order)
+
+    def _work(self, orders: list[Order]) -> None:
+        results = [(order.done, self._attempt(order)) for order in orders]
+
+        def bring_home() -> None:
+            for done, result in results:
+                done(result)
+
+        self._post(bring_home)
+
+    def _attempt(self, order: Order) -> Signed | Exception:
+        try:
+            return self._sign(order)
+        except Exception as error:
+            log.error("message %s could not be signed", order.message.id, exc_info=error)
+            return error
+
+    def _sign(self, order: Order) -> Signed:
+        message = order.message
+        content = order.content
+        if content is None:
+            with self._store.read() as session:
+                content = queue.content(session, message.account_id, message.id)
+        head, body = split(content)
+        head = order.added + head
+        keys = self._ring.keys(message.account_id, message.domain)
+        # The time of acceptance, so that every attempt sends the same bytes.
+        fields = sign(HeaderSection.read(head), body, keys, int(message.accepted_at))
+        return Signed((fields, order.added, content), not content.isascii(), not head.isascii())

@@ -1,0 +1,61 @@
+"""Logging of a process: one line a fact on standard error, Twisted's own records included."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from twisted.internet import stdio
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import LogLevel, formatEvent, globalLogBeginner
+from twisted.python.failure import Failure
+
+_LEVELS = {LogLevel.warn: logging.WARNING, LogLevel.error: logging.ERROR, LogLevel.critical: logging.CRITICAL}
+
+
+class OneLine(logging.Formatter):
+    """Escapes line breaks and control characters, so that nobody can write a record of their own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line; a traceback follows indented."""
+        text = super().format(record)
+        first, *rest = text.split("\n")
+        return "\n".join([_printable(first), *(f"    {_printable(line)}" for line in rest)])
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def set_up(name: str, level: int = logging.INFO) -> None:
+    """Log to standard error; ``name`` says which process it is."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    globalLogBeginner.beginLoggingTo([_to_logging], redirectStandardIO=False, discardBuffer=True)
+
+
+def _to_logging(event: dict[str, Any]) -> None:
+    """What Twisted reports from warnings upwards."""
+    level = _LEVELS.get(event.get("log_level", LogLevel.info))
+    if level is not None:
+        failure: Failure | None = event.get("log_failure")
+        about = (failure.type, failure.value, failure.getTracebackObject()) if failure and failure.value else None
+        logging.getLogger("twisted").log(level, "%s", formatEvent(event), exc_info=about)  # type: ignore[arg-type]
+
+
+class _Parent(Protocol):
+    """Standard input, which ends when the process that started this one does."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def watch_parent(reactor: Any) -> None:
+    """Stop the reactor when the starting process is gone."""
+    stdio.StandardIO(_Parent(reactor), stdin=0, stdout=sys.stderr.fileno(), reactor=reactor)

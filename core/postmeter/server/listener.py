@@ -1,0 +1,72 @@
+"""Listening sockets: bound once by the supervisor, shared by all workers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from postmeter.config import address
+from postmeter.errors import UnreachableError
+from postmeter.server.protocol import Reception, SubmissionProtocol
+
+BACKLOG = 1024
+
+
+class SubmissionFactory(Factory):
+    """Makes the protocol of a new client."""
+
+    noisy = False
+
+    def __init__(self, reception: Reception, implicit_tls: bool) -> None:
+        self._reception = reception
+        self._implicit_tls = implicit_tls
+
+    def buildProtocol(self, addr: object) -> SubmissionProtocol:
+        """One client."""
+        return SubmissionProtocol(self._reception, self._implicit_tls)
+
+
+def bind(setting: str, text: str) -> socket.socket:
+    """A bound, listening socket for ``host:port``; UnreachableError says why there can be none."""
+    host, port = address(setting, text)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise UnreachableError(f"{setting}: cannot listen on {text}: {_why(error)}") from None
+    listening.setblocking(False)
+    return listening
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the port is in use; is Postmeter, or another mail server, running already?"
+    if error.errno == errno.EACCES:
+        return "ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+    return os.strerror(error.errno or 0)
+
+
+def listen(reactor: Any, descriptor: int, reception: Reception, implicit_tls: bool) -> IListeningPort:
+    """Serve submission on an inherited listening socket."""
+    factory: Any = SubmissionFactory(reception, implicit_tls)
+    if implicit_tls:
+        factory = TLSMemoryBIOFactory(reception.tls, False, factory)
+    family = socket.socket(fileno=os.dup(descriptor))
+    with family:
+        kind = family.family
+    port = reactor.adoptStreamPort(descriptor, kind, factory)
+    port.numberAccepts = 1  # leave the next client to another worker
+    accepted: IListeningPort = port
+    return accepted

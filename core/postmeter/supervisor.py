@@ -1,0 +1,235 @@
+"""The first process: prepares the data folder, binds the ports, runs workers and plugins' services, restarts what dies."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+from postmeter.config import Settings
+from postmeter.errors import PostmeterError, UnreachableError
+from postmeter.hooks import Plugins
+from postmeter.server import tls
+from postmeter.server.listener import bind
+from postmeter.service import node_name
+from postmeter.store import queue, schema
+from postmeter.store.accounts import add_operator
+from postmeter.store.engine import Store
+from postmeter.store.secrets import Secrets
+
+log = logging.getLogger(__name__)
+
+PREDECESSOR_TIMEOUT = 40.0  # seconds to wait for the processes of a killed supervisor to end
+KILL_AFTER = 34.0  # seconds after SIGTERM
+RESTART_AFTER = (0.0, 1.0, 2.0, 5.0, 15.0)  # seconds, growing while a process dies again soon
+STEADY = 60.0  # seconds after which a process counts as running well
+FIRST_DESCRIPTOR = 3
+
+
+@dataclass
+class Prepared:
+    """What is there before any process starts."""
+
+    settings: Settings
+    store: Store
+    node: str
+    plugins: Plugins
+    lock: int
+    operator: tuple[str, str] | None
+    sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Make what is missing, check what is there, bind all ports; PostmeterError says what is wrong."""
+    Secrets.open(settings.data)
+    lock = _lock(settings.data / "lock")
+    store = Store.open(settings.store_url)
+    schema.ensure(store)
+    tls.context_factory(settings)
+    plugins = Plugins.load(settings)
+    node = node_name(settings.data)
+    with store.write() as session:
+        queue.take_over(session, time.time(), node)
+        email = f"operator@{settings.hostname}"
+        password = add_operator(session, email, time.time())
+    prepared = Prepared(settings, store, node, plugins, lock, (email, password) if password else None)
+    for name, addresses in (("submission", settings.smtp.submission), ("submissions", settings.smtp.submissions)):
+        prepared.sockets[name] = [bind(f"smtp.{name}", address) for address in addresses]
+    return prepared
+
+
+def _lock(path: Path) -> int:
+    """One relay per data folder; the processes of a killed one are waited for (they hold the lock as well)."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + PREDECESSOR_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 20, 0).decode().strip()
+            if (owner.isdecimal() and os.path.exists(f"/proc/{owner}")) or time.monotonic() > deadline:
+                raise UnreachableError(f"Postmeter runs already on {path.parent} (process {owner})") from None
+            time.sleep(0.2)
+        else:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            return descriptor
+
+
+class Child(ProcessProtocol):
+    """One process of the relay: started, watched until it says ``ready``, started again when it dies."""
+
+    def __init__(self, supervisor: Supervisor, name: str, arguments: list[str], descriptors: list[int]) -> None:
+        self.name = name
+        self.ready: Deferred[None] = Deferred()
+        self._supervisor = supervisor
+        self._arguments = arguments
+        self._descriptors = descriptors
+        self._started = 0.0
+        self._deaths = 0
+
+    def start(self) -> None:
+        """Run the process with its sockets; standard input ends with us, standard output brings ``ready``."""
+        self._started = time.monotonic()
+        self.ended: Deferred[None] = Deferred()
+        descriptors: dict[int, Any] = {0: "w", 1: "r", 2: 2}
+        descriptors |= {FIRST_DESCRIPTOR + n: fd for n, fd in enumerate(self._descriptors)}
+        command = [sys.executable, "-m", "postmeter", *self._supervisor.options, *self._arguments]
+        self._supervisor.reactor.spawnProcess(self, command[0], command, env=os.environ, childFDs=descriptors)
+
+    def outReceived(self, data: bytes) -> None:
+        """What the process says."""
+        if b"ready" in data and not self.ready.called:
+            self.ready.callback(None)
+
+    def processEnded(self, reason: Failure) -> None:
+        """The process is gone, expected or not."""
+        pid, self.pid = self.pid, None
+        self.ended.callback(None)
+        if not self._supervisor.stopping:
+            expected = reason.check(ProcessDone)
+            log.log(logging.INFO if expected else logging.ERROR, "%s ended: %s", self.name, reason.getErrorMessage())
+            self._deaths = 0 if time.monotonic() - self._started > STEADY else self._deaths + 1
+            self._supervisor.child_died(self, pid, RESTART_AFTER[min(self._deaths, len(RESTART_AFTER)) - 1])
+
+    def makeConnection(self, process: Any) -> None:
+        """Started."""
+        super().makeConnection(process)
+        self.pid: int | None = process.pid
+
+    def signal(self, name: str) -> None:
+        """Send a signal, if the process lives."""
+        if self.pid is not None:
+            self.transport.signalProcess(name)
+
+
+class Supervisor:
+    """Runs the relay's processes on a reactor; ``options`` are those that each process is given (the configuration)."""
+
+    def __init__(self, prepared: Prepared, reactor: Any, options: list[str]) -> None:
+        self.reactor = reactor
+        self.options = options
+        self.stopping = False
+        self._prepared = prepared
+        self._children = self._workers() + self._services()
+
+    def start(self) -> Deferred[object]:
+        """Start all processes; fires when each has said that it is ready."""
+        for child in self._children:
+            child.start()
+        return DeferredList([child.ready for child in self._children])
+
+    def stop(self) -> Deferred[object]:
+        """Let all processes finish what they are at, and end those that do not; fires when all are gone."""
+        self.stopping = True
+        alive = [child for child in self._children if child.pid is not None]
+        for child in alive:
+            child.signal("TERM")
+        kill = self.reactor.callLater(KILL_AFTER, lambda: [child.signal("KILL") for child in alive])
+        gone: Deferred[object] = DeferredList([child.ended for child in alive])
+        gone.addCallback(lambda _: kill.cancel() if kill.active() else None)
+        return gone
+
+    def child_died(self, child: Child, pid: int | None, wait: float) -> None:
+        """Free what the process owned, and start it again."""
+        deferToThread(self._take_over, pid).addErrback(
+            lambda failure: log.error("leases could not be taken over: %s", failure.value)
+        )
+        self.reactor.callLater(wait, lambda: None if self.stopping else child.start())
+
+    def _take_over(self, pid: int | None) -> None:
+        with self._prepared.store.write() as session:
+            queue.take_over(session, time.time(), self._prepared.node, pid or 0)
+
+    def _workers(self) -> list[Child]:
+        sockets = self._prepared.sockets
+        numbers = [sock.fileno() for name in ("submission", "submissions") for sock in sockets[name]]
+        counts = [f"--{name}={len(sockets[name])}" for name in ("submission", "submissions")]
+        descriptors = [*numbers, self._prepared.lock]
+        return [
+            Child(self, f"worker {n + 1}", ["worker", *counts], descriptors)
+            for n in range(self._prepared.settings.worker_count)
+        ]
+
+    def _services(self) -> list[Child]:
+        children = []
+        for service in self._prepared.plugins.services(self._prepared.settings):
+            listening = bind(f"the address of {service.name}", service.address)
+            self._prepared.sockets[service.name] = [listening]
+            descriptors = [listening.fileno(), self._prepared.lock]
+            children.append(Child(self, service.name, ["serve", service.name], descriptors))
+        return children
+
+
+def announce(prepared: Prepared) -> str:
+    """The line that says where mail is taken, and the first operator's password once."""
+    settings = prepared.settings
+    places = [f"submission {a} (STARTTLS)" for a in settings.smtp.submission]
+    places += [f"submissions {a} (TLS)" for a in settings.smtp.submissions]
+    if settings.web.listen and any(s.name == "panel" for s in prepared.plugins.services(settings)):
+        places.append(f"panel http://{settings.web.listen}/")
+    lines = [f"ready: {', '.join(places)}"]
+    if prepared.operator:
+        email, password = prepared.operator
+        lines.insert(0, f"first operator of the panel: {email} with password {password} (shown only now)")
+    if prepared.plugins.missing:
+        lines.append(f"not installed, though enabled: plugins {', '.join(prepared.plugins.missing)}")
+    return "\n".join(lines)
+
+
+def run(settings: Settings, options: list[str], started: Callable[[Prepared, Any], None] | None = None) -> int:
+    """``postmeter up``: runs in the foreground until SIGTERM or SIGINT; the exit code.
+
+    ``started`` is called when mail is taken.
+    """
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    prepared = prepare(settings)
+    supervisor = Supervisor(prepared, reactor, options)
+    reactor.addSystemEventTrigger("before", "shutdown", supervisor.stop)
+
+    def ready(_: object) -> None:
+        if not supervisor.stopping:
+            print(announce(prepared), flush=True)
+            if started is not None:
+                started(prepared, reactor)
+
+    reactor.callWhenRunning(lambda: supervisor.start().addCallback(ready))
+    reactor.run()
+    prepared.store.close()
+    return 0

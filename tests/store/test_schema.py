@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+from support.postgres import Cluster
+
+from postmeter.errors import PostmeterError
+from postmeter.store import schema
+from postmeter.store.engine import Store
+from postmeter.store.tables import Base
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    cluster: Cluster = request.getfixturevalue("postgres")
+    database = cluster.create()
+    yield cluster.url(database)
+    cluster.drop(database)
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Store]:
+    opened = Store.open(empty_url)
+    yield opened
+    opened.close()
+
+
+def tables(store: Store) -> set[str]:
+    return set(inspect(store.engine).get_table_names())
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(store: Store) -> None:
+    with store.read() as session:
+        assert compare_metadata(MigrationContext.configure(session.connection()), Base.metadata) == []
+
+
+def test_the_migrations_make_the_same_indexes_with_the_same_conditions(store: Store) -> None:
+    migrated = indexes(store)
+    with store.write() as session:
+        Base.metadata.drop_all(session.connection())
+        Base.metadata.create_all(session.connection())
+    assert migrated == indexes(store)
+    assert any("WHERE" in definition for definition in migrated.values())
+
+
+def test_upgrade_creates_the_tables_and_may_be_repeated(empty: Store) -> None:
+    schema.upgrade(empty)
+    schema.upgrade(empty)
+    assert {"account", "recipient", "alembic_version"} <= tables(empty)
+    schema.check(empty)
+
+
+def test_downgrade_takes_everything_back(empty: Store) -> None:
+    schema.upgrade(empty)
+    with empty.write() as session:
+        command.downgrade(schema._config(session.connection()), "base")
+    assert tables(empty) == {"alembic_version"}
+
+
+def test_two_processes_that_start_at_once_do_not_collide(empty_url: str, empty: Store) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=upgrade_at, args=(empty_url,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    schema.check(empty)
+
+
+def test_an_upgrade_that_breaks_off_leaves_nothing(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upgrade_and_fail(config: Config, revision: str) -> None:
+        command_upgrade(config, revision)
+        raise OSError("the disk is full")
+
+    command_upgrade = command.upgrade
+    monkeypatch.setattr(command, "upgrade", upgrade_and_fail)
+    with pytest.raises(OSError, match="full"):
+        schema.upgrade(empty)
+    assert tables(empty) == set()
+
+
+def test_a_database_without_tables_is_refused(empty: Store) -> None:
+    with pytest.raises(PostmeterError, match="no tables yet"):
+        schema.check(empty)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(store: Store) -> None:
+    set_version(store, "9999")
+    for refuse in (schema.check, schema.upgrade, schema.ensure):
+        with pytest.raises(PostmeterError, match="made by a newer Postmeter"):
+            refuse(store)
+    assert schema.version(store) == "9999"
+
+
+def test_ensure_never_migrates_what_an_older_version_made(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema.ensure(empty)
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda self: "0002")
+    with pytest.raises(PostmeterError, match="older Postmeter"):
+        schema.ensure(empty)
+
+
+def indexes(store: Store) -> dict[str, str]:
+    if store.sqlite:
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    else:
+        query = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    with store.read() as session:
+        return {name: definition for name, definition in session.execute(text(query)) if "alembic" not in name}
+
+
+def set_version(store: Store, number: str) -> None:
+    with store.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :number"), {"number": number})
+
+
+def upgrade_at(url: str) -> None:
+    store = Store.open(url)
+    schema.upgrade(store)
+    store.close()

@@ -1,0 +1,138 @@
+"""A panel over a database of its own, and people who use it through a test client."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from postmeter.config import Settings
+from postmeter.store import accounts, connections, domains
+from postmeter.store.counters import count
+from postmeter.store.engine import Store
+from postmeter.store.secrets import NewPassword, Secrets
+from postmeter_web.app import create_app
+
+PASSWORD = "correct horse"  # of everybody
+OPERATOR, OWNER, OTHER = "operator@relay.example", "owner@shop.example", "owner@forum.example"
+NOW = 1_795_500_000.0
+
+
+@dataclass
+class House:
+    """The application, its store and a clock that the test moves."""
+
+    store: Store
+    settings: Settings
+    secrets: Secrets
+    now: float = NOW
+    ids: dict[str, int] = field(default_factory=dict)
+
+    def app(self) -> Flask:
+        """A new application; its throttle has seen nothing yet."""
+        return create_app(self.settings, self.store, self.secrets, lambda: self.now)
+
+    def account(self, name: str, owner: str, hashed: NewPassword) -> int:
+        """A new account with its owner."""
+        with self.store.write() as session:
+            added = accounts.add_account(session, name, owner, False, self.settings, hashed, self.now)
+        self.ids[name] = added.account_id
+        return added.account_id
+
+    def connection(self, account: str, name: str, verified: bool = True) -> int:
+        """A new connection of that account, with one domain that all its connections share."""
+        with self.store.write() as session:
+            row = accounts.account_by_name(session, account)
+            domain, help_page = f"{account}.example", "https://www.example/help"
+            domains.add_domain(session, self.secrets, row, domain, help_page, verified, [], self.now)
+            return connections.add_connection(session, self.secrets, row, name, [domain], self.now).connection_id
+
+    def count(self, account: str, **figures: int) -> None:
+        """Raise counters of that account, as the relay does."""
+        with self.store.write() as session:
+            count(session, ((self.ids[account], 1, self.now, name, by) for name, by in figures.items()))
+
+
+class Browser:
+    """A client that sends forms like a person: with the token of the page they are on."""
+
+    def __init__(self, app: Flask, address: str = "192.0.2.1") -> None:
+        self.client: FlaskClient = app.test_client()
+        self.headers = {"X-Forwarded-For": address}
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        """Fetch a page, not following redirects."""
+        return self.client.get(path, headers={**self.headers, **headers}, buffered=True)
+
+    def post(self, path: str, page: str, **fields: str) -> TestResponse:
+        """Send the form found on ``page`` to ``path``."""
+        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', self.get(page).text)
+        assert token, f"no form on {page}"
+        return self.client.post(path, data={"csrf_token": token[1], **fields}, headers=self.headers)
+
+    def log_in(self, email: str, password: str = PASSWORD, page: str = "/login") -> TestResponse:
+        """Fill in the log-in form."""
+        target = re.search(r'name="next"[^>]*value="([^"]*)"', self.get(page).text)
+        return self.post("/login", page, email=email, password=password, next=target[1] if target else "")
+
+
+class Served:
+    """The panel in a process of its own, as the relay starts it; ``port`` makes it open its socket itself."""
+
+    _RUN = (
+        "import sys; from postmeter.config import load; from postmeter_web.plugin import run; "
+        "run(load(None), int(sys.argv[1]) if len(sys.argv) > 1 else None)"
+    )
+
+    def __init__(self, house: House, port: int = 0) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0)) if not port else None
+        self.address: tuple[str, int] = self._listening.getsockname() if self._listening else ("127.0.0.1", port)
+        data, listen = house.settings.server.data, f"127.0.0.1:{self.address[1]}"
+        fds = [self._listening.fileno()] if self._listening else []
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self._RUN, *map(str, fds)],
+            env={**os.environ, "POSTMETER_SERVER_DATA": data, "POSTMETER_WEB_LISTEN": listen},
+            pass_fds=fds,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A client that connects when it sends its first request."""
+        host, port = self.address
+        return http.client.HTTPConnection(host, port, timeout=30)
+
+    def wait(self) -> None:
+        """Until the port is open (20 s at most)."""
+        for _ in range(400):
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection(self.address).close()
+                return
+            time.sleep(0.05)
+        raise TimeoutError(f"nothing listens on {self.address}")
+
+    def stop(self) -> tuple[int, str]:
+        """Ask it to go; exit code and what it said on stderr."""
+        if self._listening:
+            self._listening.close()
+        if self._process.stderr and self._process.stderr.closed:
+            return self._process.returncode, ""
+        self._process.terminate()
+        _, errors = self._process.communicate(timeout=10)
+        return self._process.returncode, errors

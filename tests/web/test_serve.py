@@ -1,0 +1,95 @@
+"""The panel as a process of its own: it takes over a socket, answers, and goes when it is told to."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+
+from postmeter.config import Settings, Web
+from postmeter_web import plugin
+from postmeter_web.app import SessionCookie
+from postmeter_web.serve import MAX_BODY
+from support.panel import House, Served
+
+
+@pytest.fixture
+def served(house: House) -> Iterator[Served]:
+    """The panel over the house's store."""
+    with Served(house) as served:
+        yield served
+
+
+def test_it_answers_on_the_socket_that_was_handed_over(served: Served) -> None:
+    connection = served.connect()
+    connection.request("GET", "/login")
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert b"Log in" in answer.read()
+    connection.request("GET", "/static/postmeter.css")  # on the same TCP connection
+    assert "max-age" in str(connection.getresponse().getheader("Cache-Control"))
+    connection.close()
+
+
+def test_it_goes_at_sigterm_within_two_seconds_though_a_client_is_connected(served: Served) -> None:
+    connection = served.connect()
+    connection.request("GET", "/login")
+    assert connection.getresponse().status == 200
+    begin = monotonic()
+    code, errors = served.stop()
+    assert monotonic() - begin < 2
+    assert (code, errors) == (0, "")
+    connection.close()
+
+
+def test_a_body_beyond_the_limit_is_cut_off(served: Served) -> None:
+    with socket.create_connection(served.address, timeout=30) as client:
+        client.sendall(b"POST /login HTTP/1.1\r\nHost: panel\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        with pytest.raises(ConnectionError):
+            for _ in range(20 * MAX_BODY // 0x10000):
+                client.sendall(chunk)
+            client.recv(1)
+
+
+def test_a_failure_is_told_on_stderr(house: House) -> None:
+    with house.store.write() as session:
+        session.connection().exec_driver_sql("ALTER TABLE user RENAME TO lost")
+    with house.app().test_request_context():
+        signer = SessionCookie().get_signing_serializer(house.app())
+    assert signer
+    cookie = signer.dumps({"_user_id": "1.0"})
+    with Served(house) as served:
+        connection = served.connect()
+        connection.request("GET", "/", headers={"Cookie": f"postmeter={cookie}"})
+        assert connection.getresponse().status == 503
+        connection.close()
+        _, errors = served.stop()
+    assert "GET / failed" in errors
+    assert "no such table: user" in errors
+
+
+def test_without_a_socket_it_listens_where_the_settings_say(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+    with Served(house, port=free) as served:
+        connection = served.connect()
+        served.wait()
+        connection.request("GET", "/login")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_the_plugin_offers_the_panel_unless_it_is_switched_off() -> None:
+    service = plugin.services(Settings())[0]
+    assert (service.name, service.address) == ("panel", "127.0.0.1:8025")
+    assert plugin.services(Settings(web=Web(listen=""))) == []
+
+
+def test_the_plugin_alone_does_not_load_flask() -> None:
+    code = "import sys, postmeter_web.plugin; sys.exit(bool({'flask', 'twisted.internet.reactor'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
