@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support.hygiene import Watch
-from support.postgres import Cluster, find_binaries
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from postmeter.store import schema
 from postmeter.store.engine import Store
+from support.hygiene import Watch
+from support.postgres import Cluster, find_binaries
 
 DEFERRED_TIMEOUT = 20.0  # seconds
 
@@ -121,9 +121,9 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres: Cluster) -> Iterator[str]:
     """A migrated PostgreSQL database of this test's own."""
-    database = postgres.create(template="migrated")
+    database = postgres.lend()
     yield postgres.url(database)
-    postgres.drop(database)
+    postgres.take_back(database)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

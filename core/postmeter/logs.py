@@ -33,6 +33,7 @@ def set_up(name: str, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     globalLogBeginner.beginLoggingTo([_to_logging], redirectStandardIO=False, discardBuffer=True)
 
 

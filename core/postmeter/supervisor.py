@@ -50,7 +50,7 @@ class Prepared:
     plugins: Plugins
     lock: int
     operator: tuple[str, str] | None
-    sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
+    sockets: dict[str, list[list[socket.socket]]] = field(default_factory=dict)  # by address, then by process
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -68,7 +68,7 @@ def prepare(settings: Settings) -> Prepared:
         password = add_operator(session, email, time.time())
     prepared = Prepared(settings, store, node, plugins, lock, (email, password) if password else None)
     for name, addresses in (("submission", settings.smtp.submission), ("submissions", settings.smtp.submissions)):
-        prepared.sockets[name] = [bind(f"smtp.{name}", address) for address in addresses]
+        prepared.sockets[name] = [bind(f"smtp.{name}", address, settings.worker_count) for address in addresses]
     return prepared
 
 
@@ -177,20 +177,19 @@ class Supervisor:
 
     def _workers(self) -> list[Child]:
         sockets = self._prepared.sockets
-        numbers = [sock.fileno() for name in ("submission", "submissions") for sock in sockets[name]]
         counts = [f"--{name}={len(sockets[name])}" for name in ("submission", "submissions")]
-        descriptors = [*numbers, self._prepared.lock]
-        return [
-            Child(self, f"worker {n + 1}", ["worker", *counts], descriptors)
-            for n in range(self._prepared.settings.worker_count)
-        ]
+        children = []
+        for n in range(self._prepared.settings.worker_count):
+            own = [by_worker[n].fileno() for name in ("submission", "submissions") for by_worker in sockets[name]]
+            children.append(Child(self, f"worker {n + 1}", ["worker", *counts], [*own, self._prepared.lock]))
+        return children
 
     def _services(self) -> list[Child]:
         children = []
         for service in self._prepared.plugins.services(self._prepared.settings):
             listening = bind(f"the address of {service.name}", service.address)
             self._prepared.sockets[service.name] = [listening]
-            descriptors = [listening.fileno(), self._prepared.lock]
+            descriptors = [listening[0].fileno(), self._prepared.lock]
             children.append(Child(self, service.name, ["serve", service.name], descriptors))
         return children
 

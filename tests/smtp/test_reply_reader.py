@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +23,10 @@ def read_all(*pieces: bytes) -> list[Reply]:
 
 @given(st.lists(st.integers(0, 200)))
 def test_chunks_do_not_matter(places: list[int]) -> None:
-    data = b"250-mx.test\r\n250-SIZE 10\r\n250 PIPELINING\r\n250 2.1.0 Ok\r\n354 Go\r\n550-5.1.1 No\r\n550 5.1.1 such user\r\n"
+    data = b"250-mx.test\r\n250-SIZE 10\r\n250 PIPELINING\r\n250 2.1.0 Ok\r\n354 Go\r\n"
+    data += b"550-5.1.1 No\r\n550 5.1.1 such user\r\n"
     cuts = [0, *sorted(places), len(data)]
-    replies = read_all(*(data[start:end] for start, end in zip(cuts, cuts[1:], strict=False)))
+    replies = read_all(*(data[start:end] for start, end in pairwise(cuts)))
     assert replies == [
         Reply(250, "", "mx.test\nSIZE 10\nPIPELINING"),
         Reply(250, "2.1.0", "Ok"),
@@ -53,7 +56,6 @@ def test_a_long_text_is_cut_to_what_is_stored() -> None:
         b"\r\n",
         b"25\r\n",
         b"250_ok\r\n",
-        b"199 ok\r\n",
         b"650 ok\r\n",
         b"250-a\r\n550 b\r\n",
         b"\xff\xfe\n",

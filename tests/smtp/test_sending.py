@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -370,7 +371,7 @@ def test_chunks_of_replies_do_not_matter(places: list[int]) -> None:
             if number in (2, 4):
                 said += play.send(mail(2))
             borders = [0, *sorted(cut for cut in cuts if cut < len(answer)), len(answer)]
-            for start, end in zip(borders, borders[1:], strict=False):
+            for start, end in pairwise(borders):
                 said += play.hear(answer[start:end])
         return said, play.events
 

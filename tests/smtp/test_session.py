@@ -259,6 +259,17 @@ def test_shutting_down_closes_at_once_when_nothing_is_open(before: bytes) -> Non
     assert driver.session.closing
 
 
+def test_an_answer_of_421_ends_the_session() -> None:
+    driver = secure()
+    driver.session.receive(LOGIN + ENVELOPE)
+    assert isinstance(driver.session.poll(), Login)
+    driver.session.answer(replies.TOO_MANY_SESSIONS)
+    assert driver.session.poll() is None
+    assert codes(driver.flush()) == [250, 421]
+    assert driver.session.closing
+    assert not driver.session.authenticated
+
+
 def test_nothing_is_taken_behind_quit() -> None:
     driver = logged_in()
     assert codes(driver.send(b"QUIT\r\n" + ENVELOPE)) == [221]

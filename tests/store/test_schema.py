@@ -11,12 +11,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from support.postgres import Cluster
 
 from postmeter.errors import PostmeterError
 from postmeter.store import schema
 from postmeter.store.engine import Store
 from postmeter.store.tables import Base
+from support.postgres import Cluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -35,6 +35,13 @@ def empty(empty_url: str) -> Iterator[Store]:
     opened = Store.open(empty_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def store(empty: Store) -> Store:
+    """A database that no other test sees, since these change the tables."""
+    schema.upgrade(empty)
+    return empty
 
 
 def tables(store: Store) -> set[str]:

@@ -21,6 +21,14 @@ _SETTINGS = (
     "shared_buffers=32MB",
     "autovacuum=off",
 )
+_EMPTY = """
+SET lock_timeout = '3s';
+DO $$ DECLARE names text; BEGIN
+    SELECT string_agg(quote_ident(tablename), ', ') INTO names
+    FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version';
+    EXECUTE 'TRUNCATE ' || names || ' RESTART IDENTITY CASCADE';
+END $$
+"""
 
 
 def find_binaries() -> Path | None:
@@ -52,13 +60,14 @@ def _user() -> pwd.struct_passwd | None:
 
 
 class Cluster:
-    """A server with a template database, of which each test gets a copy."""
+    """A server with a template database called ``migrated``, of which tests are lent copies."""
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
         self._user = _user()
         self._folder = Path(tempfile.mkdtemp(prefix="pm-pg-", dir="/tmp"))  # a socket's path must be short
         self._numbers = itertools.count(1)
+        self._emptied: list[str] = []
         if self._user:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
 
@@ -90,10 +99,21 @@ class Cluster:
         """Remove a database, whoever is still connected."""
         self._execute(f'DROP DATABASE "{database}" WITH (FORCE)')
 
-    def _execute(self, statement: str) -> None:
-        with psycopg.connect(
-            host=str(self._folder), user="postmeter", dbname="postgres", autocommit=True
-        ) as connection:
+    def lend(self) -> str:
+        """A migrated database without rows: one that was given back, or a new copy."""
+        return self._emptied.pop() if self._emptied else self.create(template="migrated")
+
+    def take_back(self, database: str) -> None:
+        """Empty a database for the next test (ten times faster than a copy), or drop it if somebody still uses it."""
+        try:
+            self._execute(_EMPTY, database)
+        except psycopg.Error:
+            self.drop(database)
+        else:
+            self._emptied.append(database)
+
+    def _execute(self, statement: str, database: str = "postgres") -> None:
+        with psycopg.connect(host=str(self._folder), user="postmeter", dbname=database, autocommit=True) as connection:
             connection.execute(statement.encode())
 
     def _run(self, program: str, *arguments: str | Path) -> None:

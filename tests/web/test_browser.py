@@ -66,9 +66,12 @@ def page_of(served: Served, chromium: Browser, email: str, bears: str = "-", **o
 @contextmanager
 def owner_of(house: House, bears: str = "-", **options: Any) -> Iterator[Page]:
     """The window of the shop's owner, with a panel and a browser of its own."""
-    with Served(house) as served, chromium_at(served) as chromium:
-        with page_of(served, chromium, OWNER, bears, **options) as page:
-            yield page
+    with (
+        Served(house) as served,
+        chromium_at(served) as chromium,
+        page_of(served, chromium, OWNER, bears, **options) as page,
+    ):
+        yield page
 
 
 def in_thread(work: Callable[[], None]) -> None:

@@ -66,6 +66,10 @@ class _DatagramQuestion(DatagramProtocol):
             self.answer.callback(response)
 
     def connectionRefused(self) -> None:
+        self.stopProtocol()
+
+    def stopProtocol(self) -> None:
+        # the epoll reactor ends a port whose datagram was refused, without a connectionRefused
         if not self.answer.called:
             self.answer.callback(None)
 

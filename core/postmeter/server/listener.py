@@ -1,4 +1,4 @@
-"""Listening sockets: bound once by the supervisor, shared by all workers."""
+"""Listening sockets: bound by the supervisor, one for each worker, and served by it."""
 
 from __future__ import annotations
 
@@ -32,21 +32,36 @@ class SubmissionFactory(Factory):
         return SubmissionProtocol(self._reception, self._implicit_tls)
 
 
-def bind(setting: str, text: str) -> socket.socket:
-    """A bound, listening socket for ``host:port``; UnreachableError says why there can be none."""
+def bind(setting: str, text: str, count: int = 1) -> list[socket.socket]:
+    """Listening sockets on ``host:port``, one for each of ``count`` processes; UnreachableError says why not.
+
+    The kernel deals new clients out to the sockets evenly. They outlive a process that dies: its clients wait until
+    it is back.
+    """
     host, port = address(setting, text)
+    try:
+        _listening(host, port, shared=False).close()  # somebody else's sharing socket would not be noticed below
+        return [_listening(host, port, shared=True) for _ in range(count)]
+    except OSError as error:
+        raise UnreachableError(f"{setting}: cannot listen on {text}: {_why(error)}") from None
+
+
+def _listening(host: str, port: int, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except OSError as error:
+        if shared:
+            listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
         listening.close()
-        raise UnreachableError(f"{setting}: cannot listen on {text}: {_why(error)}") from None
-    listening.setblocking(False)
+        raise
     return listening
 
 
@@ -63,10 +78,7 @@ def listen(reactor: Any, descriptor: int, reception: Reception, implicit_tls: bo
     factory: Any = SubmissionFactory(reception, implicit_tls)
     if implicit_tls:
         factory = TLSMemoryBIOFactory(reception.tls, False, factory)
-    family = socket.socket(fileno=os.dup(descriptor))
-    with family:
-        kind = family.family
-    port = reactor.adoptStreamPort(descriptor, kind, factory)
-    port.numberAccepts = 1  # leave the next client to another worker
-    accepted: IListeningPort = port
-    return accepted
+    with socket.socket(fileno=os.dup(descriptor)) as inherited:
+        kind = inherited.family
+    port: IListeningPort = reactor.adoptStreamPort(descriptor, kind, factory)
+    return port

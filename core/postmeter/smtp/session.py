@@ -23,14 +23,15 @@ from postmeter.smtp.commands import ALLOWED, State, refusal
 from postmeter.smtp.content import ContentReader
 from postmeter.smtp.events import Content, EndOfContent, Event, Login, Mail, Question, Rcpt, StartTls
 from postmeter.smtp.incoming import IncomingTransaction, parse_mail
-from postmeter.smtp.limits import DEFAULT_LIMITS, Limits
+from postmeter.smtp.limits import DEFAULT_LIMITS
+from postmeter.smtp.limits import Limits as Limits
 from postmeter.smtp.lines import Hopeless, LineReader
 from postmeter.smtp.login import LoginExchange
 from postmeter.smtp.reply import Refused, Reply
 
 MAX_WAITING = 65536  # octets that may wait behind an open event before the driver should stop reading
 
-_may_be_utf8 = re.compile(rb"(?:EHLO|HELO|MAIL|RCPT) ", re.IGNORECASE).match
+_may_be_utf8 = re.compile(r"(?:EHLO|HELO|MAIL|RCPT) ", re.IGNORECASE | re.ASCII).match
 _encode = lru_cache(maxsize=64)(Reply.encode)
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI"})
 _WITHOUT_ARGUMENT = frozenset({"STARTTLS", "DATA", "RSET"})
@@ -113,7 +114,8 @@ class Session:
                 line = self._lines.take(login=self._exchange is not None)
                 if line is None:
                     return None
-                event = self._execute(line) if self._exchange is None else self._respond(self._exchange, line)
+                text = line.decode("utf-8", "surrogateescape").rstrip(" ")  # RFC 5321, 4.1.1: trailing space
+                event = self._execute(text) if self._exchange is None else self._login(self._exchange, text)
             except Hopeless as hopeless:
                 self._close(hopeless.reply)
             except Refused as refused:
@@ -130,9 +132,8 @@ class Session:
         event, self._open = self._open, None
         if event is None:
             raise RuntimeError("no event waits for an answer")
-        if self.closing:
-            return
-        _ANSWERS[type(event)](self, event, reply)
+        if not self.closing:
+            _ANSWERS[type(event)](self, event, reply)
         if self._farewell is not None:
             self._close(self._farewell)
 
@@ -158,6 +159,9 @@ class Session:
 
     def _say(self, reply: Reply) -> None:
         self._out.append(_encode(reply))
+        if reply.code == 421:  # RFC 5321, 3.8: it announces the end, whoever gave it
+            self.closing = True
+            self._lines.clear()
 
     def _close(self, reply: Reply) -> None:
         if not self.closing:
@@ -178,11 +182,10 @@ class Session:
         self._state = self._idle
         self._transaction.clear()
 
-    def _execute(self, line: bytes) -> Question | None:
-        text = line.decode("utf-8", "surrogateescape").rstrip(" ")  # RFC 5321, 4.1.1: tolerate trailing space
+    def _execute(self, text: str) -> Question | None:
         verb, _, argument = text.partition(" ")
         verb, argument = verb.upper(), argument.lstrip(" ")
-        if not (text.isascii() and text.isprintable()) and (_find_control(text) or not _may_be_utf8(line)):
+        if not (text.isascii() and text.isprintable()) and (_find_control(text) or not _may_be_utf8(text)):
             raise Refused(replies.BAD_CHARACTER)
         if verb in ALLOWED[self._state]:
             if argument and verb in _WITHOUT_ARGUMENT:
@@ -230,9 +233,6 @@ class Session:
             return self._login(self._exchange, initial.strip(" "))
         self._say(self._exchange.challenge)
         return None
-
-    def _respond(self, exchange: LoginExchange, line: bytes) -> Question | None:
-        return self._login(exchange, line.decode("utf-8", "replace").strip(" "))
 
     def _login(self, exchange: LoginExchange, response: str) -> Question | None:
         login = exchange.respond(response)

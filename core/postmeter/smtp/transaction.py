@@ -65,7 +65,8 @@ class Transaction:
     def answer(self, reply: Reply) -> None:
         """Take the next reply; ValueError when no such reply can come here."""
         at = self._at
-        if reply.code < 300 if at == self._last else 300 <= reply.code < 400:
+        wanted = reply.code == 354 if at == self._last else reply.code < 300  # RFC 5321, 4.3.2
+        if reply.positive and not wanted:
             raise ValueError(f"unexpected reply: {reply}")
         self._at += 1
         if at > self._last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,22 +17,21 @@ from postmeter.smtp.replies import QUOTA_EXHAUSTED, connection_inactive
 from postmeter.smtp.reply import Reply
 from postmeter.store import events, ledger
 from postmeter.store.counters import count
-from postmeter.store.tables import LEASED, QUEUED, Account, Block, Content, Message, Recipient
+from postmeter.store.statement import Statement
+from postmeter.store.tables import LEASED, QUEUED, Account, Block, Content, Message, Recipient, table
 
 CHUNK = 1 << 20  # octets of content in one row
 
-_MESSAGE = insert(Message.__table__)  # type: ignore[arg-type]
-_CONTENT = insert(Content.__table__)  # type: ignore[arg-type]
-_RECIPIENT = insert(Recipient.__table__)  # type: ignore[arg-type]
-_ACCOUNTS = (
-    select(Account.id, Account.agreement, Account.blocked, Account.threshold)
-    .where(Account.id.in_(bindparam("ids", expanding=True)))
-    .order_by(Account.id)
+_MESSAGE = Statement(insert(table(Message)))
+_CONTENT = Statement(insert(table(Content)))
+_RECIPIENT = Statement(insert(table(Recipient)))
+_ACCOUNT = Statement(
+    select(Account.agreement, Account.blocked, Account.threshold).where(Account.id == bindparam("account"))
 )
-_BLOCKS = (
-    select(Block.id, Block.account_id, Block.left)
-    .where(Block.account_id.in_(bindparam("ids", expanding=True)), Block.expires_at > bindparam("now"), Block.left > 0)
-    .order_by(Block.account_id, Block.expires_at, Block.booked_at, Block.id)  # the order of payment
+_BLOCKS = Statement(
+    select(Block.id, Block.left)
+    .where(Block.account_id == bindparam("account"), Block.expires_at > bindparam("now"), Block.left > 0)
+    .order_by(Block.expires_at, Block.booked_at, Block.id)  # the order of payment
     .with_for_update()
 )
 
@@ -104,7 +103,8 @@ class Acceptance:
     def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | Reply]:
         """Store all submissions that their accounts can pay; the others get the reply that says why not."""
         now = max(submission.accepted_at for submission in submissions)
-        purses = self._open_purses(session, {submission.account_id for submission in submissions}, now)
+        accounts = sorted({submission.account_id for submission in submissions})
+        purses = {account: self._open_purse(session, account, now) for account in accounts}
         answers: list[Accepted | Reply] = []
         taken: list[tuple[Submission, Accepted]] = []
         for submission in submissions:
@@ -119,16 +119,10 @@ class Acceptance:
             _insert(session, taken)
         return answers
 
-    def _open_purses(self, session: Session, accounts: set[int], now: float) -> dict[int, Purse]:
-        connection = session.connection()
-        blocks: dict[int, list[Available]] = {account: [] for account in accounts}
-        ids = sorted(accounts)
-        for row in connection.execute(_BLOCKS, {"ids": ids, "now": now}):
-            blocks[row.account_id].append(Available(row.id, row.left))
-        return {
-            row.id: Purse(row.blocked, self._may_overdraw(row.agreement), row.threshold, blocks[row.id])
-            for row in connection.execute(_ACCOUNTS, {"ids": ids})
-        }
+    def _open_purse(self, session: Session, account: int, now: float) -> Purse:
+        blocks = [Available(id_, left) for id_, left in _BLOCKS.fetch(session, {"account": account, "now": now})]
+        agreement, blocked, threshold = _ACCOUNT.fetch(session, {"account": account})[0]
+        return Purse(blocked, self._may_overdraw(agreement), threshold, blocks)
 
     def _may_overdraw(self, agreement: bool) -> bool:
         return self._overdraft == "always" or (self._overdraft == "agreement" and agreement)
@@ -152,10 +146,9 @@ def _notice(session: Session, purses: dict[int, Purse], now: float) -> None:
 
 
 def _insert(session: Session, taken: list[tuple[Submission, Accepted]]) -> None:
-    connection = session.connection()
-    digests = [_insert_content(session, submission) for submission, _ in taken]
-    connection.execute(_MESSAGE, [_message(s, digest) for (s, _), digest in zip(taken, digests, strict=True)])
-    connection.execute(_RECIPIENT, [row for submission, accepted in taken for row in _recipients(submission, accepted)])
+    digests = _insert_contents(session, [submission for submission, _ in taken])
+    _MESSAGE.run(session, [_message(s, digest) for (s, _), digest in zip(taken, digests, strict=True)])
+    _RECIPIENT.run(session, [row for submission, accepted in taken for row in _recipients(submission, accepted)])
     events.record(
         session,
         [
@@ -187,21 +180,33 @@ def _message(submission: Submission, sha256: bytes) -> dict[str, Any]:
     }
 
 
-def _insert_content(session: Session, submission: Submission) -> bytes:
-    """Write the content in rows of CHUNK octets, holding no more than one of them in memory; its SHA-256."""
-    connection = session.connection()
-    digest = hashlib.sha256()
-    key = {"message_id": submission.id, "account_id": submission.account_id}
-    waiting, n = bytearray(), 0
-    for block in submission.content():
-        digest.update(block)
-        waiting += block
+def _insert_contents(session: Session, submissions: Sequence[Submission]) -> list[bytes]:
+    """Write the contents in rows of CHUNK octets, about one of them in memory at a time; the SHA-256 of each."""
+    digests, rows, octets = [], [], 0
+    for submission in submissions:
+        digest = hashlib.sha256()
+        for n, chunk in enumerate(_chunks(submission.content())):
+            digest.update(chunk)
+            rows.append({"message_id": submission.id, "account_id": submission.account_id, "n": n, "data": chunk})
+            octets += len(chunk)
+            if octets >= CHUNK:
+                _CONTENT.run(session, rows)
+                rows, octets = [], 0
+        digests.append(digest.digest())
+    if rows:
+        _CONTENT.run(session, rows)
+    return digests
+
+
+def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The octets of all blocks in pieces of CHUNK; a content that is one small block passes as it is."""
+    waiting = b""
+    for block in blocks:
+        waiting = waiting + block if waiting else block
         while len(waiting) > CHUNK:
-            connection.execute(_CONTENT, {**key, "n": n, "data": bytes(waiting[:CHUNK])})
-            del waiting[:CHUNK]
-            n += 1
-    connection.execute(_CONTENT, {**key, "n": n, "data": bytes(waiting)})
-    return digest.digest()
+            yield waiting[:CHUNK]
+            waiting = waiting[CHUNK:]
+    yield waiting
 
 
 def _recipients(submission: Submission, accepted: Accepted) -> Iterable[dict[str, Any]]:

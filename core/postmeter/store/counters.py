@@ -7,14 +7,18 @@ from collections.abc import Iterable
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from postmeter.store.statement import Statement
+
 BUCKET = 900  # seconds
 NAMES = ("arrived", "delivered", "bounced", "deferred", "suppressed", "cancelled", "complained")
 
-_RAISE = text(
-    f"INSERT INTO counter (account_id, connection_id, bucket, {', '.join(NAMES)}) "  # noqa: S608 - own names
-    f"VALUES (:account_id, :connection_id, :bucket, {', '.join(':' + name for name in NAMES)}) "
-    "ON CONFLICT (account_id, connection_id, bucket) DO UPDATE SET "
-    + ", ".join(f"{name} = counter.{name} + excluded.{name}" for name in NAMES)
+_RAISE = Statement(
+    text(
+        f"INSERT INTO counter (account_id, connection_id, bucket, {', '.join(NAMES)}) "  # noqa: S608 - own names
+        f"VALUES (:account_id, :connection_id, :bucket, {', '.join(':' + name for name in NAMES)}) "
+        "ON CONFLICT (account_id, connection_id, bucket) DO UPDATE SET "
+        + ", ".join(f"{name} = counter.{name} + excluded.{name}" for name in NAMES)
+    )
 )
 
 # account, connection, when, name of the counter, by how much
@@ -31,10 +35,8 @@ def count(session: Session, changes: Iterable[Change]) -> None:
             row = rows[key] = dict.fromkeys(NAMES, 0)
         row[name] += by
     if rows:
-        session.connection().execute(
-            _RAISE,
-            [
-                {"account_id": account, "connection_id": connection, "bucket": bucket, **row}
-                for (account, connection, bucket), row in sorted(rows.items())
-            ],
+        keys = sorted(rows)
+        _RAISE.run(
+            session,
+            [{"account_id": key[0], "connection_id": key[1], "bucket": key[2], **rows[key]} for key in keys],
         )

@@ -32,17 +32,27 @@ class DnsRecord:
 
 @dataclass(frozen=True)
 class NewKey:
-    """A DKIM key before it is stored. Make it outside of a transaction: an RSA key takes 0.1 s and more."""
+    """A DKIM key before it is stored. Make it outside of a transaction: that takes 0.1 s and more."""
 
     algorithm: str
     selector: str
     pem: bytes = field(repr=False)
+    dns_value: str
 
     @classmethod
     def generate(cls, algorithm: str = signature.RSA) -> NewKey:
-        """A new key under a selector that nobody has yet (an account must not be able to guess another's)."""
+        """A new key under a selector that nobody has yet and that no other account can guess."""
         selector = "pm" + "".join(random.choice(_SELECTOR_CHARACTERS) for _ in range(8))
-        return cls(algorithm, selector, signature.generate(algorithm))
+        return cls.of(algorithm, selector, signature.generate(algorithm))
+
+    @classmethod
+    def of(cls, algorithm: str, selector: str, pem: bytes) -> NewKey:
+        """A key that is there already; UsageError when it cannot be used."""
+        try:
+            key = signature.SigningKey.load("example", selector, algorithm, pem)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return cls(algorithm, selector, pem, key.dns_value())
 
 
 @dataclass(frozen=True)
@@ -186,17 +196,13 @@ def _list_help(text: str) -> str:
 def _add_key(
     session: Session, secrets: Secrets, account_id: int | None, domain: str, key: NewKey, now: float
 ) -> SigningKey:
-    try:
-        loaded = signature.SigningKey.load(domain, key.selector, key.algorithm, key.pem)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     row = SigningKey(
         account_id=account_id,
         domain=domain,
         selector=key.selector,
         algorithm=key.algorithm,
         private_key=secrets.seal(key.pem),
-        dns_value=loaded.dns_value(),
+        dns_value=key.dns_value,
         created_at=now,
     )
     add_unique(session, row, f"there is a key with the selector {key.selector} for {domain} already")

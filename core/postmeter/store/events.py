@@ -9,15 +9,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, literal_column, select
 from sqlalchemy.orm import Session
 
-from postmeter.store.tables import Event
+from postmeter.store.statement import Statement
+from postmeter.store.tables import Event, table
 
 # PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
 # event carries its transaction's number, and readers stop before the oldest transaction that is still open.
 _THIS_TRANSACTION = literal_column("(pg_current_xact_id()::text)::bigint")
 _OLDEST_OPEN: ColumnElement[int] = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint")
 
-_INSERT = insert(Event.__table__)  # type: ignore[arg-type]
-_INSERT_PG = _INSERT.values(tx=_THIS_TRANSACTION)
+_COLUMNS = ("account_id", "kind", "message_id", "recipient", "at", "facts")
+_INSERT = Statement(insert(table(Event)), _COLUMNS)
+_INSERT_PG = Statement(insert(table(Event)).values(tx=_THIS_TRANSACTION), _COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ def about_account(account_id: int, kind: str, at: float, facts: dict[str, Any]) 
 
 def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Write events; they become visible with the commit of their fact."""
-    connection = session.connection()
-    connection.execute(_INSERT_PG if connection.dialect.name == "postgresql" else _INSERT, rows)
+    postgresql = session.get_bind().dialect.name == "postgresql"
+    (_INSERT_PG if postgresql else _INSERT).run(session, rows)
 
 
 def after(session: Session, position: Position, limit: int, kinds: Sequence[str]) -> list[Fact]:

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import BigInteger, bindparam, insert, update
 from sqlalchemy.orm import Session
 
-from postmeter.store.tables import Account, Block, Ledger
+from postmeter.store.statement import Statement
+from postmeter.store.tables import Account, Block, Ledger, table
 
-_ENTRY = insert(Ledger.__table__)  # type: ignore[arg-type]
-_units = bindparam("units", type_=Block.left.type)
-_block = bindparam("block", type_=Block.id.type)
+_ENTRY = Statement(insert(table(Ledger)), ("account_id", "block_id", "kind", "units", "at"))
+_units = bindparam("units", type_=BigInteger())
+_block = update(table(Block)).where(Block.id == bindparam("block"))
 
-_RESERVE = (
-    update(Block.__table__)  # type: ignore[arg-type]
-    .where(Block.id == _block, Block.left >= _units)
-    .values(left=Block.left - _units, reserved=Block.reserved + _units)
-)
-_CHARGE = (
-    update(Block.__table__)  # type: ignore[arg-type]
-    .where(Block.id == _block)
-    .values(reserved=Block.reserved - _units, charged=Block.charged + _units)
-)
-_RELEASE = (
-    update(Block.__table__)  # type: ignore[arg-type]
-    .where(Block.id == _block)
-    .values(reserved=Block.reserved - _units, left=Block.left + _units)
-)
-_MOVES = {"reserve": _RESERVE, "charge": _CHARGE, "release": _RELEASE}
-_OVERDRAWN = {"reserve": 1, "charge": 0, "release": -1}
+_MOVES = {
+    "reserve": Statement(
+        _block.where(Block.left >= _units).values(left=Block.left - _units, reserved=Block.reserved + _units)
+    ),
+    "charge": Statement(_block.values(reserved=Block.reserved - _units, charged=Block.charged + _units)),
+    "release": Statement(_block.values(reserved=Block.reserved - _units, left=Block.left + _units)),
+}
+_overdraft = update(table(Account)).where(Account.id == bindparam("account"))
+_OVERDRAWN = {
+    "reserve": Statement(_overdraft.values(overdraft=Account.overdraft + _units)),
+    "release": Statement(_overdraft.values(overdraft=Account.overdraft - _units)),
+}
 
 # (account, block or None for the overdraft) -> units
 Units = Mapping[tuple[int, int | None], int]
@@ -42,15 +38,12 @@ def move(session: Session, kind: str, units: Units, now: float) -> None:
     """
     if not units:
         return
-    connection = session.connection()
     for (account_id, block_id), n in sorted(units.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
         if block_id is not None:
-            done = connection.execute(_MOVES[kind], {"block": block_id, "units": n})
-            if done.rowcount != 1:
+            if _MOVES[kind].run(session, [{"block": block_id, "units": n}]) != 1:
                 raise RuntimeError(f"block {block_id} does not hold {n} units to {kind}")
-        elif _OVERDRAWN[kind]:
-            change = Account.overdraft + n * _OVERDRAWN[kind]
-            connection.execute(update(Account).where(Account.id == account_id).values(overdraft=change))
+        elif kind in _OVERDRAWN:
+            _OVERDRAWN[kind].run(session, [{"account": account_id, "units": n}])
     entry(session, kind, units, now)
 
 
@@ -60,4 +53,4 @@ def entry(session: Session, kind: str, units: Units, now: float) -> None:
         {"account_id": account_id, "block_id": block_id, "kind": kind, "units": n, "at": now}
         for (account_id, block_id), n in units.items()
     ]
-    session.connection().execute(_ENTRY, rows)
+    _ENTRY.run(session, rows)

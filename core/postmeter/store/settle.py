@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from postmeter.store import events, ledger
 from postmeter.store.counters import Change, count
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
-from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, Content, Recipient
+from postmeter.store.statement import Statement
+from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, Content, Recipient, table
 
-_UPDATE = (
-    update(Recipient.__table__)  # type: ignore[arg-type]
+_UPDATE = Statement(
+    update(table(Recipient))
     .where(
         Recipient.message_id == bindparam("m"),
         Recipient.account_id == bindparam("a"),
@@ -35,12 +36,17 @@ _UPDATE = (
         unknown_since=bindparam("unknown"),
     )
 )
-_others = Recipient.__table__.alias("others")
-_DROP_CONTENT = delete(Content.__table__).where(  # type: ignore[arg-type]
-    Content.message_id == bindparam("m"),
-    Content.account_id == bindparam("a"),
-    ~exists().where(_others.c.message_id == bindparam("m"), _others.c.state.not_in(FINAL)),
+_DROP_CONTENT = Statement(
+    delete(table(Content)).where(
+        Content.message_id == bindparam("m"),
+        Content.account_id == bindparam("a"),
+        ~exists().where(Recipient.message_id == bindparam("m"), Recipient.final_at.is_(None)),
+    )
 )
+
+
+class LeaseLost(Exception):
+    """Some of a group are not ours any more; settled one by one, each gets its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +96,18 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
         count(session, [change for s in settled for change in _changes(s)])
         done = {(s.message.id, s.message.account_id) for s in settled if s.final}
         if done:
-            session.connection().execute(_DROP_CONTENT, [{"m": m, "a": a} for m, a in sorted(done)])
+            _DROP_CONTENT.run(session, [{"m": m, "a": a} for m, a in sorted(done)])
     return held
 
 
 def _update(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
-    connection = session.connection()
     rows = [_row(settlement) for settlement in settlements]
-    with connection.begin_nested() as attempt:
-        if connection.execute(_UPDATE, rows).rowcount == len(rows):
-            return [True] * len(rows)
-        attempt.rollback()  # some are not ours any more: find out which
-    return [connection.execute(_UPDATE, row).rowcount == 1 for row in rows]
+    touched = _UPDATE.run(session, rows)
+    if touched == len(rows):
+        return [True] * touched
+    if len(rows) == 1:
+        return [False]
+    raise LeaseLost
 
 
 def _row(s: Settlement) -> dict[str, Any]:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MESSAGE_ID = String(26)  # UUIDv7 in Crockford base32
@@ -33,6 +46,13 @@ class Base(DeclarativeBase):
         str: Text(),
         dict[str, Any]: JSON(),
     }
+
+
+def table(entity: type[Base]) -> Table:
+    """The table behind an entity, for statements that need no objects."""
+    found = entity.__table__
+    assert isinstance(found, Table)
+    return found
 
 
 class User(Base):

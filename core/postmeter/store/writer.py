@@ -78,6 +78,7 @@ class Writer:
         if len(jobs) == 1 or (isinstance(error, DBAPIError) and error.connection_invalidated):
             log.error("a commit failed: %s", error, exc_info=error)
             return [(job.done, error) for job in jobs]
+        log.warning("a group of %d failed and is tried one by one: %s", len(jobs), error)
         outcomes: Outcomes = []
         for job in jobs:
             try:

@@ -1,0 +1,371 @@
+"""The pool against scripted mail servers on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import pytest_twisted
+from support.mail_server import Drop, Endless, Later, MailServer, Session, Silence
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
+
+from postmeter.delivery import sender as sender_module
+from postmeter.delivery.destination import Delivery, Limits
+from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, Pool, default_limits
+from postmeter.delivery.route import Host, Route
+from postmeter.message.envelope import Envelope, Recipient
+from postmeter.smtp.mail import Mail
+from postmeter.smtp.reply import Reply
+from postmeter.smtp.sending import TlsPolicy
+
+NewServer = Callable[..., MailServer]
+NewPool = Callable[..., Pool]
+CONTENT = b"Subject: x\r\n\r\n.dot\r\n..dots\r\nend"
+
+
+def route(*servers: MailServer, tls: TlsPolicy = "opportunistic", static: bool = False) -> Route:
+    hosts = tuple(Host("mx.test", "127.0.0.1", server.port) for server in servers)
+    return Route("mx.test.", hosts, static, tls)
+
+
+def mail(*paths: str, content: bytes = CONTENT) -> Mail:
+    recipients = tuple(Recipient(path) for path in paths or ("joe@example.org",))
+    return Mail(Envelope("b+1@bounce.test", recipients), (b"X-First: 1\r\n", content))
+
+
+def told(delivery: Delivery) -> list[tuple[int, str, bool, bool]]:
+    return [(one.reply.code, one.stage, one.permanent, one.in_doubt) for one in delivery.outcomes]
+
+
+def limits(**values: Any) -> Callable[[Route], Limits]:
+    return lambda _route: Limits(**values)
+
+
+def pause(seconds: float) -> Deferred[None]:
+    return deferLater(reactor, seconds, lambda: None)  # type: ignore[arg-type]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mail_arrives_as_it_is(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server()
+    delivery = await new_pool().deliver(route(server), mail("joe@example.org", '"A b"@Example.org'))
+    assert told(delivery) == [(250, "content", False, False)] * 2
+    assert all(outcome.delivered for outcome in delivery.outcomes)
+    assert (delivery.facts.address, delivery.facts.hello, delivery.facts.tls) == ("127.0.0.1", "mx.test", None)
+    [received] = server.accepted
+    assert received.content == b"X-First: 1\r\n" + CONTENT + b"\r\n"
+    assert received.recipients == [b"<joe@example.org>", b'<"A b"@Example.org>']
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("extensions", [("PIPELINING", "SIZE"), ("SIZE",), ()])
+async def test_one_session_takes_many_mails(
+    mail_server: NewServer, new_pool: NewPool, extensions: tuple[str, ...]
+) -> None:
+    server = mail_server(extensions=extensions)
+    pool = new_pool(limits=limits(first_sessions=1, most_sessions=1))
+    deliveries = await gatherResults([pool.deliver(route(server), mail(f"r{n}@x.org")) for n in range(25)])
+    assert all(delivery.outcomes[0].delivered for delivery in deliveries)
+    assert [received.recipients for received in server.accepted] == [[b"<r%d@x.org>" % n] for n in range(25)]
+    assert len(server.sessions) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_ends_after_its_number_of_mails(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server()
+    pool = new_pool(limits=limits(first_sessions=1, most_sessions=1, mails_per_session=10))
+    await gatherResults([pool.deliver(route(server), mail()) for _ in range(25)])
+    assert [sum(one.session == n for one in server.accepted) for n in range(3)] == [10, 10, 5]
+    assert server.commands.count(b"QUIT") >= 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_grow_with_success_up_to_the_limit(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={".": lambda _session, _line: Later(0.01, b"250 ok\r\n")})
+    pool = new_pool(limits=limits(first_sessions=2, most_sessions=5))
+    await gatherResults([pool.deliver(route(server), mail()) for _ in range(40)])
+    assert server.most_open == 5
+    assert len(server.accepted) == 40
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_shrink_when_the_server_complains(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={"MAIL": b"450 4.7.0 too many\r\n"})
+    pool = new_pool(limits=limits(first_sessions=8, most_sessions=8))
+    await gatherResults([pool.deliver(route(server), mail()) for _ in range(20)])
+    before = len(server.sessions)
+    server.script["MAIL"] = lambda _session, _line: Later(0.01, b"450 4.7.0 too many\r\n")
+    active = 0
+
+    def count(session: Session, _line: bytes) -> Later:
+        nonlocal active
+        active += 1
+        return Later(0.01, b"450 4.7.0 too many\r\n")
+
+    server.script["MAIL"] = count
+    waiting = [pool.deliver(route(server), mail()) for _ in range(4)]
+    await pause(0.005)
+    assert active == 1
+    await gatherResults(waiting)
+    assert len(server.sessions) == before
+
+
+@pytest_twisted.ensureDeferred
+async def test_recipients_have_their_own_outcomes(mail_server: NewServer, new_pool: NewPool) -> None:
+    def judge(_session: Session, line: bytes) -> bytes:
+        return {b"n": b"550 5.1.1 no\r\n", b"l": b"450 4.2.1 later\r\n"}.get(line[9:10], b"250 ok\r\n")
+
+    server = mail_server(script={"RCPT": judge})
+    delivery = await new_pool().deliver(route(server), mail("yes@x.org", "no@x.org", "later@x.org", "yes2@x.org"))
+    assert sorted((one.recipient, one.reply.code, one.permanent) for one in delivery.outcomes) == [
+        (0, 250, False),
+        (1, 550, True),
+        (2, 450, False),
+        (3, 250, False),
+    ]
+    assert server.accepted[0].recipients == [b"<yes@x.org>", b"<yes2@x.org>"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_next_host_is_tried_when_one_takes_no_session(mail_server: NewServer, new_pool: NewPool) -> None:
+    dead, blocking, rude, good = mail_server(), mail_server(), mail_server(), mail_server()
+    await dead.stop()
+    blocking.script["banner"] = b"554 5.7.1 blocked\r\n"
+    rude.script["EHLO"] = Drop()
+    delivery = await new_pool().deliver(route(dead, blocking, rude, good), mail())
+    assert delivery.outcomes[0].delivered
+    assert delivery.facts.port == good.port
+    assert not blocking.commands
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_dead_destination_fails_all_that_waits_with_the_first_hosts_reason(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    blocking, dead = mail_server(script={"banner": b"554 5.7.1 IP blocked (BL)\r\n"}), mail_server()
+    await dead.stop()
+    pool = new_pool()
+    deliveries = await gatherResults([pool.deliver(route(blocking, dead), mail("a@x", "b@x")) for _ in range(30)])
+    assert {tuple(told(delivery)) for delivery in deliveries} == {((554, "banner", False, False),) * 2}
+    assert len(blocking.sessions) <= 4
+    deliveries = await gatherResults([pool.deliver(route(dead), mail()) for _ in range(3)])
+    assert {tuple(told(delivery)) for delivery in deliveries} == {((451, "connect", False, False),)}
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(
+    ("stage", "line", "outcome"),
+    [
+        ("MAIL", Drop(), (451, "mail", False, False)),
+        ("RCPT", Drop(), (451, "rcpt", False, False)),
+        ("DATA", Drop(), (451, "data", False, False)),
+        ("DATA", Drop(b"354 go\r\n"), (451, "content", False, True)),
+        (".", Drop(), (451, "content", False, True)),
+        (".", Drop(b"250 ok\r\n"), (250, "content", False, False)),
+        (".", Drop(b"25"), (451, "content", False, True)),
+        (".", Drop(b"421 4.3.0 no\r\n"), (421, "content", False, False)),
+        (".", b"\xff\xfe\x00\r\n", (451, "content", False, True)),
+        ("MAIL", Endless(b"250-more\r\n" * 10), (451, "mail", False, False)),
+        ("MAIL", b"x" * 200_000, (451, "mail", False, False)),
+        ("DATA", b"552 5.2.2 full\r\n", (552, "data", True, False)),
+        (".", b"550 5.7.1 spam\r\n", (550, "content", True, False)),
+    ],
+)
+async def test_a_mishap_has_its_outcome_and_no_second_host_behind_the_dot(
+    mail_server: NewServer, new_pool: NewPool, stage: str, line: Any, outcome: tuple[int, str, bool, bool]
+) -> None:
+    server, other = mail_server(script={stage: line}), mail_server()
+    delivery = await new_pool().deliver(route(server, other), mail())
+    assert told(delivery) == [outcome]
+    assert not other.sessions
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_mail_finds_a_new_session_when_the_old_one_had_ended(mail_server: NewServer, new_pool: NewPool) -> None:
+    for end in (Drop(), b"421 4.7.0 enough\r\n"):
+        server = mail_server(script={"MAIL": [b"250 ok\r\n", end, b"250 ok\r\n"]})
+        pool = new_pool()
+        for _ in range(3):
+            delivery = await pool.deliver(route(server), mail())
+            assert delivery.outcomes[0].delivered
+        assert [received.session for received in server.accepted] == [0, 1, 1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_closed_while_idle_is_not_used(mail_server: NewServer, new_pool: NewPool) -> None:
+    server, pool = mail_server(), new_pool()
+    await pool.deliver(route(server), mail())
+    server.sessions[0].transport.write(b"421 4.4.2 idle\r\n")
+    await pause(0.02)
+    assert (await pool.deliver(route(server), mail())).outcomes[0].delivered
+    assert len(server.sessions) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refused_mail_is_reset_before_the_next(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={"RCPT": [b"550 5.1.1 no\r\n", b"250 ok\r\n"], "DATA": [b"503 no\r\n", b"354 go\r\n"]})
+    pool = new_pool()
+    assert told(await pool.deliver(route(server), mail())) == [(550, "rcpt", True, False)]
+    assert (await pool.deliver(route(server), mail())).outcomes[0].delivered
+    assert server.commands[3:6] == [b"DATA", b"RSET", b"MAIL FROM:<b+1@bounce.test> SIZE=43"]
+    assert len(server.sessions) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_data_taken_without_recipient_delivers_nothing(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={"RCPT": b"550 5.1.1 no\r\n", ".": b"554 no recipients\r\n"})
+    assert told(await new_pool().deliver(route(server), mail())) == [(550, "rcpt", True, False)]
+    assert server.started[0].content == b""
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls_is_used_where_it_is_offered_and_recorded(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(starttls="good")
+    delivery = await new_pool().deliver(route(server), mail())
+    assert delivery.outcomes[0].delivered
+    assert server.accepted[0].tls
+    assert delivery.facts.tls is not None
+    assert delivery.facts.tls.version == "TLSv1.3"
+    assert not delivery.facts.tls.verified, "its certificate is signed by itself"
+    assert delivery.facts.hello == "mx.test"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_broken_handshake_is_followed_by_clear_text_and_remembered(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    server, pool = mail_server(starttls="bad"), new_pool(limits=limits(mails_per_session=1))
+    for _ in range(2):
+        delivery = await pool.deliver(route(server), mail())
+        assert delivery.outcomes[0].delivered
+        assert delivery.facts.tls is None
+    assert server.commands.count(b"STARTTLS") == 1
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("starttls", ["bad", "inject", ""])
+async def test_required_tls_never_falls_back(mail_server: NewServer, new_pool: NewPool, starttls: str) -> None:
+    server = mail_server(starttls=starttls)
+    [outcome] = (await new_pool().deliver(route(server, tls="required"), mail())).outcomes
+    assert (outcome.stage, outcome.permanent, outcome.reply.transient) == ("starttls", False, True)
+    assert not server.started
+
+
+@pytest_twisted.ensureDeferred
+async def test_injected_octets_lose_the_session_and_nothing_is_sent_in_clear(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    server = mail_server(starttls="inject")
+    assert told(await new_pool().deliver(route(server), mail())) == [(451, "starttls", False, False)]
+    assert not server.started
+    assert len(server.sessions) == 1
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("starttls", ["", "good"])
+async def test_a_large_mail_arrives_whole(mail_server: NewServer, new_pool: NewPool, starttls: str) -> None:
+    server = mail_server(starttls=starttls)
+    content = b".0123456789" * 7 + b"\r\n"
+    content *= 5_000_000 // len(content)
+    delivery = await new_pool().deliver(route(server), mail(content=content))
+    assert delivery.outcomes[0].delivered
+    assert server.accepted[0].content == b"X-First: 1\r\n" + content
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_during_the_content_ends_it(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(early=b"552 5.3.4 too big\r\n", early_after=1000)
+    delivery = await new_pool().deliver(route(server), mail(content=b"x" * 998 + b"\r\n" * 20_000_000))
+    assert told(delivery) == [(552, "content", True, False)]
+    assert not server.accepted
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_dot_never_answered_is_in_doubt(
+    mail_server: NewServer, new_pool: NewPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "DOT_PATIENCE", 0.05)
+    server, other = mail_server(script={".": Silence()}), mail_server()
+    delivery = await new_pool().deliver(route(server, other), mail())
+    assert told(delivery) == [(451, "content", False, True)]
+    assert delivery.outcomes[0].reply == Reply(451, "4.4.2", "No answer in time (content)")
+    assert not other.sessions
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_slow_destination_does_not_hold_another_up(mail_server: NewServer, new_pool: NewPool) -> None:
+    slow, fast = mail_server(script={"banner": Silence()}), mail_server()
+    pool = new_pool()
+    held = [pool.deliver(Route("slow", route(slow).hosts), mail()) for _ in range(20)]
+    assert (await pool.deliver(route(fast), mail())).outcomes[0].delivered
+    assert not any(one.called for one in held)
+    pool.abort()
+    await gatherResults(held)
+
+
+@pytest_twisted.ensureDeferred
+async def test_more_destinations_than_sessions_take_turns(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server()
+    pool = new_pool(most_sessions=3)
+    hosts = route(server).hosts
+    deliveries = await gatherResults([pool.deliver(Route(f"mx{n}.", hosts), mail()) for n in range(12)])
+    assert all(delivery.outcomes[0].delivered for delivery in deliveries)
+    assert server.most_open <= 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_defective_envelope_hurts_nobody_else(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server()
+    pool = new_pool(limits=limits(first_sessions=1, most_sessions=1))
+    good, bad, last = [pool.deliver(route(server), mail(path)) for path in ("a@x", "a\r\nRSET@x", "b@x")]
+    with pytest.raises(ValueError, match="control character"):
+        await bad
+    assert (await good).outcomes[0].delivered
+    assert (await last).outcomes[0].delivered
+    assert b"RSET@x>" not in server.commands
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_ends_what_is_under_way_and_gives_back_what_waits(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    server = mail_server(script={".": Later(0.05, b"250 ok\r\n")})
+    pool = new_pool(limits=limits(first_sessions=1, most_sessions=1))
+    first, second = [pool.deliver(route(server), mail()) for _ in range(2)]
+    while not server.started:
+        await pause(0.005)
+    await pool.stop()
+    assert (await first).outcomes[0].delivered
+    assert told(await second) == [(451, "connect", False, False)]
+    assert told(await pool.deliver(route(server), mail())) == [(451, "connect", False, False)]
+    assert not server.open or await pause(0.05) is None and not server.open
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_next_mail_may_be_given_when_the_last_one_is_told(mail_server: NewServer, new_pool: NewPool) -> None:
+    server, pool = mail_server(), new_pool()
+    left, done = 30, Deferred[None]()
+
+    def again(delivery: Delivery) -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            pool.deliver(route(server), mail()).addCallback(again)
+        else:
+            done.callback(None)
+
+    pool.deliver(route(server), mail()).addCallback(again)
+    await done
+    assert len(server.accepted) == 30
+    assert len(server.sessions) == 1
+
+
+def test_the_operators_own_next_hops_get_more() -> None:
+    host = (Host("a", "127.0.0.1", 25),)
+    assert default_limits(Route("a", host, static=True)) == STATIC_LIMITS
+    assert default_limits(Route("a", host)) == MX_LIMITS
+    assert (STATIC_LIMITS.first_sessions, STATIC_LIMITS.mails_per_session) == (20, 1000)
+    assert (MX_LIMITS.first_sessions, MX_LIMITS.mails_per_session, MX_LIMITS.idle) == (2, 100, 30.0)

@@ -1,0 +1,181 @@
+"""The stub resolver against a scripted DNS server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from postmeter.delivery import dns_transport
+from postmeter.delivery.resolver import MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
+from postmeter.errors import ConfigError
+from support.dns_server import FOREIGN, NXDOMAIN, SERVFAIL, SILENCE, DnsServer
+
+NewServer = Callable[..., DnsServer]
+
+
+class Hours:
+    """The real reactor with a clock that the test sets forward."""
+
+    def __init__(self) -> None:
+        self.later = 0.0
+
+    def seconds(self) -> float:
+        return 1000.0 + self.later
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+
+def resolver(*found: DnsServer, clock: Any = reactor) -> Resolver:
+    return Resolver(clock, tuple(Server("127.0.0.1", server.port) for server in found))
+
+
+def texts(answer: Answer) -> list[str]:
+    return [record.to_text() for record in answer.records]
+
+
+@pytest_twisted.ensureDeferred
+async def test_records_are_found_and_kept_for_their_time_to_live(dns_server: NewServer) -> None:
+    clock = Hours()
+    server = dns_server({("example.org", "MX"): ["10 mx.example.org."]}, ttl=300)
+    here = resolver(server, clock=clock)
+    for _ in range(3):
+        answer = await here.lookup("Example.ORG.", "MX")
+        assert (answer.status, texts(answer)) == ("ok", ["10 mx.example.org."])
+    assert len(server.questions) == 1
+    clock.later = 301
+    await here.lookup("example.org", "MX")
+    assert len(server.questions) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_time_to_live_of_zero_is_half_a_minute_and_of_a_week_is_a_day(dns_server: NewServer) -> None:
+    for ttl, kept in ((0, 29), (604_800, 86_399)):
+        clock = Hours()
+        server = dns_server({("example.org", "A"): ["192.0.2.1"]}, ttl=ttl)
+        here = resolver(server, clock=clock)
+        for clock.later, asked in ((0, 1), (kept, 1), (kept + 2, 2)):
+            await here.lookup("example.org", "A")
+            assert len(server.questions) == asked
+
+
+@pytest_twisted.ensureDeferred
+async def test_absence_is_kept_for_ten_minutes_at_most(dns_server: NewServer) -> None:
+    clock = Hours()
+    server = dns_server({("example.org", "A"): ["192.0.2.1"]})
+    server.negative_ttl = 86_400
+    here = resolver(server, clock=clock)
+    for clock.later, asked in ((0, 2), (599, 2), (601, 4)):
+        assert (await here.lookup("nowhere.test", "MX")).status == "nxdomain"
+        assert (await here.lookup("example.org", "MX")).status == "nodata"
+        assert len(server.questions) == asked
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_same_question_is_asked_once_at_a_time(dns_server: NewServer) -> None:
+    server = dns_server({("example.org", "A"): ["192.0.2.1"]})
+    here = resolver(server)
+    answers = await gatherResults([ensureDeferred(here.lookup("example.org", "A")) for _ in range(20)])
+    assert {answer.status for answer in answers} == {"ok"}
+    assert len(server.questions) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_truncated_answer_is_asked_for_over_tcp(dns_server: NewServer) -> None:
+    server = dns_server({("example.org", "TXT"): [f'"{number} {"x" * 200}"' for number in range(50)]})
+    server.truncated.add(("example.org", "TXT"))
+    answer = await resolver(server).lookup("example.org", "TXT")
+    assert len(answer.records) == 50
+    assert [transport for _, _, transport in server.questions] == ["udp", "tcp"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_more_than_a_hundred_records_are_taken(dns_server: NewServer) -> None:
+    server = dns_server({("example.org", "A"): [f"192.0.{number // 250}.{number % 250}" for number in range(3000)]})
+    server.truncated.add(("example.org", "A"))
+    assert len((await resolver(server).lookup("example.org", "A")).records) == MAX_RECORDS
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_with_another_id_and_nonsense_are_ignored(dns_server: NewServer) -> None:
+    server = dns_server({("example.org", "A"): FOREIGN, ("example.org", FOREIGN): ["192.0.2.7"]})
+    assert texts(await resolver(server).lookup("example.org", "A")) == ["192.0.2.7"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_aliases_are_followed_but_not_for_ever(dns_server: NewServer) -> None:
+    zone: dict[tuple[str, str], list[str] | str] = {("a.test", "CNAME"): ["b.test."], ("b.test", "A"): ["192.0.2.1"]}
+    zone |= {(f"c{number}.test", "CNAME"): [f"c{number + 1}.test."] for number in range(20)}
+    zone |= {("c20.test", "A"): ["192.0.2.2"], ("l1.test", "CNAME"): ["l2.test."], ("l2.test", "CNAME"): ["l1.test."]}
+    here = resolver(dns_server(zone))
+    assert texts(await here.lookup("a.test", "A")) == ["192.0.2.1"]
+    assert texts(await here.lookup("c12.test", "A")) == ["192.0.2.2"]
+    assert (await here.lookup("c11.test", "A")).status == "failure"
+    assert (await here.lookup("l1.test", "A")).status == "failure"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_next_server_is_asked_when_one_fails(dns_server: NewServer) -> None:
+    bad = dns_server({("example.org", "A"): SERVFAIL})
+    good = dns_server({("example.org", "A"): ["192.0.2.1"]})
+    assert (await resolver(bad, good).lookup("example.org", "A")).status == "ok"
+
+
+@pytest_twisted.ensureDeferred
+async def test_servfail_and_nobody_there_are_failures(dns_server: NewServer) -> None:
+    bad = dns_server({("example.org", "A"): SERVFAIL})
+    assert (await resolver(bad).lookup("example.org", "A")).status == "failure"
+    assert len(bad.questions) == 2
+    await bad.stop()
+    assert (await resolver(bad).lookup("other.example.org", "A")).status == "failure"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_silent_server_is_a_failure_after_two_tries(
+    dns_server: NewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_transport, "TIMEOUT", 0.05)
+    server = dns_server({("example.org", "A"): SILENCE})
+    assert (await resolver(server).lookup("example.org", "A")).status == "failure"
+    assert len(server.questions) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_a_resolver_on_this_machine_is_believed_about_dnssec(dns_server: NewServer) -> None:
+    zone: dict[tuple[str, str], list[str] | str] = {("example.org", "A"): ["192.0.2.1"], ("no.test", "A"): NXDOMAIN}
+    here = resolver(dns_server(zone, ad=True))
+    assert (await here.lookup("example.org", "A")).authenticated
+    assert (await here.lookup("no.test", "A")).authenticated
+    assert not (await resolver(dns_server(zone)).lookup("example.org", "A")).authenticated
+    assert not Server("192.0.2.53").local
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_name_that_cannot_be_does_not_exist(dns_server: NewServer) -> None:
+    server = dns_server({})
+    for name in ("a..b", "x" * 64 + ".org", "\ud800.org"):
+        assert (await resolver(server).lookup(name, "A")).status == "nxdomain"
+    assert not server.questions
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_international_name_is_asked_for_in_its_ascii_form(dns_server: NewServer) -> None:
+    server = dns_server({("xn--exmple-cua.org", "A"): ["192.0.2.1"]})
+    assert (await resolver(server).lookup("exämple.org", "A")).status == "ok"
+
+
+def test_the_setting_or_the_system_names_the_servers(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("# x\nsearch a.b\nnameserver 192.0.2.1\nnameserver\nnameserver ::1\nnameserver 3\nnameserver 4\n")
+    assert system_servers(file) == (Server("192.0.2.1"), Server("::1"), Server("3"))
+    assert system_servers(tmp_path / "none") == (Server("127.0.0.1"),)
+    assert servers("127.0.0.1:5353") == (Server("127.0.0.1", 5353),)
+    assert servers("[::1]:5353") == (Server("::1", 5353),)
+    with pytest.raises(ConfigError):
+        servers("127.0.0.1")

@@ -1,0 +1,203 @@
+"""Where mail goes: static routes, MX records, and what keeps mail from going anywhere."""
+
+from __future__ import annotations
+
+import dns.rdata
+import pytest
+import pytest_twisted
+
+from postmeter.delivery.resolver import Answer, Status
+from postmeter.delivery.route import (
+    DNS_FAILURE,
+    NO_ADDRESS,
+    NO_DOMAIN,
+    NO_DOMAIN_YET,
+    NOT_PUBLIC,
+    NULL_MX,
+    Host,
+    NoRoute,
+    Route,
+    Router,
+)
+from postmeter.errors import ConfigError
+
+
+class Zone:
+    """A resolver that knows these answers and no more."""
+
+    def __init__(self, zone: dict[tuple[str, str], list[str] | Status]) -> None:
+        self.zone = zone
+        self.asked: list[tuple[str, str]] = []
+
+    async def lookup(self, name: str, type: str) -> Answer:
+        self.asked.append((name, type))
+        entry = self.zone.get((name, type), "nodata" if any(name == known for known, _ in self.zone) else "nxdomain")
+        if isinstance(entry, str):
+            return Answer(entry)
+        return Answer("ok", tuple(dns.rdata.from_text("IN", type, text) for text in entry))
+
+
+def router(zone: dict[tuple[str, str], list[str] | Status], *, allow_private: bool = False) -> Router:
+    return Router(Zone(zone), {}, lambda names: names.reverse(), allow_private=allow_private)
+
+
+def addresses(route: Route | NoRoute) -> list[str]:
+    assert isinstance(route, Route), route
+    return [host.address for host in route.hosts]
+
+
+def refusal(route: Route | NoRoute) -> NoRoute:
+    assert isinstance(route, NoRoute), route
+    return route
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_static_route_comes_before_all_and_may_be_private() -> None:
+    zone = Zone({})
+    here = Router(zone, {"*": "127.0.0.1:2525", "Example.org": "[::1]:26"}, lambda _: None)
+    assert await here.route("EXAMPLE.org") == Route("[::1]:26", (Host("::1", "::1", 26),), static=True)
+    assert await here.route("other.org") == here.static("x.y")
+    assert here.static("other.org") == Route("127.0.0.1:2525", (Host("127.0.0.1", "127.0.0.1", 2525),), static=True)
+    assert not zone.asked
+
+
+def test_a_static_route_that_is_none_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match="routes"):
+        Router(Zone({}), {"*": "nonsense"}, lambda _: None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_hosts_come_by_preference_and_at_random_within_one() -> None:
+    here = router(
+        {
+            ("example.org", "MX"): ["20 last.test.", "10 a.test.", "10 b.test."],
+            ("a.test", "A"): ["192.0.2.1"],
+            ("b.test", "A"): ["192.0.2.2"],
+            ("last.test", "A"): ["192.0.2.3"],
+        }
+    )
+    route = await here.route("example.org")
+    assert isinstance(route, Route)
+    assert [host.name for host in route.hosts] in (["b.test", "a.test", "last.test"], ["a.test", "b.test", "last.test"])
+    assert route.key == "a.test.,b.test.,last.test."
+    assert route.hosts[0].port == 25
+
+
+@pytest_twisted.ensureDeferred
+async def test_domains_with_the_same_servers_have_the_same_key() -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("one.org", "MX"): ["10 A.test.", "10 b.test."],
+        ("two.org", "MX"): ["5 b.test.", "5 a.test."],
+        ("a.test", "A"): ["192.0.2.1"],
+        ("b.test", "A"): ["192.0.2.2"],
+    }
+    one, two = await router(zone).route("one.org"), await router(zone).route("two.org")
+    assert isinstance(one, Route)
+    assert isinstance(two, Route)
+    assert one.key == two.key
+
+
+@pytest_twisted.ensureDeferred
+async def test_both_families_are_among_at_most_five_addresses() -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("example.org", "MX"): ["10 mx.test."],
+        ("mx.test", "A"): [f"192.0.2.{number}" for number in range(1, 9)],
+        ("mx.test", "AAAA"): [f"2001:db8::{number}" for number in range(1, 9)],
+    }
+    found = addresses(await router(zone).route("example.org"))
+    assert found == ["192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2", "192.0.2.3"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_domain_without_mx_is_its_own_server() -> None:
+    route = await router({("example.org", "A"): ["192.0.2.1"]}).route("example.org")
+    assert route == Route("example.org", (Host("example.org", "192.0.2.1", 25),))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_with_ipv6_only_is_reached() -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("example.org", "MX"): ["1 six.test."],
+        ("six.test", "AAAA"): ["2001:db8::1"],
+    }
+    assert addresses(await router(zone).route("example.org")) == ["2001:db8::1"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_null_mx_is_permanent() -> None:
+    failure = refusal(await router({("example.org", "MX"): ["0 ."]}).route("example.org"))
+    assert (failure.kind, failure.reply, failure.reply.permanent) == ("null-mx", NULL_MX, True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_domain_that_is_not_there_is_looked_for_again_before_it_is_given_up() -> None:
+    here = router({})
+    for since, reply in ((0.0, NO_DOMAIN_YET), (899.0, NO_DOMAIN_YET), (900.0, NO_DOMAIN)):
+        failure = refusal(await here.route("nowhere.test", unknown_for=since))
+        assert failure.unknown
+        assert failure.reply == reply
+    assert NO_DOMAIN.permanent
+    assert NO_DOMAIN_YET.transient
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_domain_without_any_address_counts_as_not_there() -> None:
+    assert refusal(await router({("example.org", "TXT"): ["x"]}).route("example.org")).unknown
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("failing", [("example.org", "MX"), ("mx.test", "A")])
+async def test_a_failure_of_the_dns_is_transient(failing: tuple[str, str]) -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("example.org", "MX"): ["10 mx.test."],
+        ("mx.test", "TXT"): ["x"],
+    }
+    zone[failing] = "failure"
+    failure = refusal(await router(zone).route("example.org", unknown_for=10_000))
+    assert (failure.kind, failure.reply) == ("dns", DNS_FAILURE)
+    assert failure.reply.transient
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_server_whose_lookup_fails_does_not_matter_when_another_is_there() -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("example.org", "MX"): ["10 bad.test.", "20 good.test."],
+        ("bad.test", "A"): "failure",
+        ("good.test", "A"): ["192.0.2.9"],
+    }
+    assert addresses(await router(zone).route("example.org")) == ["192.0.2.9"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_servers_without_address_are_transient() -> None:
+    failure = refusal(await router({("example.org", "MX"): ["10 mx.test."]}).route("example.org"))
+    assert (failure.kind, failure.reply) == ("routing", NO_ADDRESS)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0"])
+async def test_servers_inside_are_not_contacted(address: str) -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("example.org", "MX"): ["10 mx.test."],
+        ("mx.test", "A"): [address],
+    }
+    failure = refusal(await router(zone).route("example.org"))
+    assert (failure.kind, failure.reply) == ("routing", NOT_PUBLIC)
+    assert failure.reply.transient
+    assert addresses(await router(zone, allow_private=True).route("example.org")) == [address]
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_the_public_addresses_of_a_server_are_used() -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("example.org", "MX"): ["10 mx.test."],
+        ("mx.test", "A"): ["127.0.0.1", "192.0.2.1"],
+        ("mx.test", "AAAA"): ["::1", "::ffff:127.0.0.1"],
+    }
+    assert addresses(await router(zone).route("example.org")) == ["192.0.2.1"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_mx_that_is_an_address_is_judged_like_one() -> None:
+    assert addresses(await router({("a.org", "MX"): ["10 192.0.2.4."]}).route("a.org")) == ["192.0.2.4"]
+    assert refusal(await router({("a.org", "MX"): ["10 127.0.0.1."]}).route("a.org")).kind == "routing"
