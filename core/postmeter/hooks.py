@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import pluggy
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
@@ -88,9 +89,10 @@ class Asking:
         added = b""
         for implementation in self._plugins.implementing(hook):
             try:
-                d = deferToThreadPool(self._reactor, self._threads, implementation.function, message=message)
-                fields = await d.addTimeout(self._time_limit, self._clock)
-                added += encode_fields(fields)
+                d: Deferred[Any] = deferToThreadPool(
+                    self._reactor, self._threads, implementation.function, message=message
+                )
+                added += encode_fields(await d.addTimeout(self._time_limit, self._clock))
             except Refused as refused:
                 if refused.reply.positive:
                     log.error("plugin %s refused with %s", implementation.plugin_name, refused.reply)

@@ -62,7 +62,7 @@ class Service:
 
 
 @hookspec
-def on_accept(message: Message) -> Sequence[HeaderField] | None:  # type: ignore[empty-body]
+def on_accept(message: Message) -> Sequence[HeaderField] | None:
     """Asked in a plugin thread before a message is committed: return fields to add or raise Refused.
 
     Any other exception, or no answer within 2 s, refuses the message for now (451).
@@ -70,7 +70,7 @@ def on_accept(message: Message) -> Sequence[HeaderField] | None:  # type: ignore
 
 
 @hookspec
-def on_sign(message: Message) -> Sequence[HeaderField] | None:  # type: ignore[empty-body]
+def on_sign(message: Message) -> Sequence[HeaderField] | None:
     """Asked in a plugin thread before a message is signed: return fields to add or raise Refused.
 
     A refusal with 5xx bounces the recipients; any other exception, or no answer within 2 s, defers them.
@@ -93,5 +93,5 @@ def on_quota_low(event: Event) -> None:
 
 
 @hookspec
-def services(settings: Settings) -> Sequence[Service]:  # type: ignore[empty-body]
+def services(settings: Settings) -> Sequence[Service] | None:
     """Asked once at start: the processes that the relay is to run for this plugin."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from twisted.internet import stdio
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import LogLevel, formatEvent, globalLogBeginner
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 _LEVELS = {LogLevel.warn: logging.WARNING, LogLevel.error: logging.ERROR, LogLevel.critical: logging.CRITICAL}
 
@@ -34,16 +35,20 @@ def set_up(name: str, level: int = logging.INFO) -> None:
     handler.setFormatter(OneLine(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    globalLogBeginner.beginLoggingTo([_to_logging], redirectStandardIO=False, discardBuffer=True)
+    globalLogBeginner.beginLoggingTo([ToLogging()], redirectStandardIO=False, discardBuffer=True)
 
 
-def _to_logging(event: dict[str, Any]) -> None:
-    """What Twisted reports from warnings upwards."""
-    level = _LEVELS.get(event.get("log_level", LogLevel.info))
-    if level is not None:
-        failure: Failure | None = event.get("log_failure")
-        about = (failure.type, failure.value, failure.getTracebackObject()) if failure and failure.value else None
-        logging.getLogger("twisted").log(level, "%s", formatEvent(event), exc_info=about)  # type: ignore[arg-type]
+@implementer(ILogObserver)
+class ToLogging:
+    """Passes on what Twisted reports, from warnings upwards."""
+
+    def __call__(self, event: LogEvent) -> None:
+        """One record."""
+        level = _LEVELS.get(event.get("log_level", LogLevel.info))
+        if level is not None:
+            failure: Failure | None = event.get("log_failure")
+            about = failure.value if failure is not None else None
+            logging.getLogger("twisted").log(level, "%s", formatEvent(event), exc_info=about)
 
 
 class _Parent(Protocol):
@@ -59,4 +64,5 @@ class _Parent(Protocol):
 
 def watch_parent(reactor: Any) -> None:
     """Stop the reactor when the starting process is gone."""
-    stdio.StandardIO(_Parent(reactor), stdin=0, stdout=sys.stderr.fileno(), reactor=reactor)
+    connect: Any = stdio.StandardIO
+    connect(_Parent(reactor), stdin=0, stdout=sys.stderr.fileno(), reactor=reactor)

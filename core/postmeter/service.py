@@ -81,7 +81,7 @@ class Worker:
         self._census = Census(settings.smtp)
         self._teller = Teller(self._plugins, self._store, self.number)
         self._ports: list[Any] = []
-        self._loops = [
+        self._loops: list[tuple[float, Callable[[], object]]] = [
             (HEARTBEAT, self._beat),
             (HEARTBEAT, self._take_over),
             (5.0, self._refresh_tls),
@@ -238,8 +238,10 @@ def _take_over(session: Session, times: Sequence[float]) -> list[int]:
     return [queue.take_over(session, now) for now in times]
 
 
-def _forget(session: Session, workers: Sequence[int]) -> list[None]:
-    return [queue.forget(session, worker) for worker in workers]
+def _forget(session: Session, workers: Sequence[int]) -> Sequence[None]:
+    for worker in workers:
+        queue.forget(session, worker)
+    return [None] * len(workers)
 
 
 def run(settings: Settings, sockets: Sockets, node: str) -> None:

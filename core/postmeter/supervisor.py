@@ -1,11 +1,10 @@
-"""The first process: prepares the data folder, binds the ports, runs workers and plugins' services, restarts what dies."""
+"""The first process: prepares the data folder, binds the ports, runs and restarts workers and the plugins' services."""
 
 from __future__ import annotations
 
 import fcntl
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -21,7 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from postmeter.config import Settings
-from postmeter.errors import PostmeterError, UnreachableError
+from postmeter.errors import UnreachableError
 from postmeter.hooks import Plugins
 from postmeter.server import tls
 from postmeter.server.listener import bind
@@ -95,6 +94,7 @@ class Child(ProcessProtocol):
 
     def __init__(self, supervisor: Supervisor, name: str, arguments: list[str], descriptors: list[int]) -> None:
         self.name = name
+        self.pid: int | None = None
         self.ready: Deferred[None] = Deferred()
         self._supervisor = supervisor
         self._arguments = arguments
@@ -121,19 +121,19 @@ class Child(ProcessProtocol):
         pid, self.pid = self.pid, None
         self.ended.callback(None)
         if not self._supervisor.stopping:
-            expected = reason.check(ProcessDone)
+            expected = isinstance(reason.value, ProcessDone)
             log.log(logging.INFO if expected else logging.ERROR, "%s ended: %s", self.name, reason.getErrorMessage())
             self._deaths = 0 if time.monotonic() - self._started > STEADY else self._deaths + 1
             self._supervisor.child_died(self, pid, RESTART_AFTER[min(self._deaths, len(RESTART_AFTER)) - 1])
 
     def makeConnection(self, process: Any) -> None:
         """Started."""
-        super().makeConnection(process)
-        self.pid: int | None = process.pid
+        self.transport = process
+        self.pid = process.pid
 
     def signal(self, name: str) -> None:
         """Send a signal, if the process lives."""
-        if self.pid is not None:
+        if self.pid is not None and self.transport is not None:
             self.transport.signalProcess(name)
 
 
@@ -147,20 +147,19 @@ class Supervisor:
         self._prepared = prepared
         self._children = self._workers() + self._services()
 
-    def start(self) -> Deferred[object]:
+    def start(self) -> Deferred[Any]:
         """Start all processes; fires when each has said that it is ready."""
         for child in self._children:
             child.start()
         return DeferredList([child.ready for child in self._children])
 
-    def stop(self) -> Deferred[object]:
+    def stop(self) -> Deferred[Any]:
         """Let all processes finish what they are at, and end those that do not; fires when all are gone."""
         self.stopping = True
         alive = [child for child in self._children if child.pid is not None]
-        for child in alive:
-            child.signal("TERM")
-        kill = self.reactor.callLater(KILL_AFTER, lambda: [child.signal("KILL") for child in alive])
-        gone: Deferred[object] = DeferredList([child.ended for child in alive])
+        _signal_all(alive, "TERM")
+        kill = self.reactor.callLater(KILL_AFTER, _signal_all, alive, "KILL")
+        gone: Deferred[Any] = DeferredList([child.ended for child in alive])
         gone.addCallback(lambda _: kill.cancel() if kill.active() else None)
         return gone
 
@@ -192,6 +191,11 @@ class Supervisor:
             descriptors = [listening[0].fileno(), self._prepared.lock]
             children.append(Child(self, service.name, ["serve", service.name], descriptors))
         return children
+
+
+def _signal_all(children: list[Child], name: str) -> None:
+    for child in children:
+        child.signal(name)
 
 
 def announce(prepared: Prepared) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from postmeter.delivery.destination import Delivery
 from postmeter.delivery.outcome import Judge
@@ -103,7 +105,7 @@ class Scheduler:
         parcel = Parcel(leased, content, numbers, len(numbers))
         self._parcels[leased.message.id] = parcel
         if self._asking.has("on_sign"):
-            ensureDeferred(self._ask(parcel)).addErrback(lambda failure: self._fail(parcel, failure.value))
+            ensureDeferred(self._ask(parcel)).addErrback(self._failed, parcel)
         else:
             self._sign(parcel, b"")
 
@@ -192,7 +194,7 @@ class Scheduler:
             self._send(parcel, result, route, recipients)
         if unrouted:
             d = ensureDeferred(self._find_routes(parcel, result, unrouted))
-            d.addErrback(lambda failure: self._fail(parcel, failure.value, unrouted))
+            d.addErrback(self._failed, parcel, unrouted)
 
     async def _find_routes(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
         routed: dict[str, tuple[Route, list[QueuedRecipient]]] = {}
@@ -227,11 +229,16 @@ class Scheduler:
                 self._settle(parcel, recipients[outcome.recipient], outcome, facts)
 
         d.addCallback(sent)
-        d.addErrback(lambda failure: self._fail(parcel, failure.value, recipients))
+        d.addErrback(self._failed, parcel, recipients)
 
     # Outcomes
 
-    def _fail(self, parcel: Parcel, error: BaseException, recipients: list[QueuedRecipient] | None = None) -> None:
+    def _failed(self, failure: Failure, parcel: Parcel, recipients: list[QueuedRecipient] | None = None) -> None:
+        self._fail(parcel, failure.value, recipients)
+
+    def _fail(
+        self, parcel: Parcel, error: BaseException | None, recipients: list[QueuedRecipient] | None = None
+    ) -> None:
         """Something on our side: the recipients are tried again later, unless a plugin refused them for good."""
         reply = error.reply if isinstance(error, Refused) else LOCAL_ERROR
         if not isinstance(error, Refused):
@@ -256,7 +263,7 @@ class Scheduler:
             self._check_idle()
 
 
-def _pick(session: Any, wishes: list[tuple[int, float, int]]) -> list[list[Leased]]:
+def _pick(session: Session, wishes: Sequence[tuple[int, float, int]]) -> list[list[Leased]]:
     return [queue.lease_due(session, worker, now, limit) for worker, now, limit in wishes]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from postmeter.store.settle import Settlement, settle
@@ -40,7 +41,7 @@ class Settler:
         self._timer = None
         waiting, self._waiting = self._waiting, []
         for settlement in waiting:
-            self._submit(settle, settlement, lambda result, s=settlement: self._done(s, result))
+            self._submit(settle, settlement, partial(self._done, settlement))
 
     def _done(self, settlement: Settlement, result: bool | Exception) -> None:
         if isinstance(result, Exception):  # the store is in trouble; the outcome is true all the same

@@ -35,7 +35,7 @@ CONFIG = """\
 [server]
 hostname = "mail.demo.example"
 data = {data}
-workers = 1
+workers = 2
 [smtp]
 submission = ["127.0.0.1:{submission}"]
 submissions = ["127.0.0.1:{submissions}"]

@@ -62,9 +62,7 @@ class Acceptance:
         except Exception as error:
             return succeed(reply_for(error))
         if self.asking.has("on_accept"):
-            d = ensureDeferred(self._ask(candidate))
-            d.addCallback(self._commit)
-            return d.addErrback(lambda failure: reply_for(failure.value))
+            return ensureDeferred(self._ask_and_commit(candidate))
         return self._commit(candidate)
 
     def _prepare(self, access: Access, envelope: Envelope, spool: Spool) -> Candidate:
@@ -99,6 +97,13 @@ class Acceptance:
             size,
             now,
         )
+
+    async def _ask_and_commit(self, candidate: Candidate) -> Reply:
+        try:
+            candidate = await self._ask(candidate)
+        except Exception as error:
+            return reply_for(error)
+        return await self._commit(candidate)
 
     async def _ask(self, candidate: Candidate) -> Candidate:
         message = Message(
@@ -204,7 +209,7 @@ def allowed_domain(access: Access, domain: str) -> AllowedDomain:
     return max(matching, key=lambda d: len(d.name))
 
 
-def reply_for(error: BaseException) -> Reply:
+def reply_for(error: BaseException | None) -> Reply:
     """The reply that an exception means: its own, or 451 for a defect (never 5xx: the shop shall try again)."""
     if isinstance(error, Refused):
         return error.reply

@@ -90,7 +90,7 @@ class TokenChecker:
         self._hash = hash_token
         self._nobody = hash_token("")
 
-    def requestAvatarId(self, credentials: TokenCredentials) -> Deferred[Access]:
+    def requestAvatarId(self, credentials: TokenCredentials) -> Any:
         """The access whose secret this is; fails with UnauthorizedLogin, or InactiveConnection when it is off."""
         return self._directory.get(credentials.username).addCallback(self._check, credentials)
 

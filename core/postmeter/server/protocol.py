@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import ContextFactory
@@ -49,6 +50,8 @@ class Reception:
 class SubmissionProtocol(Protocol):
     """Drives one session; knows no rule of SMTP itself."""
 
+    transport: Any  # plain TCP or TLS over it; Twisted's interfaces do not name all that both have
+
     def __init__(self, reception: Reception, implicit_tls: bool) -> None:
         self._reception = reception
         self._session = Session(reception.hostname, reception.limits, implicit_tls)
@@ -58,6 +61,8 @@ class SubmissionProtocol(Protocol):
         self._busy = False  # an event waits for its answer
         self._working = False
         self._paused = False
+        self._clogged = False
+        self._in_content = False
         self._deadline = 0.0
         self._timer: IDelayedCall | None = None
         self._peer = ""
@@ -67,6 +72,7 @@ class SubmissionProtocol(Protocol):
     def connectionMade(self) -> None:
         """Greet, or turn away when there are too many sessions."""
         self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, True)
         self._peer = self.transport.getPeer().host
         self._deadline = self._now() + LOGIN_TIMEOUT
         self._timer = self._reception.reactor.callLater(LOGIN_TIMEOUT, self._check_deadline)
@@ -80,9 +86,7 @@ class SubmissionProtocol(Protocol):
         self._session.receive(data)
         if not self._busy:
             self._work()
-        if self._session.wants_pause and not self._paused:
-            self._paused = True
-            self.transport.pauseProducing()
+        self._read_or_wait()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The link is gone; a message that was not committed is not ours."""
@@ -93,6 +97,19 @@ class SubmissionProtocol(Protocol):
         if self._spool is not None and not self._busy:
             self._drop_spool()
         self._session.closing = True
+
+    def pauseProducing(self) -> None:
+        """The client does not read its replies: take nothing from it meanwhile."""
+        self._clogged = True
+        self._read_or_wait()
+
+    def resumeProducing(self) -> None:
+        """The client reads again."""
+        self._clogged = False
+        self._read_or_wait()
+
+    def stopProducing(self) -> None:
+        """The link is going down; ``connectionLost`` follows."""
 
     def shut_down(self) -> None:
         """The server stops: end the session after what is under way."""
@@ -127,25 +144,30 @@ class SubmissionProtocol(Protocol):
         if self._working:
             return
         self._work()
-        if self._paused and not self._busy:
-            self._paused = False
-            self.transport.resumeProducing()
+        self._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        """Read on only while neither commands nor replies pile up."""
+        wait = self._clogged or (self._busy and self._session.wants_pause)
+        if wait != self._paused and self.connected:
+            self._paused = wait
+            (self.transport.pauseProducing if wait else self.transport.resumeProducing)()
 
     def _flush(self) -> None:
-        transport: Any = self.transport
+        transport = self.transport
         out = self._session.outgoing()
         if not self.connected:
             return
         if out:
             transport.write(out)
         if self._session.closing and not self._busy:
+            transport.unregisterProducer()
             transport.loseConnection()
 
     def _keep(self, event: Content) -> None:
         if self._spool is None:
             self._spool = Spool(self._reception.spool_folder)
             self._trouble = None
-            self._deadline = self._now() + CONTENT_TIMEOUT
         if self._trouble is None:
             try:
                 self._spool.write(event.block)
@@ -158,15 +180,17 @@ class SubmissionProtocol(Protocol):
             self._spool = None
 
     def _start_tls(self, _event: StartTls) -> None:
-        transport: Any = self.transport
+        transport = self.transport
         self._answer(replies.READY_FOR_TLS)
+        if self._session.closing:
+            return
         transport.write(self._session.outgoing())
         transport.startTLS(self._reception.tls)
         self._session.tls_started()
 
     def _log_in(self, event: Login) -> None:
         credentials = TokenCredentials(event.username, event.password)
-        d = self._reception.portal.login(credentials, None, ISubmitter)
+        d: Deferred[Any] = self._reception.portal.login(credentials, None, ISubmitter)
         d.addCallbacks(self._logged_in, self._not_logged_in)
         d.addCallback(self._answer)
 
@@ -178,9 +202,9 @@ class SubmissionProtocol(Protocol):
         return replies.AUTHENTICATED
 
     def _not_logged_in(self, failure: Failure) -> Reply:
-        if failure.check(InactiveConnection):
+        if isinstance(failure.value, InactiveConnection):
             return Reply(535, "5.7.8", f"This connection is not active: {failure.value}")
-        if failure.check(UnauthorizedLogin):
+        if isinstance(failure.value, UnauthorizedLogin):
             return replies.AUTHENTICATION_FAILED
         log.error("a log-in could not be checked", exc_info=failure.value)
         return replies.AUTHENTICATION_UNAVAILABLE
@@ -188,8 +212,9 @@ class SubmissionProtocol(Protocol):
     def _mail(self, _event: Mail) -> None:
         self._answer(replies.SENDER_OK)
 
-    def _rcpt(self, _event: Rcpt) -> None:
-        self._answer(replies.RECIPIENT_OK)
+    def _rcpt(self, event: Rcpt) -> None:
+        qualified = "@" in event.recipient.forward_path  # RFC 6409, 4.2: nothing is local here
+        self._answer(replies.RECIPIENT_OK if qualified else replies.NO_SUCH_DOMAIN)
 
     def _end_of_content(self, event: EndOfContent) -> None:
         refusal = event.flaw or self._trouble
@@ -200,7 +225,7 @@ class SubmissionProtocol(Protocol):
         spool = self._spool or Spool(self._reception.spool_folder)
         self._spool = None
         d = self._reception.acceptance.accept(self._submitter.access, event.envelope, spool)
-        d.addErrback(lambda failure: reply_for(failure.value))
+        d.addErrback(_reply_for)
         d.addCallback(self._accepted, spool)
 
     def _accepted(self, reply: Reply, spool: Spool) -> None:
@@ -214,9 +239,13 @@ class SubmissionProtocol(Protocol):
         return seconds
 
     def _progress(self) -> None:
-        """Something was complete: the next command has its time from now (only a log-in's time is fixed)."""
-        if self._submitter is not None and self._spool is None:
+        """Set the time for what comes next: until log-in and for a content it is fixed, for a command it is anew."""
+        if self._session.in_content:
+            if not self._in_content:
+                self._deadline = self._now() + CONTENT_TIMEOUT
+        elif self._submitter is not None:
             self._deadline = self._now() + COMMAND_TIMEOUT
+        self._in_content = self._session.in_content
 
     def _check_deadline(self) -> None:
         """One timer for the whole session: it looks whether the deadline has moved on meanwhile."""
@@ -230,6 +259,10 @@ class SubmissionProtocol(Protocol):
             self._flush()
             left = FAREWELL_TIMEOUT
         self._timer = self._reception.reactor.callLater(max(left, 1.0), self._check_deadline)
+
+
+def _reply_for(failure: Failure) -> Reply:
+    return reply_for(failure.value)
 
 
 _HANDLERS: Mapping[type, Callable[[SubmissionProtocol, Any], None]] = {

@@ -10,7 +10,7 @@ from typing import Literal
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.reply import Reply
 
-Stage = Literal["route", "connect", "banner", "ehlo", "starttls", "mail", "rcpt", "data", "content"]
+Stage = Literal["sign", "route", "connect", "banner", "ehlo", "starttls", "mail", "rcpt", "data", "content"]
 Extensions = Mapping[str, str]  # what EHLO offered: keyword in upper case -> its parameters
 
 ABOUT_US = frozenset({"connect", "banner", "ehlo", "starttls"})  # a refusal here says nothing about a recipient

@@ -35,11 +35,11 @@ class Reply:
 
     def encode(self) -> bytes:
         """The reply as it goes over the wire, every line with code and enhanced status code."""
-        texts = self.text.split("\n")
         prefix = f"{self.status} " if self.status else ""
-        lines = [f"{self.code}-{prefix}{text}" for text in texts[:-1]]
-        lines.append(f"{self.code} {prefix}{texts[-1]}")
-        return "".join(f"{line[: MAX_REPLY_LINE - 2]}\r\n" for line in lines).encode("utf-8", "replace")
+        *first, last = self.text.replace("\r", " ").split("\n")
+        lines = [f"{self.code}-{prefix}{text}" for text in first]
+        lines.append(f"{self.code} {prefix}{last}")
+        return b"".join([_cut(line.encode("utf-8", "replace")) + b"\r\n" for line in lines])
 
     def __str__(self) -> str:
         return f"{self.code} {self.status + ' ' if self.status else ''}{self.text}"
@@ -59,6 +59,12 @@ class Reply:
         if not texts:
             raise ValueError("a reply has at least one line")
         return cls(code, status, "\n".join(texts))
+
+
+def _cut(line: bytes) -> bytes:
+    """At most as much as a line may have, without half a character at its end."""
+    room = MAX_REPLY_LINE - 2
+    return line if len(line) <= room else line[:room].decode("utf-8", "ignore").encode()
 
 
 class Refused(Exception):

@@ -88,6 +88,11 @@ class Session:
         return self._idle is State.READY
 
     @property
+    def in_content(self) -> bool:
+        """Whether a content is being received."""
+        return self._content is not None
+
+    @property
     def wants_pause(self) -> bool:
         """Whether so much waits behind the open event that no more should be read for now."""
         return len(self._lines.buffer) > MAX_WAITING

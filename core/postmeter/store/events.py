@@ -14,7 +14,7 @@ from postmeter.store.tables import Event, table
 
 # PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
 # event carries its transaction's number, and readers stop before the oldest transaction that is still open.
-_THIS_TRANSACTION = literal_column("(pg_current_xact_id()::text)::bigint")
+_THIS_TRANSACTION: ColumnElement[int] = literal_column("(pg_current_xact_id()::text)::bigint")
 _OLDEST_OPEN: ColumnElement[int] = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint")
 
 _COLUMNS = ("account_id", "kind", "message_id", "recipient", "at", "facts")

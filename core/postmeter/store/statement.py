@@ -65,7 +65,7 @@ class Statement:
 
 def _compile(clause: ClauseElement, dialect: Dialect, columns: Sequence[str] | None) -> Compiled:
     if dialect.name == "sqlite":
-        dialect = sqlite.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+        dialect = sqlite.dialect(paramstyle="named")
     compiled: Any = clause.compile(dialect=dialect, column_keys=columns)
     processors = {key: one for key, one in compiled._bind_processors.items() if _matters(one)}
     given = {bind.key for bind in compiled.binds.values() if bind.required}
