@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from postmeter.store import schema
 from postmeter.store.engine import Store
+from support.command import Cli
 from support.hygiene import Watch
 from support.postgres import Cluster, find_binaries
 
@@ -139,3 +141,24 @@ def store(store_url: str) -> Iterator[Store]:
     opened = Store.open(store_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder, not made yet, of a relay with the defaults; commands run in the folder above it."""
+    for name in os.environ:
+        if name.startswith("POSTMETER_") and not name.startswith("POSTMETER_TEST"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def cli(data: Path) -> Cli:
+    """Runs the command `postmeter` with arguments, in this process."""
+    from postmeter.cli import main  # brings everything in: only for tests that need it
+
+    def run(*arguments: str, **options: Any) -> Result:
+        return CliRunner().invoke(main, arguments, catch_exceptions=False, **options)
+
+    return run

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
 
-from twisted.internet import stdio
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -49,20 +46,3 @@ class ToLogging:
             failure: Failure | None = event.get("log_failure")
             about = failure.value if failure is not None else None
             logging.getLogger("twisted").log(level, "%s", formatEvent(event), exc_info=about)
-
-
-class _Parent(Protocol):
-    """Standard input, which ends when the process that started this one does."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._reactor.running:
-            self._reactor.stop()
-
-
-def watch_parent(reactor: Any) -> None:
-    """Stop the reactor when the starting process is gone."""
-    connect: Any = stdio.StandardIO
-    connect(_Parent(reactor), stdin=0, stdout=sys.stderr.fileno(), reactor=reactor)

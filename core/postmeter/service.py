@@ -6,7 +6,9 @@ import gc
 import logging
 import os
 import random
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -248,14 +250,12 @@ def run(settings: Settings, sockets: Sockets, node: str) -> None:
     """The life of a worker process: says ``ready`` on standard output, ends when standard input does, or on SIGTERM."""
     from twisted.internet import reactor as installed
 
-    from postmeter.logs import watch_parent
-
     reactor: Any = installed
     worker = Worker(settings, reactor, sockets, node)
     reactor.addSystemEventTrigger("before", "shutdown", worker.stop)
     reactor.callWhenRunning(worker.start)
     reactor.callWhenRunning(partial(print, "ready", flush=True))
-    watch_parent(reactor)
+    end_with_parent()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -267,10 +267,22 @@ def serve(settings: Settings, name: str, descriptor: int) -> None:
     """The life of a process that a plugin offers (``Service.run``), on an inherited listening socket."""
     for offered in Plugins.load(settings).services(settings):
         if offered.name == name:
+            end_with_parent()
             print("ready", flush=True)
             offered.run(settings, descriptor)
             return
     raise UsageError(f"no plugin offers a service {name!r}")
+
+
+def end_with_parent() -> None:
+    """SIGTERM to ourselves when standard input ends: the supervisor is gone, however it went."""
+
+    def wait() -> None:
+        while os.read(0, 64):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def node_name(data: Path) -> str:

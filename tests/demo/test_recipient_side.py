@@ -5,6 +5,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ MAIL = b"Subject: hello\r\n\r\n..with a dot\r\n.\r\n"
 Say = Callable[[bytes], list[str]]
 
 
-def session(side: RecipientSide) -> tuple[RecipientSession, StringTransport]:
-    """A client's session without a socket."""
+def session(side: RecipientSide) -> tuple[RecipientSession, Any]:
+    """A client's session without a socket, and what stands for its transport."""
     protocol, transport = side.buildProtocol(None), StringTransport()  # type: ignore[no-untyped-call]
     transport.setTcpNoDelay = lambda on: None  # type: ignore[attr-defined]
-    protocol.makeConnection(transport)
+    protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
     return protocol, transport
 
 
@@ -47,9 +48,10 @@ def say(side: RecipientSide) -> Iterator[Say]:
     assert transport.value() == b"220 mx.demo.example ESMTP\r\n"
 
     def say(data: bytes) -> list[str]:
-        transport.clear()  # type: ignore[no-untyped-call]
+        transport.clear()
         protocol.dataReceived(data)
-        return transport.value().decode().splitlines()
+        lines: list[str] = transport.value().decode().splitlines()
+        return lines
 
     yield say
     protocol.connectionLost()
@@ -163,7 +165,7 @@ def test_chunks_do_not_matter(places: list[int]) -> None:
     cuts = [0, *sorted(place for place in places if place < len(dialogue)), len(dialogue)]
     side = RecipientSide()
     protocol, transport = session(side)
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         protocol.dataReceived(dialogue[begin:end])
     protocol.connectionLost()
     assert side.last[0].content == b"Subject: hello\r\n\r\n.with a dot\r\n"
@@ -206,7 +208,7 @@ async def test_a_session_over_starttls_with_a_certificate(tmp_path: Path) -> Non
 def test_what_came_in_clear_text_behind_starttls_is_forgotten() -> None:
     side = RecipientSide(tls=object())
     protocol, transport = session(side)
-    transport.startTLS = lambda factory: None  # type: ignore[attr-defined]
+    transport.startTLS = lambda factory: None
     protocol.dataReceived(b"EHLO relay.example\r\nSTARTTLS\r\nMAIL FROM:<a@example.org>\r\n")
     assert transport.value().endswith(b"220 2.0.0 Ready to start TLS\r\n")
     protocol.dataReceived(b"MAIL FROM:<a@example.org>\r\n")

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import (
-    FilteringLogObserver,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
 from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Request, Site
 from twisted.web.wsgi import WSGIResource
@@ -66,7 +56,6 @@ def serve(settings: Settings, listening_socket_fd: int | None = None) -> None:
 
     reactor: Any = installed
 
-    _log_to_stderr()
     store = Store.open(settings.store_url)
     try:
         app = create_app(settings, store, Secrets.open(settings.data))
@@ -84,19 +73,3 @@ def _listen(reactor: Any, factory: Site, settings: Settings, fd: int | None) -> 
     with socket.socket(fileno=fd) as handed:  # Twisted listens on a copy
         handed.setblocking(False)
         reactor.adoptStreamPort(handed.fileno(), handed.family, factory)
-
-
-class _ToTwisted(logging.Handler):
-    """Passes what Flask and SQLAlchemy log to Twisted's log."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        level = LogLevel.error if record.levelno >= logging.ERROR else LogLevel.warn
-        Logger(namespace=record.name).emit(level, "{text}", text=self.format(record))
-
-
-def _log_to_stderr() -> None:
-    """Warnings and errors of both logs, one after the other."""
-    warnings = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    logging.basicConfig(handlers=[_ToTwisted()], level=logging.WARNING)

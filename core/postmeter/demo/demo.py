@@ -9,12 +9,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO
 
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
@@ -27,6 +28,7 @@ from postmeter.demo.samples import samples
 from postmeter.demo.shop import Shop
 from postmeter.server import tls
 from postmeter.store import statistics
+from postmeter.store.engine import Store
 from postmeter.store.statistics import Totals
 
 INTERVAL = 1.0  # seconds between two looks at the statistics
@@ -101,7 +103,7 @@ def _run(folder: Path, mails: int | None, leave: bool) -> int:
 def _begin(told: str, shop: Shop, account_id: int, leave: bool, prepared: supervisor.Prepared, reactor: Any) -> None:
     """The relay takes mail: say where to look, let the shop send, and show the figures until the end."""
     print(told, flush=True)
-    progress = Progress(prepared, account_id, shop, reactor.stop if leave else lambda: None)
+    progress = Progress(prepared.store, account_id, shop, reactor.stop if leave else lambda: None)
     reactor.addSystemEventTrigger("before", "shutdown", shop.stop)
     reactor.addSystemEventTrigger("before", "shutdown", progress.stop)
     shop.start()
@@ -128,18 +130,36 @@ def free_ports(number: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
+class Display:
+    """Shows a changing line: in place on a terminal, else one line after the other."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._in_place = stream.isatty()
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Show this now."""
+        if text != self._shown:
+            print(f"\r{text}\x1b[K" if self._in_place else text, end="" if self._in_place else "\n", file=self._stream)
+            self._stream.flush()
+        self._shown = text
+
+    def close(self) -> None:
+        """Leave the terminal at the beginning of a line."""
+        if self._in_place and self._shown:
+            print(file=self._stream, flush=True)
+
+
 class Progress:
-    """Shows the account's statistics: in place on a terminal, else a line whenever they change.
+    """Shows the account's statistics; ``settled`` is called once the shop is finished and each recipient was tried."""
 
-    ``settled`` is called once the shop is finished and each recipient was tried.
-    """
-
-    def __init__(self, prepared: supervisor.Prepared, account_id: int, shop: Shop, settled: Any) -> None:
-        self._store = prepared.store
+    def __init__(self, store: Store, account_id: int, shop: Shop, settled: Callable[[], object]) -> None:
+        self._store = store
         self._account_id = account_id
         self._shop = shop
         self._settled = settled
-        self._shown = ""
+        self._display = Display(sys.stdout)
         self._loop = LoopingCall(self._look)
 
     def start(self) -> None:
@@ -147,31 +167,23 @@ class Progress:
         self._loop.start(INTERVAL)
 
     def stop(self) -> None:
-        """Look no more, and leave the terminal at the beginning of a line."""
+        """Look no more."""
         if self._loop.running:
             self._loop.stop()
-        if sys.stdout.isatty():
-            print(flush=True)
+        self._display.close()
 
     async def _look(self) -> None:
         finished = self._shop.finished  # asked first: what the shop sent is in the figures then
         totals = await deferToThread(self._totals)
         if not self._loop.running:
             return
-        self._show(line(totals))
+        self._display.show(line(totals))
         if finished and totals.queued == totals.deferred:
             self._settled()
 
     def _totals(self) -> Totals:
         with self._store.read() as session:
             return statistics.totals(session, self._account_id)
-
-    def _show(self, text: str) -> None:
-        if sys.stdout.isatty():
-            print(f"\r{text}\x1b[K", end="", flush=True)
-        elif text != self._shown:
-            print(text, flush=True)
-        self._shown = text
 
 
 def line(totals: Totals) -> str:

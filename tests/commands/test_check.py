@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from postmeter.config import Server, Settings
+from postmeter.server.tls import files
+from support.command import Cli, opened, with_account
+from support.names import NameServer
+
+
+@pytest.fixture
+def checked(cli: Cli, data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, list[dict[str, str]]]]:
+    """The findings of `check`, by what was looked at, on ports that are free and without the DNS."""
+    ports = [free_port() for _ in range(3)]
+    monkeypatch.setenv("POSTMETER_SMTP_SUBMISSION", f"127.0.0.1:{ports[0]}")
+    monkeypatch.setenv("POSTMETER_SMTP_SUBMISSIONS", f"127.0.0.1:{ports[1]}")
+    monkeypatch.setenv("POSTMETER_WEB_LISTEN", f"127.0.0.1:{ports[2]}")
+    monkeypatch.setenv("POSTMETER_DELIVERY_ROUTES", "*=127.0.0.1:2525")
+    monkeypatch.setenv("POSTMETER_SERVER_HOSTNAME", "mail.test")
+
+    def check() -> dict[str, list[dict[str, str]]]:
+        result = cli("check", "--json")
+        found: dict[str, list[dict[str, str]]] = {}
+        for finding in json.loads(result.stdout):
+            assert list(finding) == ["check", "state", "text", "mend"]
+            found.setdefault(finding["check"], []).append(finding)
+        problems = [f for findings in found.values() for f in findings if f["state"] == "problem"]
+        assert result.exit_code == (1 if problems else 0)
+        return found
+
+    return check
+
+
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port: int = door.getsockname()[1]
+        return port
+
+
+@contextmanager
+def answering(greeting: bytes) -> Iterator[str]:
+    """A server that greets once; its address."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+
+        def greet() -> None:
+            link, _ = door.accept()
+            with link:
+                link.sendall(greeting)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield f"127.0.0.1:{door.getsockname()[1]}"
+        thread.join()
+
+
+Checked = Callable[[], dict[str, list[dict[str, str]]]]
+
+
+def test_before_the_first_start_nothing_is_wrong_and_nothing_is_made(checked: Checked, data: Path) -> None:
+    found = checked()
+    assert [f for findings in found.values() for f in findings if f["state"] == "problem"] == []
+    assert set(found) == {
+        "configuration",
+        "data folder",
+        "disk",
+        "database",
+        "clock",
+        "plugins",
+        "ports",
+        "certificate",
+        "host name",
+        "DNS",
+    }
+    assert [f["text"].partition(" (")[2] for f in found["ports"]] == [
+        "smtp.submission) is free",
+        "smtp.submissions) is free",
+        "web.listen) is free",
+    ]
+    assert not data.exists()
+
+
+def test_after_it_the_database_is_opened(cli: Cli, checked: Checked) -> None:
+    with_account(cli)
+    assert checked()["database"][0]["text"].startswith("SQLite answers, tables of step ")
+
+
+def test_a_newer_database_is_a_problem(cli: Cli, checked: Checked, data: Path) -> None:
+    with_account(cli)
+    with opened(data) as store, store.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert checked()["database"][0]["state"] == "problem"
+
+
+def test_our_own_greeting_is_fine_and_another_is_not(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(b"220 mail.test ESMTP\r\n") as ours, answering(b"220 other ESMTP Exim\r\n") as other:
+        monkeypatch.setenv("POSTMETER_SMTP_SUBMISSION", f"{ours},{other}")
+        mine, foreign, *_ = checked()["ports"]
+    assert (mine["state"], mine["text"]) == ("ok", f"{ours} (smtp.submission) answers")
+    assert foreign["state"] == "problem"
+    assert "220 other ESMTP Exim" in foreign["text"]
+    assert foreign["mend"]
+
+
+def test_an_address_that_cannot_be_had_is_a_problem(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTMETER_SMTP_SUBMISSION", "192.0.2.1:2587,nonsense")
+    assert [f["state"] for f in checked()["ports"]] == ["problem", "problem"]
+
+
+def test_the_certificate_must_belong_to_its_key(checked: Checked, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [files(Settings(server=Server(data=str(folder)))) for folder in folders(data)]
+    (certificate, key), (_, other_key) = pairs
+    monkeypatch.setenv("POSTMETER_SMTP_CERTIFICATE", str(certificate))
+    monkeypatch.setenv("POSTMETER_SMTP_PRIVATE_KEY", str(key))
+    assert checked()["certificate"][0]["state"] == "ok"
+    monkeypatch.setenv("POSTMETER_SMTP_PRIVATE_KEY", str(other_key))
+    assert "does not belong to" in checked()["certificate"][0]["text"]
+    monkeypatch.setenv("POSTMETER_SMTP_PRIVATE_KEY", str(certificate))
+    assert "is not PEM" in checked()["certificate"][0]["text"]
+    monkeypatch.setenv("POSTMETER_SMTP_CERTIFICATE", "nothing.pem")
+    assert "cannot be read" in checked()["certificate"][0]["text"]
+
+
+def folders(data: Path) -> list[Path]:
+    made = [data.parent / "one", data.parent / "two"]
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+def test_a_dns_server_that_is_away_is_a_problem(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postmeter.commands.lookup.LIFETIME", 0.3)
+    monkeypatch.setenv("POSTMETER_DELIVERY_ROUTES", "{}")
+    monkeypatch.setenv("POSTMETER_DELIVERY_RESOLVER", f"127.0.0.1:{free_port()}")
+    assert checked()["DNS"][0]["state"] == "problem"
+    with NameServer({}) as server:
+        monkeypatch.setenv("POSTMETER_DELIVERY_RESOLVER", server.address)
+        assert checked()["DNS"][0]["state"] == "ok"
+
+
+def test_what_others_can_read_is_a_warning(cli: Cli, checked: Checked, data: Path) -> None:
+    with_account(cli)
+    (data / "secret.key").chmod(0o644)
+    assert [f["mend"] for f in checked()["data folder"] if f["state"] == "warning"] == ["chmod go= data/secret.key"]
+
+
+def test_people_are_told_how_to_mend(cli: Cli, checked: Checked) -> None:
+    result = cli("check")
+    assert result.exit_code == 0
+    assert "ok       configuration: " in result.stdout
+    assert "\n         set server.hostname to a name" in result.stdout
+
+
+def test_an_enabled_plugin_that_is_missing_is_a_warning(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTMETER_PLUGINS_ENABLED", "nothing")
+    assert checked()["plugins"][0]["text"] == "enabled but not installed: nothing"
+    monkeypatch.setenv("POSTMETER_PLUGINS_ENABLED", "")
+    assert checked()["plugins"][0]["state"] == "ok"

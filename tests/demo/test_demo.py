@@ -1,0 +1,199 @@
+"""`postmeter demo` as a person runs it: the figures, the access data it prints, and an end that leaves nothing."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import re
+import signal
+import smtplib
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from postmeter.config import Server, Settings
+from postmeter.demo.customer import DOMAIN, furnish
+from postmeter.demo.demo import Display, free_ports, line
+from postmeter.store.connections import connections_of
+from postmeter.store.engine import Store
+from postmeter.store.quota import quota_of
+from postmeter.store.statistics import Totals
+
+DEADLINE = 60.0  # seconds
+FIRST_FIGURES = "arrived 13  delivered 10  bounced 2  queued 1 (deferred 1)"  # after the first 12 mails
+ELSEWHERE = {"POSTMETER_DELIVERY_ROUTES": "*=192.0.2.1:25", "POSTMETER_STORE_URL": "sqlite:////nowhere/real.db"}
+
+
+class Run:
+    """A demo in a process group of its own, with its temporary folder under ``home``."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        self._output = home.with_suffix(".output")
+        home.mkdir()
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "postmeter", "demo", *options],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=home.parent,
+                env={**os.environ, **ELSEWHERE, "TMPDIR": str(home), "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        """All it has said so far."""
+        return self._output.read_text()
+
+    def wait_for(self, text: str) -> str:
+        """The output once ``text`` is in it."""
+        end = time.monotonic() + DEADLINE
+        while text not in self.output:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < end, self.output
+            time.sleep(0.05)
+        return self.output
+
+    def value(self, name: str) -> str:
+        """What is printed behind ``name``."""
+        found = re.search(rf"^ *{name} +(.*)$", self.output, re.MULTILINE)
+        assert found is not None, self.output
+        return found[1]
+
+    def processes(self) -> bool:
+        """Whether any of its processes is left."""
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def end(self) -> None:
+        """End what is left."""
+        if self.processes():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A demo that sent its first mails and has ended by itself."""
+    run = Run(tmp_path_factory.mktemp("ended") / "tmp", "--mails", "12", "--exit")
+    try:
+        run.process.wait(DEADLINE)
+        yield run
+    finally:
+        run.end()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Run]:
+    """A demo that has sent its first mails and goes on."""
+    run = Run(tmp_path / "tmp")
+    try:
+        run.wait_for(FIRST_FIGURES)
+        yield run
+    finally:
+        run.end()
+
+
+def test_the_figures_are_right_when_all_is_settled(ended: Run) -> None:
+    assert ended.process.returncode == 0, ended.output
+    assert [text for text in ended.output.splitlines() if text.startswith("arrived")][-1] == FIRST_FIGURES
+
+
+def test_it_ends_without_a_trace(ended: Run) -> None:
+    assert list(ended.home.iterdir()) == []
+    assert not ended.processes()
+    assert "Traceback" not in ended.output
+
+
+def interrupt(run: Run) -> None:
+    """Ctrl-C: the terminal sends the signal to all processes of the group."""
+    os.killpg(run.process.pid, signal.SIGINT)
+
+
+def terminate(run: Run) -> None:
+    """What a service manager or `kill` does."""
+    run.process.terminate()
+
+
+@pytest.mark.parametrize("stop", [interrupt, terminate])
+def test_a_signal_ends_it_cleanly(running: Run, stop: Callable[[Run], None]) -> None:
+    stop(running)
+    assert running.process.wait(DEADLINE) == 0, running.output
+    assert list(running.home.iterdir()) == []
+    assert not running.processes()
+    assert "Traceback" not in running.output
+
+
+def test_what_it_prints_can_be_used(running: Run) -> None:
+    panel = http.client.HTTPConnection(urlsplit(running.value("Panel")).netloc, timeout=30)
+    panel.request("GET", "/login")
+    assert panel.getresponse().status == 200
+    panel.close()
+    found = re.search(r"Hand in mail +(\S+) port (\d+)", running.output)
+    assert found is not None
+    username, password = re.search(r"user name +(\S+)\n +password +(\S+)", running.output).groups()  # type: ignore[union-attr]
+    with smtplib.SMTP(found[1], int(found[2]), "test.example", 30) as client:
+        client.starttls(context=ssl.create_default_context(cafile=running.value("certificate")))
+        client.login(username, password)
+        mail = f"From: me@{DOMAIN}\r\nSubject: hello\r\n\r\nHello\r\n".encode()
+        assert client.sendmail(f"me@{DOMAIN}", ["anybody@anywhere.example"], mail) == {}
+
+
+def test_the_customer_may_send_without_an_hourly_limit(tmp_path: Path) -> None:
+    settings = Settings(server=Server(hostname="mail.demo.example", data=str(tmp_path / "data")))
+    customer = furnish(settings)
+    store = Store.open(settings.store_url)
+    with store.read() as session:
+        blocks = quota_of(session, customer.account_id, time.time()).blocks
+        (connection,) = connections_of(session, customer.account_id)
+    store.close()
+    assert [block.kind for block in blocks] == ["demo", "paid"]
+    assert connection.active
+    assert connection.domains == (DOMAIN,)
+    assert customer.password not in repr(customer)
+
+
+def test_free_ports_are_different() -> None:
+    assert len(set(free_ports(5))) == 5
+
+
+def test_the_line_tells_the_deferred_among_the_queued() -> None:
+    totals = Totals(12, 9, 2, 1, 0, 0, 0, 0)
+    assert line(totals) == "arrived 12  delivered 9  bounced 2  queued 1"
+    assert line(Totals(12, 9, 2, 1, 1, 0, 0, 0)) == "arrived 12  delivered 9  bounced 2  queued 1 (deferred 1)"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_one_line_in_place() -> None:
+    terminal = Terminal()
+    display = Display(terminal)
+    for text in ("arrived 10", "arrived 10", "arrived 9"):
+        display.show(text)
+    display.close()
+    assert terminal.getvalue() == "\rarrived 10\x1b[K\rarrived 9\x1b[K\n"
+
+
+def test_a_file_gets_a_line_for_each_change() -> None:
+    file = io.StringIO()
+    display = Display(file)
+    for text in ("arrived 1", "arrived 1", "arrived 2"):
+        display.show(text)
+    display.close()
+    assert file.getvalue() == "arrived 1\narrived 2\n"
