@@ -1,3 +1,5 @@
+"""The commands: what they create, print and look up, and how they tell what is wrong."""
+
 from __future__ import annotations
 
 import subprocess
@@ -142,6 +144,17 @@ def test_key_add_prints_the_operators_record(cli: Cli) -> None:
     [record] = answer["records"]
     assert record["name"].endswith("._domainkey.relay.example")
     assert record["value"].startswith("v=DKIM1; k=ed25519; p=")
+
+
+def test_everything_works_on_postgresql_as_well(
+    cli: Cli, data: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTMETER_STORE_URL", postgres_url)
+    with_account(cli, domain=True)
+    assert printed(cli("connection", "add", "acme", "shop", "--domain", "shop.example", "--json"))["port"] == 2587
+    assert printed(cli("quota", "book", "acme", "25000", "--json"))["left"] == 26_000
+    assert printed(cli("stats", "acme", "--json"))["arrived"] == 0
+    assert [path.name for path in data.iterdir()] == ["secret.key"]
 
 
 # What is looked up

@@ -1,3 +1,5 @@
+"""The settings: file and environment, and that everything wrong is named."""
+
 from __future__ import annotations
 
 import re

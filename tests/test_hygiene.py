@@ -69,9 +69,9 @@ def test_bad_habits_fail_and_good_ones_pass(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {TESTS}\naddopts = -p no:cacheprovider\n")
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "--import-mode=importlib", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
-    outcomes = dict(
-        reversed(line.split()[:2]) for line in done.stdout.splitlines() if "::test_" in line and " " in line
-    )
+    lines = [line.split() for line in done.stdout.splitlines() if "::test_" in line and " " in line]
+    outcomes = {line[1]: line[0] for line in lines}
     failed = {name.partition("::")[2] for name, outcome in outcomes.items() if outcome in ("FAILED", "ERROR")}
     assert {name for name in failed if not name.startswith("test_bad_")} == set(), done.stdout
+    assert sum(outcome == "PASSED" and "::test_good" in name for name, outcome in outcomes.items()) == 5
     assert len(failed) == BAD_HABITS.count("def test_bad_")

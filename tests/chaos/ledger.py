@@ -148,7 +148,7 @@ def _copies(received: list[Received], books: Books) -> Iterator[str]:
 def _units(books: Books) -> Iterator[str]:
     """Each recipient is paid for once: by its block or by the overdraft, and the ledger says the same."""
     charges = Counter((row["block_id"], row["charge"]) for row in books.recipients)
-    if set(charge for _, charge in charges) - {"reserved", "charged", "released"}:
+    if {charge for _, charge in charges} - {"reserved", "charged", "released"}:
         yield f"there are unknown charges: {charges}"
     moved: Counter[tuple[int | None, str]] = Counter()
     for row in books.ledger:

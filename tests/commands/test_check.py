@@ -1,3 +1,5 @@
+"""`postmeter check`: what it finds, on a relay that is well and on one that is not."""
+
 from __future__ import annotations
 
 import json

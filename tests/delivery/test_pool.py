@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import pytest_twisted
-from support.mail_server import Drop, Endless, Later, MailServer, Session, Silence
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 
 from postmeter.delivery import sender as sender_module
-from postmeter.delivery.destination import Delivery, Limits
-from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, Pool, default_limits
+from postmeter.delivery.destination import Delivery
+from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, default_limits
 from postmeter.delivery.route import Host, Route
-from postmeter.message.envelope import Envelope, Recipient
-from postmeter.smtp.mail import Mail
 from postmeter.smtp.reply import Reply
-from postmeter.smtp.sending import TlsPolicy
-
-NewServer = Callable[..., MailServer]
-NewPool = Callable[..., Pool]
-CONTENT = b"Subject: x\r\n\r\n.dot\r\n..dots\r\nend"
-
-
-def route(*servers: MailServer, tls: TlsPolicy = "opportunistic", static: bool = False) -> Route:
-    hosts = tuple(Host("mx.test", "127.0.0.1", server.port) for server in servers)
-    return Route("mx.test.", hosts, static, tls)
-
-
-def mail(*paths: str, content: bytes = CONTENT) -> Mail:
-    recipients = tuple(Recipient(path) for path in paths or ("joe@example.org",))
-    return Mail(Envelope("b+1@bounce.test", recipients), (b"X-First: 1\r\n", content))
-
-
-def told(delivery: Delivery) -> list[tuple[int, str, bool, bool]]:
-    return [(one.reply.code, one.stage, one.permanent, one.in_doubt) for one in delivery.outcomes]
-
-
-def limits(**values: Any) -> Callable[[Route], Limits]:
-    return lambda _route: Limits(**values)
-
-
-def pause(seconds: float) -> Deferred[None]:
-    return deferLater(reactor, seconds, lambda: None)  # type: ignore[arg-type]
+from support.delivering import CONTENT, NewPool, NewServer, limits, mail, pause, route, told
+from support.mail_server import Drop, Endless, Later, Session, Silence
 
 
 @pytest_twisted.ensureDeferred
@@ -130,32 +99,6 @@ async def test_recipients_have_their_own_outcomes(mail_server: NewServer, new_po
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_next_host_is_tried_when_one_takes_no_session(mail_server: NewServer, new_pool: NewPool) -> None:
-    dead, blocking, rude, good = mail_server(), mail_server(), mail_server(), mail_server()
-    await dead.stop()
-    blocking.script["banner"] = b"554 5.7.1 blocked\r\n"
-    rude.script["EHLO"] = Drop()
-    delivery = await new_pool().deliver(route(dead, blocking, rude, good), mail())
-    assert delivery.outcomes[0].delivered
-    assert delivery.facts.port == good.port
-    assert not blocking.commands
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_dead_destination_fails_all_that_waits_with_the_first_hosts_reason(
-    mail_server: NewServer, new_pool: NewPool
-) -> None:
-    blocking, dead = mail_server(script={"banner": b"554 5.7.1 IP blocked (BL)\r\n"}), mail_server()
-    await dead.stop()
-    pool = new_pool()
-    deliveries = await gatherResults([pool.deliver(route(blocking, dead), mail("a@x", "b@x")) for _ in range(30)])
-    assert {tuple(told(delivery)) for delivery in deliveries} == {((554, "banner", False, False),) * 2}
-    assert len(blocking.sessions) <= 4
-    deliveries = await gatherResults([pool.deliver(route(dead), mail()) for _ in range(3)])
-    assert {tuple(told(delivery)) for delivery in deliveries} == {((451, "connect", False, False),)}
-
-
-@pytest_twisted.ensureDeferred
 @pytest.mark.parametrize(
     ("stage", "line", "outcome"),
     [
@@ -219,49 +162,6 @@ async def test_data_taken_without_recipient_delivers_nothing(mail_server: NewSer
     server = mail_server(script={"RCPT": b"550 5.1.1 no\r\n", ".": b"554 no recipients\r\n"})
     assert told(await new_pool().deliver(route(server), mail())) == [(550, "rcpt", True, False)]
     assert server.started[0].content == b""
-
-
-@pytest_twisted.ensureDeferred
-async def test_tls_is_used_where_it_is_offered_and_recorded(mail_server: NewServer, new_pool: NewPool) -> None:
-    server = mail_server(starttls="good")
-    delivery = await new_pool().deliver(route(server), mail())
-    assert delivery.outcomes[0].delivered
-    assert server.accepted[0].tls
-    assert delivery.facts.tls is not None
-    assert delivery.facts.tls.version == "TLSv1.3"
-    assert not delivery.facts.tls.verified, "its certificate is signed by itself"
-    assert delivery.facts.hello == "mx.test"
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_broken_handshake_is_followed_by_clear_text_and_remembered(
-    mail_server: NewServer, new_pool: NewPool
-) -> None:
-    server, pool = mail_server(starttls="bad"), new_pool(limits=limits(mails_per_session=1))
-    for _ in range(2):
-        delivery = await pool.deliver(route(server), mail())
-        assert delivery.outcomes[0].delivered
-        assert delivery.facts.tls is None
-    assert server.commands.count(b"STARTTLS") == 1
-
-
-@pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("starttls", ["bad", "inject", ""])
-async def test_required_tls_never_falls_back(mail_server: NewServer, new_pool: NewPool, starttls: str) -> None:
-    server = mail_server(starttls=starttls)
-    [outcome] = (await new_pool().deliver(route(server, tls="required"), mail())).outcomes
-    assert (outcome.stage, outcome.permanent, outcome.reply.transient) == ("starttls", False, True)
-    assert not server.started
-
-
-@pytest_twisted.ensureDeferred
-async def test_injected_octets_lose_the_session_and_nothing_is_sent_in_clear(
-    mail_server: NewServer, new_pool: NewPool
-) -> None:
-    server = mail_server(starttls="inject")
-    assert told(await new_pool().deliver(route(server), mail())) == [(451, "starttls", False, False)]
-    assert not server.started
-    assert len(server.sessions) == 1
 
 
 @pytest_twisted.ensureDeferred
@@ -341,7 +241,34 @@ async def test_stopping_ends_what_is_under_way_and_gives_back_what_waits(
     assert (await first).outcomes[0].delivered
     assert told(await second) == [(451, "connect", False, False)]
     assert told(await pool.deliver(route(server), mail())) == [(451, "connect", False, False)]
-    assert not server.open or await pause(0.05) is None and not server.open
+    await pause(0.01)
+    assert not server.open
+
+
+@pytest_twisted.ensureDeferred
+async def test_aborting_cuts_what_is_under_way(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={"MAIL": [b"250 ok\r\n", Silence()], ".": [b"250 ok\r\n", Silence()]})
+    pool = new_pool(limits=limits(first_sessions=1, most_sessions=1))
+    await pool.deliver(route(server), mail())
+    cut = pool.deliver(route(server), mail())
+    stopped = pool.stop()
+    await pause(0.01)
+    assert not stopped.called
+    pool.abort()
+    await stopped
+    assert told(await cut) == [(451, "mail", False, False)]
+    assert len(server.sessions) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_refusals_after_many_recipients_are_told_apart(mail_server: NewServer, new_pool: NewPool) -> None:
+    def judge(_session: Session, line: bytes) -> bytes:
+        return b"250 ok\r\n" if int(line[10:-7]) < 200 else b"452 4.5.3 too many\r\n"
+
+    server = mail_server(script={"RCPT": judge})
+    delivery = await new_pool().deliver(route(server), mail(*(f"r{number}@x.org" for number in range(300))))
+    assert sorted(one.recipient for one in delivery.outcomes if one.delivered) == list(range(200))
+    assert sorted(one.recipient for one in delivery.outcomes if one.stage == "rcpt") == list(range(200, 300))
 
 
 @pytest_twisted.ensureDeferred

@@ -1,3 +1,5 @@
+"""Which sizes may be booked, which block pays, and how long the quota lasts."""
+
 from __future__ import annotations
 
 import pytest
@@ -18,9 +20,14 @@ from postmeter.quota.block import (
 BLOCKS = st.lists(st.integers(0, 1000), max_size=8)
 
 
-@pytest.mark.parametrize("units", [25_000, 50_000, 1_000_000])
-def test_multiples_of_the_step_may_be_booked(units: int) -> None:
-    assert check_size(units, 25_000, 25_000) is None
+@given(st.one_of(st.integers(0, 1_000_000), st.integers(0, 40).map(lambda steps: steps * 25_000)))
+def test_exactly_the_multiples_of_the_step_from_the_smallest_on_may_be_booked(units: int) -> None:
+    try:
+        check_size(units, 50_000, 25_000)
+    except ValueError:
+        assert units < 50_000 or units % 25_000
+    else:
+        assert units in range(50_000, 1_000_001, 25_000)
 
 
 @pytest.mark.parametrize(("units", "told"), [(24_999, "smallest"), (0, "smallest"), (-25_000, "smallest")])

@@ -1,3 +1,5 @@
+"""Accounts, users, roles and passwords."""
+
 from __future__ import annotations
 
 import pytest

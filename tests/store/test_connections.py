@@ -1,3 +1,5 @@
+"""Connections, and who may log in and send from what."""
+
 from __future__ import annotations
 
 import hmac

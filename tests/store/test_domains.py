@@ -1,3 +1,5 @@
+"""Sending domains, their keys, and when they are verified."""
+
 from __future__ import annotations
 
 import dkim

@@ -1,3 +1,5 @@
+"""Booking, and what is left until when."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Migrations: the same tables as the models, all or nothing, one at a time."""
+
 from __future__ import annotations
 
 import multiprocessing

@@ -1,3 +1,5 @@
+"""The data folder's key, sealed private keys, tokens and passwords."""
+
 from __future__ import annotations
 
 import multiprocessing

@@ -1,3 +1,5 @@
+"""Counters, summed by account, connection and time."""
+
 from __future__ import annotations
 
 from sqlalchemy.orm import Session

@@ -1,3 +1,5 @@
+"""What is told of a message and of the queue."""
+
 from __future__ import annotations
 
 from typing import Any

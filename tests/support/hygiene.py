@@ -6,16 +6,18 @@ import gc
 import time
 from typing import Any
 
-import pytest_twisted
+import pytest_twisted  # type: ignore[import-untyped]
 from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 reactor: Any = _reactor
 PATIENCE = 1.0  # seconds that a closing socket may take
 _WAKERS = {"_UnixWaker", "_SIGCHLDWaker", "_SocketWaker", "_FDWaker"}  # the reactor's own
 
 
+@implementer(ILogObserver)
 class Watch:
     """Observes one test, from before its fixtures to after them."""
 
@@ -23,9 +25,10 @@ class Watch:
         self._failures: list[LogEvent] = []
         self._calls = set(reactor.getDelayedCalls())
         self._selectables = _selectables()
-        globalLogPublisher.addObserver(self._observe)
+        globalLogPublisher.addObserver(self)
 
-    def _observe(self, event: LogEvent) -> None:
+    def __call__(self, event: LogEvent) -> None:
+        """Keep a logged failure."""
         if event.get("log_failure") is not None or event.get("isError"):
             self._failures.append(event)
 
@@ -42,7 +45,7 @@ class Watch:
         while self._left_over() and time.monotonic() < deadline:
             pytest_twisted.blockon(deferLater(reactor, 0.01, lambda: None))
         gc.collect()
-        globalLogPublisher.removeObserver(self._observe)
+        globalLogPublisher.removeObserver(self)
         return [f"logged: {_text(event)}" for event in self._failures] + self._left_over()
 
     def _left_over(self) -> list[str]:

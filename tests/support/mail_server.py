@@ -155,7 +155,7 @@ class Session(Protocol):
         self.mail: Received | None = None
         self._buffer = bytearray()
         self._scanned = 0
-        self._in_content = self._held = False
+        self._in_content = self._held = self._nonsense = False
 
     def connectionMade(self) -> None:
         self.alive = True
@@ -169,6 +169,8 @@ class Session(Protocol):
         self.server.session_ended()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._nonsense:
+            self.transport.write(b"this is no TLS record, whatever you think of it\r\n")
         self._buffer += data
         self._go_on()
 
@@ -265,8 +267,7 @@ class Session(Protocol):
             said += b"250 smuggled\r\n"
         self.transport.write(said)
         if self.server.starttls == "bad":
-            self._held = True
-            self.transport.write(b"this is no TLS record, whatever you think of it\r\n")
+            self._held = self._nonsense = True
         elif self.server.starttls == "good":
             self.secure = True
             self._buffer.clear()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -117,7 +118,9 @@ class Cluster:
             connection.execute(statement.encode())
 
     def _run(self, program: str, *arguments: str | Path) -> None:
-        user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
+        user: dict[str, Any] = (
+            {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
+        )
         done = subprocess.run(
             [self._binaries / program, *arguments],
             cwd=self._folder,
@@ -126,7 +129,7 @@ class Cluster:
             stderr=subprocess.STDOUT,
             check=False,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            **user,  # type: ignore[arg-type]
+            **user,
         )
         if done.returncode:
             log = self._folder / "log"

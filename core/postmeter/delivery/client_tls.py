@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
@@ -27,14 +26,7 @@ def client_context() -> SSL.Context:
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_default_verify_paths()
-    context.set_verify(SSL.VERIFY_PEER, _note_verification)
     return context
-
-
-def _note_verification(connection: SSL.Connection, _certificate: Any, _error: int, _depth: int, valid: int) -> bool:
-    if not valid:
-        connection.get_app_data().chain_valid = False
-    return True
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -42,7 +34,7 @@ class ClientTls:
     """The client's end of one TLS session with the host ``name``."""
 
     def __init__(self, context: SSL.Context, name: str) -> None:
-        self.chain_valid = True
+        self._chain_valid = True
         self._context = context
         self._name = name
         self._connection: SSL.Connection | None = None
@@ -50,21 +42,27 @@ class ClientTls:
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """See ``IOpenSSLClientConnectionCreator``."""
         self._connection = connection = SSL.Connection(self._context, None)
-        connection.set_app_data(self)
-        if not self._name[-1:].isdigit() and ":" not in self._name:  # RFC 6066, 3: no addresses
-            connection.set_tlsext_host_name(self._name.encode("idna"))
+        connection.set_verify(SSL.VERIFY_PEER, self._note_verification)
+        if (
+            self._name.isascii() and not self._name[-1:].isdigit() and ":" not in self._name
+        ):  # RFC 6066, 3: no addresses
+            connection.set_tlsext_host_name(self._name.encode())
         return connection
 
     def facts(self) -> TlsFacts:
         """What was agreed on; after the handshake only."""
         assert self._connection is not None
         connection = self._connection
-        verified = self.chain_valid and self._name_matches(connection)
+        verified = self._chain_valid and self._name_matches(connection)
         return TlsFacts(connection.get_protocol_version_name(), connection.get_cipher_name() or "", verified)
+
+    def _note_verification(self, _connection: Any, _certificate: Any, _error: int, _depth: int, valid: int) -> bool:
+        self._chain_valid = self._chain_valid and bool(valid)
+        return True
 
     def _name_matches(self, connection: SSL.Connection) -> bool:
         try:
             verify_hostname(connection, self._name)
-        except (VerificationError, CertificateError, ValueError):
+        except Exception:  # no match, or a certificate that is none: all the same to us
             return False
         return True

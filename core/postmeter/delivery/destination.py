@@ -80,12 +80,13 @@ class Destination:
         self._waiting: deque[Job] = deque()
         self._idle: list[Sender] = []
         self._busy: dict[Sender, Job] = {}
-        self._opening = 0
+        self._openings: set[Opening] = set()
+        self._stopped = False
 
     @property
     def empty(self) -> bool:
         """Nothing waits and nothing is open."""
-        return not (self._waiting or self._idle or self._busy or self._opening)
+        return not (self._waiting or self._idle or self._busy or self._openings)
 
     def submit(self, job: Job) -> None:
         """Send this mail now, or when its turn comes."""
@@ -96,11 +97,12 @@ class Destination:
         """Use idle sessions, and open as many as the waiting mails ask for and the limits allow."""
         while self._waiting and self._idle and len(self._busy) < self._allowed:
             self._give(self._idle.pop(), self._waiting.popleft())
-        while len(self._waiting) > self._opening and self._opening + len(self._busy) < self._allowed:
+        while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
             if not self._room.take(self):
                 return
-            self._opening += 1
-            Opening(self._surroundings, self.route, self._opened, self._not_opened).start()
+            opening = Opening(self._surroundings, self.route, self._opened, self._not_opened)
+            self._openings.add(opening)
+            opening.start()
 
     def drop_idle(self) -> bool:
         """Close a session without mail; whether there was one."""
@@ -111,12 +113,18 @@ class Destination:
 
     def stop(self, failure: NoSession) -> None:
         """Fail what waits, take leave of idle sessions; what is under way comes to its end."""
+        self._stopped = True
         self._fail_waiting(failure)
+        for opening in list(self._openings):
+            opening.abort()
         while self.drop_idle():
             pass
 
     def abort(self) -> None:
         """Cut every session."""
+        self._stopped = True
+        for opening in list(self._openings):
+            opening.abort()
         for sender in [*self._busy, *self._idle]:
             sender.abort()
 
@@ -126,7 +134,7 @@ class Destination:
     def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
         """See ``Owner``: the session gets its next mail first, then the outcomes of this one are told."""
         job = self._busy.pop(sender)
-        if sender.mails > 1 and _was_over(outcomes):
+        if sender.mails > 1 and _was_over(outcomes) and not self._stopped:
             self._waiting.appendleft(job)  # the server had ended the session before this mail: another session
             return
         self._adapt(outcomes)
@@ -145,16 +153,16 @@ class Destination:
         """See ``Owner``."""
         self._room.give_back(self)
 
-    def _opened(self, sender: Sender) -> None:
-        self._opening -= 1
+    def _opened(self, opening: Opening, sender: Sender) -> None:
+        self._openings.remove(opening)
         sender.owner = self
         sender.idle = self._limits.idle
         self._go_on(sender)
 
-    def _not_opened(self, failure: NoSession) -> None:
-        self._opening -= 1
+    def _not_opened(self, opening: Opening, failure: NoSession) -> None:
+        self._openings.remove(opening)
         self._allowed = max(1, self._allowed // 2)
-        if not (self._opening or self._busy or self._idle):
+        if not (self._openings or self._busy or self._idle):
             self._fail_waiting(failure)
         self._room.give_back(self)
 

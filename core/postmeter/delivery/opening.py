@@ -67,8 +67,8 @@ class Opening(ClientFactory):
         self,
         surroundings: Surroundings,
         route: Route,
-        opened: Callable[[Sender], None],
-        failed: Callable[[NoSession], None],
+        opened: Callable[[Opening, Sender], None],
+        failed: Callable[[Opening, NoSession], None],
     ) -> None:
         self._surroundings = surroundings
         self._policy = route.tls
@@ -77,16 +77,26 @@ class Opening(ClientFactory):
         self._opened = opened
         self._failed = failed
         self._failure: NoSession | None = None
+        self._connector: Any = None
+        self._sender: Sender | None = None  # from the connection on
 
     def start(self) -> None:
         """Try the next host."""
         host = next(self._hosts, None)
         if host is None:
             assert self._failure is not None
-            self._failed(self._failure)
+            self._failed(self, self._failure)
             return
         self._host = host
         self._connect()
+
+    def abort(self) -> None:
+        """Give up; ``failed`` is called."""
+        self._hosts, self._policy = iter(()), "none"  # no further host, no second try in clear
+        if self._sender is not None:
+            self._sender.abort()
+        else:
+            self._connector.stopConnecting()
 
     def buildProtocol(self, addr: Any) -> Sender:
         around = self._surroundings
@@ -94,7 +104,8 @@ class Opening(ClientFactory):
         if policy == "opportunistic" and self._host in around.broken_tls:
             policy = "none"
         machine = SendingSession(around.hostname, policy)
-        return Sender(machine, self._host, self, around.reactor, around.context)
+        self._sender = Sender(machine, self._host, self, around.reactor, around.context)
+        return self._sender
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         self._note(Reply(451, "4.4.1", f"No connection: {reason.getErrorMessage()}"), "connect", Facts.of(self._host))
@@ -102,7 +113,7 @@ class Opening(ClientFactory):
 
     def session_ready(self, sender: Sender) -> None:
         """See ``Owner``."""
-        self._opened(sender)
+        self._opened(self, sender)
 
     def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
         """Never comes: no mail is sent before the session is handed over."""
@@ -120,7 +131,9 @@ class Opening(ClientFactory):
         """See ``Owner``; the next host is being tried already."""
 
     def _connect(self) -> None:
-        self._surroundings.reactor.connectTCP(self._host.address, self._host.port, self, timeout=CONNECT_TIMEOUT)
+        self._sender = None
+        connect = self._surroundings.reactor.connectTCP
+        self._connector = connect(self._host.address, self._host.port, self, timeout=CONNECT_TIMEOUT)
 
     def _note(self, reply: Reply, stage: Stage, facts: Facts) -> None:
         if self._failure is None:

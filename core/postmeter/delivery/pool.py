@@ -77,7 +77,7 @@ class Pool:
         return self._stopped
 
     def abort(self) -> None:
-        """Cut every session; what was being sent ends as lost, behind its final dot in doubt."""
+        """Cut what ``stop`` waits for; a mail that was being sent ends as lost, behind its final dot in doubt."""
         for destination in list(self._destinations.values()):
             destination.abort()
 
@@ -99,7 +99,7 @@ class Pool:
     def give_back(self, destination: Destination) -> None:
         """See ``Room``."""
         self._sessions -= 1
-        if self._without_room:
+        while self._without_room and self._sessions < self._most:
             self._without_room.popleft().grow()
         if destination.empty:
             self._forget(destination)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from OpenSSL import SSL
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -160,7 +161,7 @@ class Sender(TwistedProtocol):
         self.machine.secured()
         self._pump()
 
-    def connectionLost(self, reason: Failure = CONNECTION_LOST) -> None:  # type: ignore[assignment]
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
         self.machine.lost(self._why_lost(reason))
         self._pump()
@@ -185,9 +186,11 @@ class Sender(TwistedProtocol):
         if self._pumping:
             return  # the owner acts from within an event: the outer round goes on with it
         self._pumping = True
-        while (event := self.machine.poll()) is not None:
-            self._tell(event)
-        self._pumping = False
+        try:
+            while (event := self.machine.poll()) is not None:
+                self._tell(event)
+        finally:
+            self._pumping = False
         self._write()
         self._renew_deadline()
 

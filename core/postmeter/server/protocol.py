@@ -11,10 +11,11 @@ from typing import Any
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import ContextFactory
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from postmeter.server.acceptance import Acceptance, reply_for
 from postmeter.server.auth import InactiveConnection, ISubmitter, Submitter, TokenCredentials
@@ -47,6 +48,7 @@ class Reception:
     reactor: Any
 
 
+@implementer(IHandshakeListener)
 class SubmissionProtocol(Protocol):
     """Drives one session; knows no rule of SMTP itself."""
 
@@ -54,6 +56,7 @@ class SubmissionProtocol(Protocol):
 
     def __init__(self, reception: Reception, implicit_tls: bool) -> None:
         self._reception = reception
+        self._implicit_tls = implicit_tls
         self._session = Session(reception.hostname, reception.limits, implicit_tls)
         self._submitter: Submitter | None = None
         self._spool: Spool | None = None
@@ -72,7 +75,8 @@ class SubmissionProtocol(Protocol):
     def connectionMade(self) -> None:
         """Greet, or turn away when there are too many sessions."""
         self.transport.setTcpNoDelay(True)
-        self.transport.registerProducer(self, True)
+        if not self._implicit_tls:  # a handshake must be read while its answer waits: with TLS only after it
+            self.transport.registerProducer(self, True)
         self._peer = self.transport.getPeer().host
         self._deadline = self._now() + LOGIN_TIMEOUT
         self._timer = self._reception.reactor.callLater(LOGIN_TIMEOUT, self._check_deadline)
@@ -80,6 +84,11 @@ class SubmissionProtocol(Protocol):
             self._session.outgoing()  # no greeting: the first reply is the refusal
             self._session.refuse(replies.TOO_MANY_SESSIONS)
         self._flush()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up; after STARTTLS Twisted has brought the producer along itself."""
+        if self._implicit_tls and self.connected and not self._session.closing:
+            self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the client."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
@@ -18,7 +18,7 @@ from postmeter.smtp.reply import Reply
 from postmeter.store import events, ledger
 from postmeter.store.counters import count
 from postmeter.store.statement import Statement
-from postmeter.store.tables import LEASED, QUEUED, Account, Block, Content, Message, Recipient, table
+from postmeter.store.tables import LEASED, QUEUED, Account, Block, Connection, Content, Message, Recipient, table
 
 CHUNK = 1 << 20  # octets of content in one row
 
@@ -34,6 +34,15 @@ _BLOCKS = Statement(
     .order_by(Block.expires_at, Block.booked_at, Block.id)  # the order of payment
     .with_for_update()
 )
+_USED = Statement(
+    update(table(Connection))
+    .where(
+        Connection.id == bindparam("connection"),
+        or_(Connection.last_used_at.is_(None), Connection.last_used_at < bindparam("before")),
+    )
+    .values(last_used_at=bindparam("now"))
+)
+USED_EVERY = 60.0  # seconds: how exactly it is known when a connection was last used
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,9 @@ def _insert(session: Session, taken: list[tuple[Submission, Accepted]]) -> None:
             for s, _ in taken
         ],
     )
+    now = taken[0][0].accepted_at
+    used = sorted({submission.connection_id for submission, _ in taken})
+    _USED.run(session, [{"connection": connection, "before": now - USED_EVERY, "now": now} for connection in used])
     count(session, ((s.account_id, s.connection_id, s.accepted_at, "arrived", len(a.block_ids)) for s, a in taken))
 
 

@@ -220,7 +220,9 @@ def _rows(session: Session, account_id: int, domain: str) -> list[SigningKey]:
 
 
 def _load(secrets: Secrets, row: SigningKey) -> signature.SigningKey:
-    return signature.SigningKey.load(row.domain, row.selector, row.algorithm, secrets.unseal(row.private_key))
+    return signature.SigningKey.load(
+        row.domain, row.selector, row.algorithm, secrets.unseal(row.private_key), proven=True
+    )
 
 
 def _records(session: Session, account_id: int, name: str) -> tuple[DnsRecord, ...]:
