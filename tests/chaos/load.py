@@ -7,6 +7,7 @@ import smtplib
 import ssl
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from chaos.ledger import MARK, Promised
@@ -22,6 +23,7 @@ class Load:
     def __init__(self, access: Access, certificate: Path, mails: int, threads: int = 8) -> None:
         self.promised: list[Promised] = []
         self.in_doubt = 0  # mails that were sent and got no answer
+        self.troubles: Counter[str] = Counter()  # what the clients met
         self._access = access
         self._trusted = ssl.create_default_context(cafile=str(certificate))
         self._numbers = iter(range(mails))
@@ -53,7 +55,9 @@ class Load:
                     client.login(self._access.username, self._access.password)
                     self._send_all(client)
                 return
-            except (OSError, smtplib.SMTPException):
+            except (OSError, smtplib.SMTPException) as error:
+                with self._lock:
+                    self.troubles[repr(error)] += 1
                 time.sleep(0.05)  # the relay is gone: a shop tries again
 
     def _send_all(self, client: smtplib.SMTP) -> None:

@@ -60,7 +60,7 @@ def test_what_was_answered_250_survives_the_death_of_the_whole_relay(relay: Rela
     load = Load(relay.set_up(), relay.certificate, mails=2_000)
     load.start()
     try:
-        wait_until(lambda: len(load.promised) >= 250 and len(sink.received) >= 50, 30, "load")
+        wait_until(lambda: len(load.promised) >= 250 and len(sink.received) >= 50, 30, lambda: f"load: {load.troubles}")
         relay.kill()
     finally:
         load.finish()
@@ -78,7 +78,7 @@ def test_the_death_of_one_worker_is_made_good_by_the_others(relay: Relay, sink: 
     load = Load(relay.set_up(), relay.certificate, mails=400)
     load.start()
     try:
-        wait_until(lambda: len(load.promised) >= 100 and len(sink.received) >= 30, 30, "load")
+        wait_until(lambda: len(load.promised) >= 100 and len(sink.received) >= 30, 30, lambda: f"load: {load.troubles}")
         killed = relay.kill_worker()
     finally:
         load.join()

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -111,43 +111,36 @@ def test_the_figures_are_right_when_all_is_settled(ended: Run) -> None:
 
 
 def test_it_ends_without_a_trace(ended: Run) -> None:
-    assert list(ended.home.iterdir()) == []
-    assert not ended.processes()
-    assert "Traceback" not in ended.output
+    assert_clean_end(ended)
 
 
-def interrupt(run: Run) -> None:
-    """Ctrl-C: the terminal sends the signal to all processes of the group."""
-    os.killpg(run.process.pid, signal.SIGINT)
+def assert_clean_end(run: Run) -> None:
+    """It ends with 0, and neither processes nor files nor a traceback are left."""
+    assert run.process.wait(DEADLINE) == 0, run.output
+    assert list(run.home.iterdir()) == []
+    assert not run.processes()
+    assert "Traceback" not in run.output
 
 
-def terminate(run: Run) -> None:
-    """What a service manager or `kill` does."""
-    run.process.terminate()
+def test_ctrl_c_ends_it_cleanly(running: Run) -> None:
+    os.killpg(running.process.pid, signal.SIGINT)  # a terminal sends it to all processes of the group
+    assert_clean_end(running)
 
 
-@pytest.mark.parametrize("stop", [interrupt, terminate])
-def test_a_signal_ends_it_cleanly(running: Run, stop: Callable[[Run], None]) -> None:
-    stop(running)
-    assert running.process.wait(DEADLINE) == 0, running.output
-    assert list(running.home.iterdir()) == []
-    assert not running.processes()
-    assert "Traceback" not in running.output
-
-
-def test_what_it_prints_can_be_used(running: Run) -> None:
+def test_what_it_prints_can_be_used_until_it_is_terminated(running: Run) -> None:
     panel = http.client.HTTPConnection(urlsplit(running.value("Panel")).netloc, timeout=30)
     panel.request("GET", "/login")
     assert panel.getresponse().status == 200
     panel.close()
-    found = re.search(r"Hand in mail +(\S+) port (\d+)", running.output)
-    assert found is not None
-    username, password = re.search(r"user name +(\S+)\n +password +(\S+)", running.output).groups()  # type: ignore[union-attr]
-    with smtplib.SMTP(found[1], int(found[2]), "test.example", 30) as client:
+    host, port = re.search(r"Hand in mail +(\S+) port (\d+)", running.output).groups()  # type: ignore[union-attr]
+    user, password = re.search(r"user name +(\S+)\n +password +(\S+)", running.output).groups()  # type: ignore[union-attr]
+    with smtplib.SMTP(host, int(port), "test.example", 30) as client:
         client.starttls(context=ssl.create_default_context(cafile=running.value("certificate")))
-        client.login(username, password)
+        client.login(user, password)
         mail = f"From: me@{DOMAIN}\r\nSubject: hello\r\n\r\nHello\r\n".encode()
         assert client.sendmail(f"me@{DOMAIN}", ["anybody@anywhere.example"], mail) == {}
+    running.process.terminate()
+    assert_clean_end(running)
 
 
 def test_the_customer_may_send_without_an_hourly_limit(tmp_path: Path) -> None:

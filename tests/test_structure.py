@@ -1,0 +1,82 @@
+"""The shape of the code: who imports whom, how long files and functions are, and that all of it is typed and explained."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAX_FILE, MAX_FUNCTION = 350, 40  # lines
+GENERATED = "migrations/versions"  # steps written once and never changed
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if GENERATED not in str(path) and "node_modules" not in path.parts
+    )
+
+
+PRODUCT = sources("core", "web", "plugins")
+EVERYTHING = [*PRODUCT, *sources("tests", "bench")]
+
+
+def functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, Function):
+            yield node
+
+
+def place(path: Path, node: Function) -> str:
+    return f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+
+
+def test_nobody_imports_what_is_not_theirs() -> None:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-logo", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in EVERYTHING}
+    assert {name: length for name, length in lengths.items() if length > MAX_FILE} == {}
+
+
+def test_no_function_is_too_long() -> None:
+    lengths = {
+        place(path, node): node.end_lineno - node.lineno + 1
+        for path in PRODUCT
+        for node in functions(path)
+        if node.end_lineno is not None
+    }
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION} == {}
+
+
+def test_every_function_says_what_it_takes_and_gives() -> None:
+    untyped = []
+    for path in PRODUCT:
+        for node in functions(path):
+            taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            missing = [a.arg for a in taken if a.annotation is None and a.arg not in ("self", "cls")]
+            if node.returns is None or missing:
+                untyped.append(place(path, node))
+    assert untyped == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert [str(path) for path in EVERYTHING if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+@pytest.mark.parametrize("extension", ["py", "toml", "cfg", "md", "html", "js", "css", "php", "sh"])
+def test_no_file_names_this_machine(extension: str) -> None:
+    found = [path for path in ROOT.rglob(f"*.{extension}") if not {"node_modules", ".venv", ".git"} & set(path.parts)]
+    here = ("/work" + "/main", "/work" + "/venv", "/work" + "/shared")
+    assert [str(path) for path in found if any(name in path.read_text() for name in here)] == []
