@@ -152,14 +152,6 @@ static void prepare(void) {
 
 // --- the loop --------------------------------------------------------------------------------------------
 
-static int sessions_between(State first, State last) {
-    int count = 0;
-    for (int i = 0; i < load.started; i++) {
-        count += load.sessions[i].state >= first && load.sessions[i].state <= last;
-    }
-    return count;
-}
-
 static void begin(Session *session) {
     load.active++;
     session_dial(session);

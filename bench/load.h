@@ -18,7 +18,7 @@ typedef struct Options {
 
 // The order matters: everything before READY is opening, MAIL to CONTENT is a mail transaction.
 typedef enum State {
-    IDLE, CONNECTING, HANDSHAKE, GREETING, EHLO, STARTTLS, AUTH, READY, MAIL, RCPT, DATA, CONTENT, QUIT, HOLDING
+    IDLE, REDIAL, CONNECTING, HANDSHAKE, GREETING, EHLO, STARTTLS, AUTH, READY, MAIL, RCPT, DATA, CONTENT, QUIT, HOLDING
 } State;
 
 typedef struct Session {
@@ -62,6 +62,7 @@ extern Load load;
 enum { MOST_FAILED_SESSIONS = 1000 };  // then no session is dialled again: the server is down
 
 long messages_left(void);
+int sessions_between(State first, State last);
 uint64_t due_at(long message);
 void session_dial(Session *session);
 void session_event(Session *session);

@@ -15,7 +15,7 @@
 
 enum { COPIED_BODY = 8192 };  // smaller bodies are copied behind the header section, to leave in one write
 
-static const char *const state_names[] = {"idle", "connect", "TLS", "greeting", "EHLO", "STARTTLS", "AUTH",
+static const char *const state_names[] = {"idle", "redial", "connect", "TLS", "greeting", "EHLO", "STARTTLS", "AUTH",
                                           "ready", "MAIL", "RCPT", "DATA", "content", "QUIT", "holding"};
 
 static const int expected_code[] = {
@@ -24,6 +24,14 @@ static const int expected_code[] = {
 };
 
 long messages_left(void) { return load.options.messages - load.issued; }
+
+int sessions_between(State first, State last) {
+    int count = 0;
+    for (int i = 0; i < load.started; i++) {
+        count += load.sessions[i].state >= first && load.sessions[i].state <= last;
+    }
+    return count;
+}
 
 // When a message of the open loop is to be sent.
 uint64_t due_at(long message) { return load.begun_at + (uint64_t)(message / load.options.rate * 1e9); }
@@ -41,8 +49,10 @@ static void hang_up(Session *session) {
 }
 
 // The main loop dials, not we: otherwise a refused connection would call itself again and again.
+// No more sessions are opened than there are messages for them.
 static void dial_again_or_rest(Session *session, bool again) {
-    if (again && messages_left() > 0 && !interrupted) {
+    if (again && messages_left() > sessions_between(REDIAL, READY) && !interrupted) {
+        session->state = REDIAL;
         load.to_dial[load.to_dial_count++] = session;
     } else {
         load.active--;
@@ -274,7 +284,6 @@ static bool take_replies(Session *session) {
         bool last = newline - line >= 3 && line[3] == ' ';  // RFC 5321, 4.2.1: "250-" goes on, "250 " ends
         if (last) take_reply(session, atoi(line));
         if (session->link.fd < 0 || session->state == HANDSHAKE) return false;
-        if (last && session->link.ssl && session->reply_length == 0) return true;  // the handshake ended at once
         line = newline + 1;
     }
     session->reply_length = end - line;

@@ -97,7 +97,7 @@ def postgres() -> Iterator[Cluster]:
     """A PostgreSQL server of this session, with a migrated template database called ``migrated``."""
     binaries = find_binaries()
     if binaries is None:
-        reason = "PostgreSQL is not installed (no initdb, pg_ctl and postgres in PATH or /usr/lib/postgresql)"
+        reason = "PostgreSQL is not installed (no initdb and postgres in PATH or /usr/lib/postgresql)"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

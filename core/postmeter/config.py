@@ -72,7 +72,6 @@ class Delivery:
     port: int = setting(25, "port of the mail servers that MX records name", least=1)
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
     lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
-    dkim_domain: str = setting("", "the operator's own signing domain; its key is made by `key add`")
 
 
 @frozen

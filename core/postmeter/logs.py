@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from twisted.python.failure import Failure
@@ -15,11 +16,13 @@ _LEVELS = {LogLevel.warn: logging.WARNING, LogLevel.error: logging.ERROR, LogLev
 class OneLine(logging.Formatter):
     """Escapes line breaks and control characters, so that nobody can write a record of their own."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as one line; a traceback follows indented."""
-        text = super().format(record)
-        first, *rest = text.split("\n")
-        return "\n".join([_printable(first), *(f"    {_printable(line)}" for line in rest)])
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, indented."""
+        return "\n".join(f"    {_printable(line)}" for line in super().formatException(ei).split("\n"))
 
 
 def _printable(line: str) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
@@ -57,7 +59,7 @@ def prepare(settings: Settings) -> Prepared:
     Secrets.open(settings.data)
     lock = _lock(settings.data / "lock")
     store = Store.open(settings.store_url)
-    schema.ensure(store)
+    schema.upgrade(store)
     tls.context_factory(settings)
     plugins = Plugins.load(settings)
     node = node_name(settings.data)
@@ -109,7 +111,12 @@ class Child(ProcessProtocol):
         descriptors: dict[int, Any] = {0: "w", 1: "r", 2: 2}
         descriptors |= {FIRST_DESCRIPTOR + n: fd for n, fd in enumerate(self._descriptors)}
         command = [sys.executable, "-m", "postmeter", *self._supervisor.options, *self._arguments]
-        self._supervisor.reactor.spawnProcess(self, command[0], command, env=os.environ, childFDs=descriptors)
+        # Ctrl-C reaches all processes of a terminal; ours are to hear of it from us alone.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._supervisor.reactor.spawnProcess(self, command[0], command, env=os.environ, childFDs=descriptors)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def outReceived(self, data: bytes) -> None:
         """What the process says."""
@@ -123,7 +130,7 @@ class Child(ProcessProtocol):
         if not self._supervisor.stopping:
             expected = isinstance(reason.value, ProcessDone)
             log.log(logging.INFO if expected else logging.ERROR, "%s ended: %s", self.name, reason.getErrorMessage())
-            self._deaths = 0 if time.monotonic() - self._started > STEADY else self._deaths + 1
+            self._deaths = 1 if time.monotonic() - self._started > STEADY else self._deaths + 1
             self._supervisor.child_died(self, pid, RESTART_AFTER[min(self._deaths, len(RESTART_AFTER)) - 1])
 
     def makeConnection(self, process: Any) -> None:
@@ -134,7 +141,8 @@ class Child(ProcessProtocol):
     def signal(self, name: str) -> None:
         """Send a signal, if the process lives."""
         if self.pid is not None and self.transport is not None:
-            self.transport.signalProcess(name)
+            with suppress(ProcessExitedAlready):  # its pipes may outlive it
+                self.transport.signalProcess(name)
 
 
 class Supervisor:
@@ -211,6 +219,8 @@ def announce(prepared: Prepared) -> str:
         lines.insert(0, f"first operator of the panel: {email} with password {password} (shown only now)")
     if prepared.plugins.missing:
         lines.append(f"not installed, though enabled: plugins {', '.join(prepared.plugins.missing)}")
+    if settings.smtp.reports:
+        lines.append("smtp.reports is set, but reports of bounces and complaints are not received yet")
     return "\n".join(lines)
 
 

@@ -8,13 +8,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 _SETTINGS = (
-    "listen_addresses=''",
+    "listen_addresses=",
     "fsync=off",  # the data is thrown away
     "synchronous_commit=on",
     "full_page_writes=off",
@@ -22,6 +23,13 @@ _SETTINGS = (
     "shared_buffers=32MB",
     "autovacuum=off",
 )
+# Runs the server until our end of its standard input closes, which it does however the tests end.
+_GUARD = """
+folder=$1; shift
+"$@" >"$folder/log" 2>&1 </dev/null & server=$!
+cat >/dev/null
+kill -QUIT $server; wait $server; rm -rf "$folder"
+"""
 _EMPTY = """
 SET lock_timeout = '3s';
 DO $$ DECLARE names text; BEGIN
@@ -33,11 +41,11 @@ END $$
 
 
 def find_binaries() -> Path | None:
-    """The folder that has initdb, pg_ctl and postgres: the newest one installed; None without PostgreSQL."""
+    """The folder that has initdb and postgres: the newest one installed; None without PostgreSQL."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
-    if found := shutil.which("pg_ctl"):
+    if found := shutil.which("initdb"):
         folders.append(Path(found).resolve().parent)
-    needed = ("initdb", "pg_ctl", "postgres")
+    needed = ("initdb", "postgres")
     return next((folder for folder in folders if all((folder / name).exists() for name in needed)), None)
 
 
@@ -65,26 +73,32 @@ class Cluster:
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
-        self._user = _user()
         self._folder = Path(tempfile.mkdtemp(prefix="pm-pg-", dir="/tmp"))  # a socket's path must be short
         self._numbers = itertools.count(1)
         self._emptied: list[str] = []
-        if self._user:
-            os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
+        self._server: subprocess.Popen[bytes] | None = None
+        self._options: dict[str, Any] = {"cwd": self._folder, "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}}
+        if user := _user():
+            os.chown(self._folder, user.pw_uid, user.pw_gid)
+            self._options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def start(self) -> None:
         """Make the cluster and start its server."""
         data = self._folder / "data"
         self._run("initdb", "-D", data, "-U", "postmeter", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        settings = " ".join(f"-c {setting}" for setting in (*_SETTINGS, f"unix_socket_directories={self._folder}"))
-        self._run("pg_ctl", "start", "-w", "-t", "30", "-D", data, "-l", self._folder / "log", "-o", settings)
+        settings = [f"-c{setting}" for setting in (*_SETTINGS, f"unix_socket_directories={self._folder}")]
+        self._server = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "guard", self._folder, self._binaries / "postgres", "-D", data, *settings],
+            stdin=subprocess.PIPE,
+            **self._options,
+        )
+        self._wait()
 
     def stop(self) -> None:
         """Stop the server and remove everything."""
-        try:
-            self._run("pg_ctl", "stop", "-m", "immediate", "-D", self._folder / "data")
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._server:
+            self._server.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of a database."""
@@ -117,21 +131,28 @@ class Cluster:
         with psycopg.connect(host=str(self._folder), user="postmeter", dbname=database, autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self._execute("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or (self._server and self._server.poll() is not None):
+                    raise RuntimeError(
+                        f"postgres does not start: {(self._folder / 'log').read_text()[-2000:]}"
+                    ) from None
+                time.sleep(0.02)
+            else:
+                return
+
     def _run(self, program: str, *arguments: str | Path) -> None:
-        user: dict[str, Any] = (
-            {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
-        )
         done = subprocess.run(
             [self._binaries / program, *arguments],
-            cwd=self._folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            **user,
+            **self._options,
         )
         if done.returncode:
-            log = self._folder / "log"
-            said = (done.stdout or b"").decode() + (log.read_text() if log.exists() else "")
-            raise RuntimeError(f"{program} failed: {said[-2000:]}")
+            raise RuntimeError(f"{program} failed: {done.stdout.decode()[-2000:]}")

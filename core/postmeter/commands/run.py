@@ -24,6 +24,16 @@ def up(relay: Relay) -> None:
     sys.exit(supervisor.run(relay.settings, _options(relay)))
 
 
+@click.command
+@click.option("--mails", metavar="N", type=click.IntRange(1), help="Stop sending after N mails.")
+@click.option("--exit", "leave", is_flag=True, help="End when every mail was tried.")
+def demo(mails: int | None, leave: bool) -> None:
+    """Run the relay on a temporary folder between a sample shop and a built-in recipient side."""
+    from postmeter.demo import demo as built_in
+
+    sys.exit(built_in.run(mails, leave))
+
+
 @click.command(hidden=True)
 @click.option("--submission", default=0, help="Number of inherited sockets with STARTTLS.")
 @click.option("--submissions", default=0, help="Number of inherited sockets with implicit TLS.")
@@ -51,7 +61,7 @@ def serve(relay: Relay, name: str) -> None:
 
 def register(group: click.Group) -> None:
     """Add the commands."""
-    for command in (up, worker, serve):
+    for command in (up, demo, worker, serve):
         group.add_command(command)
 
 

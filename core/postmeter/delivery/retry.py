@@ -8,7 +8,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 SCHEDULE = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR)
 LATER = 4 * HOUR  # after the schedule's end
 GREYLISTED = 5 * MINUTE
-IN_DOUBT = 15 * MINUTE
+IN_DOUBT = 17 * MINUTE  # whatever the jitter, a copy under way has a quarter of an hour to show up
 JITTER = 0.1
 
 

@@ -6,45 +6,50 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from postmeter.delivery.destination import Delivery
 from postmeter.delivery.outcome import Judge
-from postmeter.delivery.pool import Pool
+from postmeter.delivery.pool import STOPPING, Pool
 from postmeter.delivery.route import NoRoute, Route, Router
 from postmeter.delivery.settling import Settler, Submit
-from postmeter.delivery.signing import Order, Signed, Signer
+from postmeter.delivery.signing import NoKey, Order, Signed, Signer
 from postmeter.delivery.window import Window
 from postmeter.hooks import Asking
 from postmeter.hookspecs import Message
 from postmeter.message.header import split
 from postmeter.smtp.mail import Mail, Outcome
-from postmeter.smtp.replies import LOCAL_ERROR
-from postmeter.smtp.reply import Refused
+from postmeter.smtp.reply import Refused, Reply
 from postmeter.store import queue
 from postmeter.store.queue import Leased, QueuedRecipient
-from postmeter.store.settle import Settlement
 
 log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between looks for recipients that are due
 PICK = 500  # recipients leased at a time
+TROUBLE = Reply(451, "4.3.0", "Something went wrong in this relay before the mail was sent")
 
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """A leased message under way; ``open`` are the recipients without an outcome, ``unrecorded`` counts those whose
-    outcome is not committed."""
+    """Some leased recipients of a message under way, others of it may be in another parcel.
+
+    ``open`` are the recipients without an outcome, ``unrecorded`` counts those whose outcome is not committed.
+    """
 
     leased: Leased
     content: bytes | None
     open: set[int]
     unrecorded: int
+
+
+Groups = dict[str, tuple[Route, list[QueuedRecipient]]]  # by the route's key: what shares one transaction
 
 
 class Scheduler:
@@ -78,8 +83,8 @@ class Scheduler:
         self._judge = judge
         self._asking = asking
         self._load = load
-        self._settler = Settler(reactor, submit, self._settled)
-        self._parcels: dict[str, Parcel] = {}
+        self._settler = Settler(reactor, submit)
+        self._parcels: set[Parcel] = set()
         self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
         self._polling = LoopingCall(self._poll)
         self._picking = False
@@ -103,9 +108,9 @@ class Scheduler:
         """Deliver a message for which room was reserved; ``content`` None: it is read from the store."""
         numbers = {recipient.n for recipient in leased.recipients}
         parcel = Parcel(leased, content, numbers, len(numbers))
-        self._parcels[leased.message.id] = parcel
+        self._parcels.add(parcel)
         if self._asking.has("on_sign"):
-            ensureDeferred(self._ask(parcel)).addErrback(self._failed, parcel)
+            ensureDeferred(self._ask(parcel)).addErrback(self._failed, parcel, leased.recipients)
         else:
             self._sign(parcel, b"")
 
@@ -181,35 +186,43 @@ class Scheduler:
 
     def _signed(self, parcel: Parcel, result: Signed | Exception) -> None:
         if isinstance(result, Exception):
-            self._fail(parcel, result)
+            self._fail(parcel, result, parcel.leased.recipients)
             return
         unrouted = []
-        routed: dict[str, tuple[Route, list[QueuedRecipient]]] = {}
+        routed: Groups = {}
         for recipient in parcel.leased.recipients:
             if (route := self._router.static(recipient.path.domain)) is None:
                 unrouted.append(recipient)
             else:
                 routed.setdefault(route.key, (route, []))[1].append(recipient)
-        for route, recipients in routed.values():
-            self._send(parcel, result, route, recipients)
+        self._send_all(parcel, result, routed)
         if unrouted:
             d = ensureDeferred(self._find_routes(parcel, result, unrouted))
             d.addErrback(self._failed, parcel, unrouted)
 
     async def _find_routes(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
-        routed: dict[str, tuple[Route, list[QueuedRecipient]]] = {}
-        for recipient in recipients:
-            route = await self._router.route(recipient.path.domain, unknown_for=self._unknown_for(recipient))
+        """Route all, then send: recipients at the same mail servers share one transaction."""
+        looking = [
+            ensureDeferred(self._router.route(r.path.domain, unknown_for=self._unknown_for(r))) for r in recipients
+        ]
+        routed: Groups = {}
+        for recipient, route in zip(recipients, await gatherResults(looking, consumeErrors=True), strict=True):
             if isinstance(route, NoRoute):
                 facts = {"unknown_since": recipient.unknown_since or self._clock()} if route.unknown else {}
                 self._settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
             else:
                 routed.setdefault(route.key, (route, []))[1].append(recipient)
-        for route, group in routed.values():
-            self._send(parcel, signed, route, group)
+        self._send_all(parcel, signed, routed)
 
     def _unknown_for(self, recipient: QueuedRecipient) -> float:
         return self._clock() - recipient.unknown_since if recipient.unknown_since else 0.0
+
+    def _send_all(self, parcel: Parcel, signed: Signed, routed: Groups) -> None:
+        for route, recipients in routed.values():
+            try:
+                self._send(parcel, signed, route, recipients)
+            except Exception as error:  # the other groups are on their way, or will be
+                self._fail(parcel, error, recipients)
 
     def _send(self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient]) -> None:
         envelope = parcel.leased.message.envelope
@@ -233,32 +246,39 @@ class Scheduler:
 
     # Outcomes
 
-    def _failed(self, failure: Failure, parcel: Parcel, recipients: list[QueuedRecipient] | None = None) -> None:
+    def _failed(self, failure: Failure, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> None:
         self._fail(parcel, failure.value, recipients)
 
-    def _fail(
-        self, parcel: Parcel, error: BaseException | None, recipients: list[QueuedRecipient] | None = None
-    ) -> None:
+    def _fail(self, parcel: Parcel, error: BaseException | None, recipients: Sequence[QueuedRecipient]) -> None:
         """Something on our side: the recipients are tried again later, unless a plugin refused them for good."""
-        reply = error.reply if isinstance(error, Refused) else LOCAL_ERROR
-        if not isinstance(error, Refused):
+        reply = TROUBLE
+        if isinstance(error, Refused):
+            reply = error.reply
+        elif isinstance(error, NoKey):
+            reply = Reply(451, "4.7.5", str(error))
+            log.error("message %s could not be signed: %s", parcel.leased.message.id, error)
+        else:
             log.error("message %s could not be sent", parcel.leased.message.id, exc_info=error)
-        for recipient in recipients or parcel.leased.recipients:
+        for recipient in recipients:
             self._settle(parcel, recipient, Outcome(0, reply, "sign"), {})
 
     def _settle(self, parcel: Parcel, recipient: QueuedRecipient, outcome: Outcome, facts: dict[str, Any]) -> None:
         if recipient.n not in parcel.open:
             return  # a defect after its outcome was known does not change the outcome
-        parcel.open.discard(recipient.n)
+        if outcome.reply is STOPPING:  # not begun: it goes back with the worker's leases, as it was
+            parcel.open.discard(recipient.n)
+            self._recorded(parcel)
+            return
         message, now = parcel.leased.message, self._clock()
-        self._settler.add(self._judge.settlement(message, recipient, outcome, now, self._random(), facts))
+        settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
+        parcel.open.discard(recipient.n)
+        self._settler.add(settlement, partial(self._recorded, parcel))
 
-    def _settled(self, settlement: Settlement) -> None:
-        parcel = self._parcels[settlement.message.id]
+    def _recorded(self, parcel: Parcel) -> None:
         parcel.unrecorded -= 1
         if parcel.unrecorded == 0:
-            del self._parcels[settlement.message.id]
-            self._window.leave(len(parcel.leased.recipients), settlement.message.size)
+            self._parcels.discard(parcel)
+            self._window.leave(len(parcel.leased.recipients), parcel.leased.message.size)
             self._admit()
             self._check_idle()
 

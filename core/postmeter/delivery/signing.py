@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from postmeter.message.header import HeaderSection, split
 from postmeter.message.signature import SigningKey, sign
+from postmeter.smtp.reply import Refused
 from postmeter.store import queue
 from postmeter.store.domains import keys_for
 from postmeter.store.engine import Store
@@ -40,6 +41,10 @@ class Order:
     done: Callable[[Signed | Exception], None]
 
 
+class NoKey(Exception):
+    """A domain has no signing key; the text says which."""
+
+
 class KeyRing:
     """The signing keys by account and sending domain, read from the store and remembered for a few seconds."""
 
@@ -49,14 +54,14 @@ class KeyRing:
         self._known: dict[tuple[int, str], tuple[float, tuple[SigningKey, ...]]] = {}
 
     def keys(self, account_id: int, domain: str) -> tuple[SigningKey, ...]:
-        """The customer's keys, then the operator's; LookupError when the customer's domain has none. Blocks."""
+        """The customer's keys, then the operator's; NoKey when the customer's domain has none. Blocks."""
         known = self._known.get((account_id, domain))
         if known is not None and known[0] > time.monotonic():
             return known[1]
         with self._store.read() as session:
             keys = keys_for(session, self._secrets, account_id, domain)
         if not keys:
-            raise LookupError(f"there is no signing key for {domain}")
+            raise NoKey(f"There is no signing key for {domain}")
         self._known[account_id, domain] = (time.monotonic() + KEYS_REMEMBERED, keys)
         return keys
 
@@ -87,15 +92,19 @@ class Signer:
 
         def bring_home() -> None:
             for done, result in results:
-                done(result)
+                try:
+                    done(result)
+                except Exception as error:  # one message's defect must not keep the others
+                    log.error("a signed message met a defect", exc_info=error)
 
         self._post(bring_home)
 
     def _attempt(self, order: Order) -> Signed | Exception:
         try:
             return self._sign(order)
+        except Refused as refused:  # of a message that was taken only a plugin may say so
+            return ValueError(f"it cannot be read any more: {refused}")
         except Exception as error:
-            log.error("message %s could not be signed", order.message.id, exc_info=error)
             return error
 
     def _sign(self, order: Order) -> Signed:

@@ -59,11 +59,11 @@ class Acceptance:
         """The reply to the final dot: 250 only after the commit, a refusal, or 451 for what nobody foresaw."""
         try:
             candidate = self._prepare(access, envelope, spool)
+            if self.asking.has("on_accept"):
+                return ensureDeferred(self._ask_and_commit(candidate))
+            return self._commit(candidate)
         except Exception as error:
             return succeed(reply_for(error))
-        if self.asking.has("on_accept"):
-            return ensureDeferred(self._ask_and_commit(candidate))
-        return self._commit(candidate)
 
     def _prepare(self, access: Access, envelope: Envelope, spool: Spool) -> Candidate:
         content = spool.head(MAX_HEADER_SIZE + 4)
@@ -124,14 +124,15 @@ class Acceptance:
         answered: Deferred[Reply] = Deferred()
 
         def done(result: Accepted | Reply | Exception) -> None:
-            if room and isinstance(result, Accepted):
-                self.delivery.take(*candidate.leased(result, submission))
-            elif room:
-                self.delivery.give_up(recipients, candidate.size)
+            # The client first: whatever becomes of the rest, the message is committed or it is not.
             if isinstance(result, Accepted):
                 answered.callback(queued(candidate.id))
             else:
                 answered.callback(result if isinstance(result, Reply) else storage_trouble(result))
+            if room and isinstance(result, Accepted):
+                self.delivery.take(*candidate.leased(result, submission))
+            elif room:
+                self.delivery.give_up(recipients, candidate.size)
 
         self.submit(self.change, submission, done)
         return answered
@@ -214,6 +215,7 @@ def reply_for(error: BaseException | None) -> Reply:
     if isinstance(error, Refused):
         return error.reply
     if isinstance(error, OSError):
+        log.error("a message could not be kept: %s", error)
         return storage_trouble(error)
     log.error("refused a message because of a defect", exc_info=error)
     return LOCAL_ERROR

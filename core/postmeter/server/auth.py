@@ -17,6 +17,7 @@ from zope.interface import Attribute, Interface, implementer
 from postmeter.store.connections import Access
 
 REMEMBERED = 1.0  # seconds for which an access is taken from memory: changes in the panel hold after that
+MOST_REMEMBERED = 10_000  # user names, also of those that do not exist
 
 
 class ITokenCredentials(ICredentials):
@@ -57,12 +58,15 @@ class InactiveConnection(UnauthorizedLogin):
 
 
 class Directory:
-    """The accesses of this moment: looked up in the store, off the reactor, and remembered for a second."""
+    """The accesses of this moment: looked up in the store, off the reactor, and remembered for a second.
+
+    That there is none is remembered as well, so that the time of an answer does not tell which user names exist.
+    """
 
     def __init__(self, look_up: Callable[[str], Deferred[Access | None]], clock: Callable[[], float]) -> None:
         self._look_up = look_up
         self._clock = clock
-        self._known: dict[str, tuple[float, Access]] = {}
+        self._known: dict[str, tuple[float, Access | None]] = {}
 
     def get(self, username: str) -> Deferred[Access | None]:
         """The access of this user name; None when there is none."""
@@ -72,10 +76,9 @@ class Directory:
         return self._look_up(username).addCallback(self._remember, username)
 
     def _remember(self, access: Access | None, username: str) -> Access | None:
-        if access is None:
-            self._known.pop(username, None)
-        else:
-            self._known[username] = (self._clock() + REMEMBERED, access)
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        self._known[username] = (self._clock() + REMEMBERED, access)
         return access
 
 

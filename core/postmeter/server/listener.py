@@ -70,7 +70,7 @@ def _why(error: OSError) -> str:
         return "the port is in use; is Postmeter, or another mail server, running already?"
     if error.errno == errno.EACCES:
         return "ports below 1024 need the capability CAP_NET_BIND_SERVICE"
-    return os.strerror(error.errno or 0)
+    return error.strerror or str(error)
 
 
 def listen(reactor: Any, descriptor: int, reception: Reception, implicit_tls: bool) -> IListeningPort:

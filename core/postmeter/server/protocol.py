@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import ContextFactory
 from twisted.python.failure import Failure
@@ -32,6 +32,7 @@ COMMAND_TIMEOUT = 300.0  # seconds for the next command to be complete (RFC 5321
 LOGIN_TIMEOUT = 60.0  # seconds a session has until it has logged in
 CONTENT_TIMEOUT = 1800.0  # seconds for all of a content
 FAREWELL_TIMEOUT = 30.0  # seconds for a client to read its last reply, then the link is cut
+DEFECT = Reply(421, "4.3.0", "Something went wrong here; try again later")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Reception:
     reactor: Any
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPushProducer)
 class SubmissionProtocol(Protocol):
     """Drives one session; knows no rule of SMTP itself."""
 
@@ -66,6 +67,7 @@ class SubmissionProtocol(Protocol):
         self._paused = False
         self._clogged = False
         self._in_content = False
+        self._leaving = False  # the last reply is on its way
         self._deadline = 0.0
         self._timer: IDelayedCall | None = None
         self._peer = ""
@@ -102,9 +104,9 @@ class SubmissionProtocol(Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.connected = 0
         self._reception.census.leave(self, self._peer, self._submitter)
-        if self._spool is not None and not self._busy:
-            self._drop_spool()
+        self._drop_spool()
         self._session.closing = True
 
     def pauseProducing(self) -> None:
@@ -137,13 +139,9 @@ class SubmissionProtocol(Protocol):
                 else:
                     self._busy = True
                     _HANDLERS[type(event)](self, event)
-        except Exception as error:  # a defect: the client is told to come back, the process lives on
-            log.error("a session failed because of a defect", exc_info=error)
-            self._busy = False
-            self._session.closing = True
+        except Exception as error:
+            self._stumble(error)
         self._working = False
-        if not self._busy:
-            self._progress()
         self._flush()
 
     def _answer(self, reply: Reply) -> None:
@@ -155,33 +153,57 @@ class SubmissionProtocol(Protocol):
         self._work()
         self._read_or_wait()
 
+    def _stumble(self, error: BaseException | None) -> None:
+        """A defect: the client is told to come back, the process lives on."""
+        log.error("a session failed because of a defect", exc_info=error)
+        if self._busy:
+            self._busy = False
+            self._session.answer(DEFECT)
+        else:
+            self._session.refuse(DEFECT)
+
+    def _stumbled(self, failure: Failure) -> None:
+        """The same, where an answer came later."""
+        self._stumble(failure.value)
+        self._flush()
+
     def _read_or_wait(self) -> None:
-        """Read on only while neither commands nor replies pile up."""
-        wait = self._clogged or (self._busy and self._session.wants_pause)
+        """Read on only while neither commands nor replies pile up; at the end until the client has closed, too."""
+        wait = (self._clogged or (self._busy and self._session.wants_pause)) and not self._leaving
         if wait != self._paused and self.connected:
             self._paused = wait
             (self.transport.pauseProducing if wait else self.transport.resumeProducing)()
 
     def _flush(self) -> None:
-        transport = self.transport
         out = self._session.outgoing()
         if not self.connected:
             return
         if out:
-            transport.write(out)
-        if self._session.closing and not self._busy:
-            transport.unregisterProducer()
-            transport.loseConnection()
+            self.transport.write(out)
+            self._progress()
+        if self._session.closing and not self._busy and not self._leaving:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close the link behind the last reply; whoever does not read it is cut off after a while."""
+        self._leaving = True
+        self._deadline = self._now() + FAREWELL_TIMEOUT
+        if self._timer is not None:
+            self._timer.reset(FAREWELL_TIMEOUT)
+        self.transport.unregisterProducer()  # as long as there is one, the link is not closed
+        self.transport.loseConnection()
+        self._read_or_wait()
 
     def _keep(self, event: Content) -> None:
+        if self._trouble is not None:
+            return  # the rest of the content is read, for the reply comes behind its end
         if self._spool is None:
             self._spool = Spool(self._reception.spool_folder)
-            self._trouble = None
-        if self._trouble is None:
-            try:
-                self._spool.write(event.block)
-            except OSError as error:
-                self._trouble = reply_for(error)
+        try:
+            self._spool.write(event.block)
+        except OSError as error:
+            self._trouble = reply_for(error)
+            self._drop_spool()
 
     def _drop_spool(self) -> None:
         if self._spool is not None:
@@ -201,10 +223,12 @@ class SubmissionProtocol(Protocol):
         credentials = TokenCredentials(event.username, event.password)
         d: Deferred[Any] = self._reception.portal.login(credentials, None, ISubmitter)
         d.addCallbacks(self._logged_in, self._not_logged_in)
-        d.addCallback(self._answer)
+        d.addCallback(self._answer).addErrback(self._stumbled)
 
     def _logged_in(self, result: tuple[object, Submitter, Callable[[], None]]) -> Reply:
         submitter = result[1]
+        if not self.connected:
+            return replies.AUTHENTICATION_UNAVAILABLE  # it has left the census already
         if not self._reception.census.log_in(submitter):
             return replies.TOO_MANY_SESSIONS
         self._submitter = submitter
@@ -212,7 +236,7 @@ class SubmissionProtocol(Protocol):
 
     def _not_logged_in(self, failure: Failure) -> Reply:
         if isinstance(failure.value, InactiveConnection):
-            return Reply(535, "5.7.8", f"This connection is not active: {failure.value}")
+            return replace(replies.connection_inactive(str(failure.value)), code=535, status="5.7.8")
         if isinstance(failure.value, UnauthorizedLogin):
             return replies.AUTHENTICATION_FAILED
         log.error("a log-in could not be checked", exc_info=failure.value)
@@ -226,16 +250,16 @@ class SubmissionProtocol(Protocol):
         self._answer(replies.RECIPIENT_OK if qualified else replies.NO_SUCH_DOMAIN)
 
     def _end_of_content(self, event: EndOfContent) -> None:
-        refusal = event.flaw or self._trouble
+        self._in_content = False
+        refusal, self._trouble = event.flaw or self._trouble, None
         if refusal is not None or self._submitter is None:
             self._drop_spool()
             self._answer(refusal or replies.AUTHENTICATION_REQUIRED)
             return
-        spool = self._spool or Spool(self._reception.spool_folder)
-        self._spool = None
+        spool, self._spool = self._spool or Spool(self._reception.spool_folder), None
         d = self._reception.acceptance.accept(self._submitter.access, event.envelope, spool)
         d.addErrback(_reply_for)
-        d.addCallback(self._accepted, spool)
+        d.addCallback(self._accepted, spool).addErrback(self._stumbled)
 
     def _accepted(self, reply: Reply, spool: Spool) -> None:
         spool.close()
@@ -248,7 +272,10 @@ class SubmissionProtocol(Protocol):
         return seconds
 
     def _progress(self) -> None:
-        """Set the time for what comes next: until log-in and for a content it is fixed, for a command it is anew."""
+        """Something was answered. Set the time for what comes next: for a command anew, for all of a content once.
+
+        Until log-in it is not moved at all.
+        """
         if self._session.in_content:
             if not self._in_content:
                 self._deadline = self._now() + CONTENT_TIMEOUT
@@ -259,15 +286,15 @@ class SubmissionProtocol(Protocol):
     def _check_deadline(self) -> None:
         """One timer for the whole session: it looks whether the deadline has moved on meanwhile."""
         self._timer = None
-        left = self._deadline - self._now()
-        if self._session.closing and not self._busy:
-            self.transport.abortConnection()
-            return
-        if left <= 0 and not self._busy:
+        if self._deadline <= self._now() and not self._busy:
+            if self._leaving:
+                self.transport.abortConnection()
+                return
             self._session.refuse(replies.TIMED_OUT)
             self._flush()
-            left = FAREWELL_TIMEOUT
-        self._timer = self._reception.reactor.callLater(max(left, 1.0), self._check_deadline)
+        if self.connected:
+            left = self._deadline - self._now()
+            self._timer = self._reception.reactor.callLater(max(left, 1.0), self._check_deadline)
 
 
 def _reply_for(failure: Failure) -> Reply:

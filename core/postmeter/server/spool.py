@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -58,7 +59,8 @@ class Spool:
             yield block
 
     def close(self) -> None:
-        """Let go of memory and file."""
+        """Let go of memory and file; what a full disk has not taken is not missed."""
         self._blocks.clear()
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()

@@ -60,11 +60,15 @@ class ServerContextFactory(ContextFactory):
         return True
 
 
-def _stamp(*paths: Path) -> tuple[tuple[int, int], ...]:
-    try:
-        return tuple((status.st_mtime_ns, status.st_ino) for status in map(os.stat, paths))
-    except OSError as error:
-        raise ConfigError(f"smtp.certificate: {error.filename} cannot be read: {error.strerror}") from None
+def _stamp(certificate: Path, key: Path) -> tuple[tuple[int, int], ...]:
+    stamp = []
+    for setting, path in (("smtp.certificate", certificate), ("smtp.private_key", key)):
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise ConfigError(f"{setting}: {path} cannot be read: {error.strerror}") from None
+        stamp.append((status.st_mtime_ns, status.st_ino))
+    return tuple(stamp)
 
 
 def _context(certificate: Path, key: Path) -> SSL.Context:
@@ -76,6 +80,7 @@ def _context(certificate: Path, key: Path) -> SSL.Context:
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20")
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle session gives its 34 kB back
     context.set_session_id(b"postmeter")
+    context.set_passwd_cb(lambda *_: b"")  # a key with a passphrase is refused, not asked for on the terminal
     try:
         context.use_certificate_chain_file(str(certificate))
     except (SSL.Error, OSError) as error:

@@ -29,10 +29,16 @@ _ACCOUNT = Statement(
     select(Account.agreement, Account.blocked, Account.threshold).where(Account.id == bindparam("account"))
 )
 _BLOCKS = Statement(
-    select(Block.id, Block.left)
+    select(Block.id, Block.left, Block.expires_at, Block.booked_at)
     .where(Block.account_id == bindparam("account"), Block.expires_at > bindparam("now"), Block.left > 0)
-    .order_by(Block.expires_at, Block.booked_at, Block.id)  # the order of payment
+    .order_by(Block.id)  # who locks several does so in this order, so that nobody deadlocks
     .with_for_update()
+)
+_OVERDRAFT = Statement(select(Account.overdraft).where(Account.id == bindparam("account")))
+_PAID_BY = Statement(
+    select(Recipient.block_id)
+    .where(Recipient.message_id == bindparam("m"), Recipient.account_id == bindparam("a"))
+    .order_by(Recipient.n)
 )
 _USED = Statement(
     update(table(Connection))
@@ -77,6 +83,8 @@ class Accepted:
 class Purse:
     """What one account can still pay in this commit: its blocks in the order of payment and, if allowed, overdraft."""
 
+    overdrawn = 0  # units taken beyond all blocks
+
     def __init__(self, blocked: str, may_overdraw: bool, threshold: int, blocks: list[Available]) -> None:
         self._blocked = blocked
         self._may_overdraw = may_overdraw
@@ -95,12 +103,19 @@ class Purse:
         for block, taken in payments:
             block.left -= taken
             paid_by += [block.id] * taken
+        self.overdrawn += rest
         return (*paid_by, *[None] * rest)
 
-    def crossed(self) -> list[int]:
-        """What is left, if this commit went below the account's threshold or to nothing."""
-        left = sum(block.left for block in self._blocks)
-        return [left for level in {self._threshold, 1} if left < level <= self._before]
+    @property
+    def left(self) -> int:
+        """What all blocks can still give."""
+        return sum(block.left for block in self._blocks)
+
+    @property
+    def low(self) -> bool:
+        """Whether this commit went below the account's threshold or to nothing."""
+        left = self.left
+        return left < self._before and any(left < level <= self._before for level in (self._threshold, 1))
 
 
 class Acceptance:
@@ -128,8 +143,15 @@ class Acceptance:
             _insert(session, taken)
         return answers
 
+    def confirm(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | None]:
+        """After a commit whose answer was lost: which submissions are stored; None: nothing of it is."""
+        return [_stored(session, submission) for submission in submissions]
+
     def _open_purse(self, session: Session, account: int, now: float) -> Purse:
-        blocks = [Available(id_, left) for id_, left in _BLOCKS.fetch(session, {"account": account, "now": now})]
+        rows = _BLOCKS.fetch(session, {"account": account, "now": now})
+        if len(rows) > 1:
+            rows.sort(key=lambda row: (row[2], row[3], row[0]))  # the order of payment
+        blocks = [Available(row[0], row[1]) for row in rows]
         agreement, blocked, threshold = _ACCOUNT.fetch(session, {"account": account})[0]
         return Purse(blocked, self._may_overdraw(agreement), threshold, blocks)
 
@@ -145,13 +167,24 @@ def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: fl
 
 
 def _notice(session: Session, purses: dict[int, Purse], now: float) -> None:
-    rows = [
-        events.about_account(account_id, "quota_low", now, {"left": left})
-        for account_id, purse in purses.items()
-        for left in purse.crossed()
-    ]
+    rows = []
+    for account_id, purse in purses.items():
+        first_overdraft = purse.overdrawn and _is_first_overdraft(session, account_id, purse.overdrawn)
+        if first_overdraft or purse.low:
+            facts = {"left": purse.left, **({"overdraft": purse.overdrawn} if first_overdraft else {})}
+            rows.append(events.about_account(account_id, "quota_low", now, facts))
     if rows:
         events.record(session, rows)
+
+
+def _is_first_overdraft(session: Session, account_id: int, units: int) -> bool:
+    """Whether nothing was overdrawn before this commit (whose own move keeps others from the account until then)."""
+    return bool(_OVERDRAFT.fetch(session, {"account": account_id})[0][0] == units)
+
+
+def _stored(session: Session, submission: Submission) -> Accepted | None:
+    rows = _PAID_BY.fetch(session, {"m": submission.id, "a": submission.account_id})
+    return Accepted(tuple(block_id for (block_id,) in rows)) if rows else None
 
 
 def _insert(session: Session, taken: list[tuple[Submission, Accepted]]) -> None:
@@ -212,13 +245,16 @@ def _insert_contents(session: Session, submissions: Sequence[Submission]) -> lis
 
 def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The octets of all blocks in pieces of CHUNK; a content that is one small block passes as it is."""
-    waiting = b""
+    waiting: list[bytes] = []
+    size = 0
     for block in blocks:
-        waiting = waiting + block if waiting else block
-        while len(waiting) > CHUNK:
-            yield waiting[:CHUNK]
-            waiting = waiting[CHUNK:]
-    yield waiting
+        while size + len(block) > CHUNK:
+            waiting.append(block[: CHUNK - size])
+            yield b"".join(waiting)
+            block, waiting, size = block[CHUNK - size :], [], 0
+        waiting.append(block)
+        size += len(block)
+    yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
 
 
 def _recipients(submission: Submission, accepted: Accepted) -> Iterable[dict[str, Any]]:

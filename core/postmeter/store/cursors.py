@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, text, update
 from sqlalchemy.orm import Session
 
-from postmeter.store.events import Fact, Position, newest
-from postmeter.store.tables import Cursor, DeadLetter, Duty, Recipient
+from postmeter.store.events import Position, newest
+from postmeter.store.statement import Statement
+from postmeter.store.tables import Cursor, DeadLetter, Duty, table
+
+MAX_ERROR = 2048  # characters of a plugin's error that are kept
+
+_TAKE_DUTY = Statement(
+    text(
+        "INSERT INTO duty (name, owner, until) VALUES (:name, :owner, :until) "
+        "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until "
+        "WHERE duty.owner = excluded.owner OR duty.until < :now"
+    )
+)
+_ADVANCE = Statement(
+    update(table(Cursor))
+    .where(
+        Cursor.plugin == bindparam("name"),
+        Cursor.tx == bindparam("old_tx"),
+        Cursor.event_id == bindparam("old_id"),
+        Cursor.failures == bindparam("old_failures"),
+    )
+    .values(
+        tx=bindparam("new_tx"),
+        event_id=bindparam("new_id"),
+        failures=bindparam("new_failures"),
+        retry_at=bindparam("new_retry_at"),
+    )
+)
+
+
+def duty_of_other(session: Session, name: str, worker: int, now: float) -> bool:
+    """Whether another worker has the duty, so that there is no need to ask for it in a write transaction."""
+    row = session.get(Duty, name)
+    return row is not None and row.owner != worker and row.until >= now
 
 
 def hold_duty(session: Session, name: str, worker: int, now: float, until: float) -> bool:
     """Whether this worker has the duty, taken over if its owner's time has run out; then it has it until ``until``."""
-    row = session.get(Duty, name, with_for_update=True)
-    if row is None:
-        session.add(Duty(name=name, owner=worker, until=until))
-    elif row.owner == worker or row.until < now:
-        row.owner, row.until = worker, until
-    else:
-        return False
-    return True
+    return _TAKE_DUTY.run(session, [{"name": name, "owner": worker, "until": until, "now": now}]) == 1
 
 
 def position(session: Session, plugin: str) -> Position | None:
@@ -29,29 +54,26 @@ def position(session: Session, plugin: str) -> Position | None:
 
 def begin(session: Session, plugin: str) -> None:
     """A new plugin stands behind all events so far."""
-    tx, event_id = newest(session)
-    session.execute(insert(Cursor).values(plugin=plugin, tx=tx, event_id=event_id, failures=0, retry_at=0.0))
+    start = newest(session)
+    session.execute(insert(Cursor).values(plugin=plugin, tx=start.tx, event_id=start.event_id, failures=0, retry_at=0))
 
 
-def advance(session: Session, plugin: str, told: Fact | None) -> None:
-    """The plugin has been told all up to this event."""
-    if told is not None:
-        values = {"tx": told.tx, "event_id": told.id, "failures": 0, "retry_at": 0.0}
-        session.execute(update(Cursor).where(Cursor.plugin == plugin).values(values))
+def advance(session: Session, plugin: str, before: Position, then: Position) -> bool:
+    """Move a plugin from where it stood; False when another worker has moved it meanwhile."""
+    row = {
+        "name": plugin,
+        "old_tx": before.tx,
+        "old_id": before.event_id,
+        "old_failures": before.failures,
+        "new_tx": then.tx,
+        "new_id": then.event_id,
+        "new_failures": then.failures,
+        "new_retry_at": then.retry_at,
+    }
+    return _ADVANCE.run(session, [row]) == 1
 
 
-def failed(session: Session, plugin: str, fact: Fact, error: str, now: float, retry_at: float, tries: int) -> None:
-    """The plugin could not take this event: later again, or after ``tries`` tries put aside as a dead letter."""
-    row = session.get_one(Cursor, plugin)
-    row.failures, row.retry_at = row.failures + 1, retry_at
-    if row.failures >= tries:
-        session.add(DeadLetter(plugin=plugin, event_id=fact.id, error=error[:2048], at=now))
-        row.tx, row.event_id, row.failures, row.retry_at = fact.tx, fact.id, 0, 0.0
-
-
-def forward_path(session: Session, fact: Fact) -> str | None:
-    """The address that an event is about."""
-    if fact.recipient is None:
-        return None
-    query = select(Recipient.forward_path).where(Recipient.message_id == fact.message_id)
-    return session.scalar(query.where(Recipient.account_id == fact.account_id, Recipient.n == fact.recipient))
+def put_aside(session: Session, plugin: str, event_id: int, error: str, now: float) -> None:
+    """Keep an event that a plugin could not take as a dead letter."""
+    storable = error.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:MAX_ERROR]
+    session.merge(DeadLetter(plugin=plugin, event_id=event_id, error=storable, at=now))

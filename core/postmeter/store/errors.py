@@ -7,6 +7,8 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError
 
+_GONE = ("08", "57P")  # SQLSTATE classes: connection exception, operator intervention (shutdown)
+
 
 def disk_is_full(error: BaseException) -> bool:
     """Whether there was no room left: the operator must make some, and clients come back later."""
@@ -16,3 +18,14 @@ def disk_is_full(error: BaseException) -> bool:
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
     return getattr(cause, "sqlstate", None) == "53100"  # PostgreSQL: disk_full
+
+
+def connection_lost(error: BaseException) -> bool:
+    """Whether the database server cannot be reached (now), so that trying the same again at once is of no use."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (error.orig is not None and connection_lost(error.orig))
+    if isinstance(error, sqlite3.Error) or not hasattr(error, "sqlstate"):
+        return False
+    if error.sqlstate is None:  # psycopg: not the server's word but the connection's
+        return {"OperationalError", "InterfaceError"} & {kind.__name__ for kind in type(error).__mro__} != set()
+    return str(error.sqlstate).startswith(_GONE)

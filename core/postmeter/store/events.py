@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, literal_column, select
+from sqlalchemy import ColumnElement, func, insert, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Event, table
+from postmeter.store.tables import Event, Recipient, table
 
 # PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
 # event carries its transaction's number, and readers stop before the oldest transaction that is still open.
@@ -22,9 +22,30 @@ _INSERT = Statement(insert(table(Event)), _COLUMNS)
 _INSERT_PG = Statement(insert(table(Event)).values(tx=_THIS_TRANSACTION), _COLUMNS)
 
 
+_ABOUT = (
+    (Recipient.message_id == Event.message_id)
+    & (Recipient.account_id == Event.account_id)
+    & (Recipient.n == Event.recipient)
+)
+_EVENTS = select(
+    Event.id,
+    func.coalesce(Event.tx, 0),
+    Event.account_id,
+    Event.kind,
+    Event.message_id,
+    Event.recipient,
+    Event.at,
+    Event.facts,
+    Recipient.forward_path,
+).outerjoin(Recipient, _ABOUT)
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An event as read: ``position`` orders all events; ``facts`` holds what belongs to its kind."""
+    """An event as read: (``tx``, ``id``) orders all events, ``facts`` holds what belongs to its kind.
+
+    ``forward_path`` is the address of the recipient that it is about.
+    """
 
     id: int
     tx: int
@@ -34,6 +55,7 @@ class Fact:
     recipient: int | None
     at: float
     facts: dict[str, Any]
+    forward_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +95,21 @@ def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 def after(session: Session, position: Position, limit: int, kinds: Sequence[str]) -> list[Fact]:
     """The next events of these kinds behind a position, in order."""
-    query = select(Event).where(Event.kind.in_(kinds)).limit(limit)
+    query = _EVENTS.where(Event.kind.in_(kinds)).limit(limit)
     if session.get_bind().dialect.name == "postgresql":
-        behind = (Event.tx > position.tx) | ((Event.tx == position.tx) & (Event.id > position.event_id))
+        behind = tuple_(Event.tx, Event.id) > tuple_(position.tx, position.event_id)
         query = query.where(behind, Event.tx < _OLDEST_OPEN).order_by(Event.tx, Event.id)
     else:
         query = query.where(Event.id > position.event_id).order_by(Event.id)
-    return [
-        Fact(e.id, e.tx or 0, e.account_id, e.kind, e.message_id, e.recipient, e.at, e.facts)
-        for e in session.scalars(query)
-    ]
+    return [Fact(*row) for row in session.execute(query)]
 
 
-def newest(session: Session) -> tuple[int, int]:
-    """The position behind all present events: where a plugin begins that is told only what comes."""
-    return session.scalar(select(func.max(Event.tx))) or 0, session.scalar(select(func.max(Event.id))) or 0
+def newest(session: Session) -> Position:
+    """The position behind all events that ``after`` can give now: what comes later is never before it.
+
+    Nothing is skipped by going there from the end of an ``after`` of the same state of the database (``Store.read``).
+    """
+    tx = 0
+    if session.get_bind().dialect.name == "postgresql":
+        tx = (session.scalar(select(_OLDEST_OPEN)) or 1) - 1
+    return Position(tx, session.scalar(select(func.max(Event.id))) or 0)

@@ -36,15 +36,25 @@ def move(session: Session, kind: str, units: Units, now: float) -> None:
 
     RuntimeError when a block does not hold what is to be reserved in it: the transaction must not be committed.
     """
-    if not units:
-        return
-    for (account_id, block_id), n in sorted(units.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
-        if block_id is not None:
+    moves(session, {kind: units}, now)
+
+
+def moves(session: Session, by_kind: Mapping[str, Units], now: float) -> None:
+    """Several kinds of ``move`` at once: all blocks in one order, then all accounts, so that nobody deadlocks."""
+    steps = sorted(
+        (block_id is None, account_id, block_id or 0, kind, n)
+        for kind, units in by_kind.items()
+        for (account_id, block_id), n in units.items()
+    )
+    for overdraft, account_id, block_id, kind, n in steps:
+        if not overdraft:
             if _MOVES[kind].run(session, [{"block": block_id, "units": n}]) != 1:
                 raise RuntimeError(f"block {block_id} does not hold {n} units to {kind}")
         elif kind in _OVERDRAWN:
             _OVERDRAWN[kind].run(session, [{"account": account_id, "units": n}])
-    entry(session, kind, units, now)
+    for kind, units in by_kind.items():
+        if units:
+            entry(session, kind, units, now)
 
 
 def entry(session: Session, kind: str, units: Units, now: float) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
@@ -101,26 +100,66 @@ _TAKE = (
         Recipient.account_id == bindparam("a"),
         Recipient.n == bindparam("r"),
     )
-    .values(state=LEASED, lease_owner=bindparam("owner"))
+    .values(state=LEASED, lease_owner=bindparam("owner"), next_attempt_at=bindparam("now"))  # the pick, for ``confirm``
 )
+
+
+# The states are written into the statement: SQLite uses a partial index only for a condition that it can read.
+_waiting = Recipient.state.in_(bindparam("waiting", (QUEUED, DEFERRED), expanding=True, literal_execute=True))
+_with_message = select(Recipient, Message).join(
+    Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
+)
+_DUE = (
+    _with_message.where(_waiting, Recipient.next_attempt_at <= bindparam("now"))
+    .order_by(Recipient.next_attempt_at)
+    .limit(bindparam("limit", type_=Integer()))
+    .with_for_update(of=Recipient, skip_locked=True)
+)
+_PICKED = _with_message.where(
+    Recipient.lease_owner == bindparam("owner"),
+    Recipient.state == LEASED,
+    Recipient.next_attempt_at == bindparam("now"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A worker's wish for recipients that are due at ``now``, at most ``limit``."""
+
+    worker: int
+    now: float
+    limit: int
+
+
+class Picking:
+    """The change that leases due recipients to workers."""
+
+    def __call__(self, session: Session, wishes: Sequence[Wish]) -> list[list[Leased]]:
+        """Take what is due for each wish."""
+        return [lease_due(session, wish.worker, wish.now, wish.limit) for wish in wishes]
+
+    def confirm(self, session: Session, wishes: Sequence[Wish]) -> list[list[Leased] | None]:
+        """After a commit whose answer was lost: what was taken for each wish; None: nothing."""
+        return [
+            _grouped(session.execute(_PICKED, {"owner": wish.worker, "now": wish.now}).all()) or None for wish in wishes
+        ]
 
 
 def lease_due(session: Session, worker: int, now: float, limit: int) -> list[Leased]:
     """Take at most ``limit`` recipients that are due, longest due first; other workers' picks are passed over."""
-    due = (
-        select(Recipient, Message)
-        .join(Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id))
-        .where(Recipient.state.in_((QUEUED, DEFERRED)), Recipient.next_attempt_at <= now)
-        .order_by(Recipient.next_attempt_at)
-        .limit(limit)
-        .with_for_update(of=Recipient, skip_locked=True)
-    )
-    rows = session.execute(due).all()
+    rows = session.execute(_DUE, {"now": now, "limit": limit}).all()
     if rows:
-        keys = [{"m": r.message_id, "a": r.account_id, "r": r.n, "owner": worker} for r, _ in rows]
+        keys = [{"m": r.message_id, "a": r.account_id, "r": r.n, "owner": worker, "now": now} for r, _ in rows]
         session.connection().execute(_TAKE, keys)
-    rows = sorted(rows, key=lambda row: (row[1].id, row[0].n))
-    return [_leased(group) for _, group in groupby(rows, key=lambda row: row[1].id)]
+    return _grouped(rows)
+
+
+def _grouped(rows: Iterable[Any]) -> list[Leased]:
+    """By message, in the order in which the first recipient of each comes."""
+    by_message: dict[str, list[Any]] = {}
+    for row in rows:
+        by_message.setdefault(row[1].id, []).append(row)
+    return [_leased(sorted(group, key=lambda row: int(row[0].n))) for group in by_message.values()]
 
 
 def _leased(rows: Iterable[Any]) -> Leased:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, update
+from sqlalchemy import bindparam, delete, exists, text, update
 from sqlalchemy.orm import Session
 
 from postmeter.store import events, ledger
@@ -43,6 +43,12 @@ _DROP_CONTENT = Statement(
         ~exists().where(Recipient.message_id == bindparam("m"), Recipient.final_at.is_(None)),
     )
 )
+# PostgreSQL: two workers that end the last two recipients of a message at once see each other's as open, unless the
+# second one waits here for the first; the order keeps several of them from waiting for each other.
+_ONE_BY_ONE = Statement(
+    text("SELECT 1 FROM message WHERE id = ANY(:ids) AND account_id = ANY(:accounts) ORDER BY id FOR NO KEY UPDATE")
+)
+MAX_REPLY = 2048  # octets of a remote reply that are kept
 
 
 class LeaseLost(Exception):
@@ -90,13 +96,11 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     settled = [s for s, ok in zip(settlements, held, strict=True) if ok]
     if settled:
         now = max(s.at for s in settled)
-        for kind, charge in (("charge", "charged"), ("release", "released")):
-            ledger.move(session, kind, _units(settled, charge), now)
+        ledger.moves(session, {"charge": _units(settled, "charged"), "release": _units(settled, "released")}, now)
         events.record(session, [_event(s) for s in settled])
         count(session, [change for s in settled for change in _changes(s)])
-        done = {(s.message.id, s.message.account_id) for s in settled if s.final}
-        if done:
-            _DROP_CONTENT.run(session, [{"m": m, "a": a} for m, a in sorted(done)])
+        if done := sorted({(s.message.id, s.message.account_id) for s in settled if s.final}):
+            _drop_contents(session, done)
     return held
 
 
@@ -110,6 +114,13 @@ def _update(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     raise LeaseLost
 
 
+def _drop_contents(session: Session, messages: list[tuple[str, int]]) -> None:
+    if session.get_bind().dialect.name == "postgresql":
+        ids, accounts = zip(*messages, strict=True)
+        _ONE_BY_ONE.fetch(session, {"ids": list(ids), "accounts": list(set(accounts))})
+    _DROP_CONTENT.run(session, [{"m": m, "a": a} for m, a in messages])
+
+
 def _row(s: Settlement) -> dict[str, Any]:
     return {
         "m": s.message.id,
@@ -120,10 +131,16 @@ def _row(s: Settlement) -> dict[str, Any]:
         "doubt": int(s.in_doubt),
         "next": s.next_attempt_at,
         "final": s.at if s.final else None,
-        "text": s.reply,
+        "text": _storable(s.reply),
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
     }
+
+
+def _storable(reply: str) -> str:
+    """What the remote side said, as every database takes it: not too long, no NUL, no half of a character."""
+    octets = reply.encode("utf-8", "backslashreplace")[:MAX_REPLY]
+    return octets.decode("utf-8", "ignore").replace("\0", "\\x00")
 
 
 def _units(settlements: Sequence[Settlement], charge: str) -> Tally[tuple[int, int | None]]:
@@ -135,7 +152,7 @@ def _units(settlements: Sequence[Settlement], charge: str) -> Tally[tuple[int, i
 
 
 def _event(s: Settlement) -> dict[str, Any]:
-    facts = {"reply": s.reply, "attempt": s.recipient.attempts + 1, **s.facts}
+    facts = {"reply": _storable(s.reply), "attempt": s.recipient.attempts + 1, **s.facts}
     if s.in_doubt:
         facts["possible_duplicate"] = True
     return events.about_recipient(s.message.account_id, s.message.id, s.recipient.n, s.state, s.at, facts)

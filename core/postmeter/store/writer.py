@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from postmeter.store.engine import Store
+from postmeter.store.errors import connection_lost
 from postmeter.threads import BatchThread
 
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# A change to the database for many items at once: one result for each, in order.
+# A change to the database for many items at once: one result for each, in order. It may have a method
+# ``confirm(session, items)`` that finds each one's result after a commit whose answer was lost (None: not committed);
+# a change without must be harmless when made twice.
 Change = Callable[[Session, Sequence[Item]], Sequence[Result]]
+
+LOOK_AGAIN = 1.0  # seconds until a database that is gone is looked for again, to find an outcome out
 
 
 @dataclass(slots=True, eq=False)
@@ -33,15 +38,21 @@ class Job:
 Outcomes = list[tuple[Callable[[Any], None], Any]]
 
 
+class OutcomeUnknown(Exception):
+    """The commit itself failed: it may have been made all the same."""
+
+
 class Writer:
     """Commits what is submitted, in groups of one transaction; ``post`` brings each group's outcomes home at once.
 
-    When a group fails, its jobs are tried again one by one, so that one bad item cannot refuse the others.
+    When a group fails, its parts are tried again, so that one bad item cannot refuse the others. When a commit's
+    answer is lost, the database is asked what became of it before anybody is answered.
     """
 
     def __init__(self, store: Store, post: Callable[[Outcomes], None]) -> None:
         self._store = store
         self._post = post
+        self._stopping = threading.Event()
         self._thread: BatchThread[Job] = BatchThread("writer", self._commit)
 
     def start(self) -> None:
@@ -50,6 +61,7 @@ class Writer:
 
     def stop(self) -> None:
         """Commit what was submitted, then end."""
+        self._stopping.set()
         self._thread.stop()
 
     def submit(self, change: Change[Item, Result], item: Item, done: Callable[[Any], None]) -> None:
@@ -57,33 +69,105 @@ class Writer:
         self._thread.put(Job(change, item, done))
 
     def _commit(self, jobs: list[Job]) -> None:
+        # SQLite has one writer, and each commit costs a sync. PostgreSQL has many, which would deadlock if some
+        # transactions made two changes in another order than others.
+        for group in [jobs] if self._store.sqlite else _by_change(jobs):
+            self._post(self._made(group))
+
+    def _made(self, jobs: list[Job]) -> Outcomes:
         try:
-            outcomes = self._together(jobs)
+            return self._together(jobs)
+        except OutcomeUnknown as unknown:
+            log.warning("the answer to a commit was lost: %s", unknown.__cause__)
+            return self._find_out(jobs, unknown.__cause__ or unknown)
         except Exception as error:
-            outcomes = self._separately(jobs, error)
-        self._post(outcomes)
+            if len(jobs) == 1 or connection_lost(error):
+                return _failed(jobs, error)
+            log.warning("a group of %d failed and is tried in parts: %s", len(jobs), error)
+        return [outcome for part in _parts(jobs) for outcome in self._made(part)]
 
     def _together(self, jobs: list[Job]) -> Outcomes:
-        groups: dict[Change[Any, Any], list[Job]] = {}
-        for job in jobs:
-            groups.setdefault(job.change, []).append(job)
         outcomes: Outcomes = []
-        with self._store.write() as session:
-            for change, group in groups.items():
-                results = change(session, [job.item for job in group])
-                outcomes += [(job.done, result) for job, result in zip(group, results, strict=True)]
+        made = False
+        try:
+            with self._store.write() as session:
+                for group in _by_change(jobs):
+                    results = group[0].change(session, [job.item for job in group])
+                    outcomes += [(job.done, result) for job, result in zip(group, results, strict=True)]
+                made = True
+        except Exception as error:
+            if made:
+                raise OutcomeUnknown from error
+            raise
         return outcomes
 
-    def _separately(self, jobs: list[Job], error: Exception) -> Outcomes:
-        if len(jobs) == 1 or (isinstance(error, DBAPIError) and error.connection_invalidated):
-            log.error("a commit failed: %s", error, exc_info=error)
-            return [(job.done, error) for job in jobs]
-        log.warning("a group of %d failed and is tried one by one: %s", len(jobs), error)
-        outcomes: Outcomes = []
-        for job in jobs:
+    # Lost answers
+
+    def _find_out(self, jobs: list[Job], error: BaseException) -> Outcomes:
+        """What became of each; what was not committed is tried once more, one by one.
+
+        That also waits for a commit which the server is still at: its rows keep ours from being inserted.
+        """
+        try:
+            found, missing = self._look_up(jobs)
+        except Exception as trouble:
+            log.error("what became of a commit could not be found out: %s", trouble, exc_info=trouble)
+            return _failed(jobs, error)
+        for job in missing:
+            found += self._once_more(job)
+        return found
+
+    def _once_more(self, job: Job) -> Outcomes:
+        try:
+            return self._together([job])
+        except Exception as error:
             try:
-                outcomes += self._together([job])
-            except Exception as own:
-                log.error("a commit failed: %s", own, exc_info=own)
-                outcomes.append((job.done, own))
-        return outcomes
+                return self._look_up([job])[0] or _failed([job], error)
+            except Exception as trouble:
+                log.error("what became of a commit could not be found out: %s", trouble, exc_info=trouble)
+                return _failed([job], error)
+
+    def _look_up(self, jobs: list[Job]) -> tuple[Outcomes, list[Job]]:
+        """The outcomes that the database knows, and the jobs it does not know; waits for a database that is gone."""
+        while True:
+            try:
+                with self._store.read() as session:
+                    return _confirmed(session, jobs)
+            except Exception as error:
+                if not connection_lost(error) or self._stopping.wait(LOOK_AGAIN):
+                    raise
+
+
+def _confirmed(session: Session, jobs: list[Job]) -> tuple[Outcomes, list[Job]]:
+    found: Outcomes = []
+    missing: list[Job] = []
+    for group in _by_change(jobs):
+        confirm = getattr(group[0].change, "confirm", None)
+        results = confirm(session, [job.item for job in group]) if confirm else [None] * len(group)
+        for job, result in zip(group, results, strict=True):
+            if result is None:
+                missing.append(job)
+            else:
+                found.append((job.done, result))
+    return found, missing
+
+
+def _by_change(jobs: list[Job]) -> list[list[Job]]:
+    groups: dict[Change[Any, Any], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.change, []).append(job)
+    return list(groups.values())
+
+
+def _parts(jobs: list[Job]) -> list[list[Job]]:
+    """A failed group's changes; of one change, its halves."""
+    groups = _by_change(jobs)
+    if len(groups) > 1:
+        return groups
+    half = len(jobs) // 2
+    return [jobs[:half], jobs[half:]]
+
+
+def _failed(jobs: list[Job], error: BaseException) -> Outcomes:
+    log.error("a commit failed: %s", error, exc_info=error)
+    return [(job.done, error) for job in jobs]
