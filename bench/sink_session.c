@@ -129,13 +129,14 @@ static void answer_later(Session *session) {  // the delay is the same for all: 
     sink.last_to_answer = session;
 }
 
+static bool header_is_complete(const Session *session) {
+    return session->length > LARGEST_HEADER || memmem(session->input, session->length, "\r\n\r\n", 4);
+}
+
 static void discard_beginning(Session *session) {
     session->searched = session->length;
     if (sink.options.check_hash) return;
-    bool header_ended = memmem(session->input, session->length, "\r\n\r\n", 4) != NULL;
-    if (!session->header_seen && (header_ended || session->length > LARGEST_HEADER)) {
-        read_header(session, session->length);
-    }
+    if (!session->header_seen && header_is_complete(session)) read_header(session, session->length);
     if (session->header_seen && session->length > KEPT) {
         size_t octets = session->length - 4;  // the end of content may have begun: CR LF . CR
         session->discarded += octets;

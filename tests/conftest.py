@@ -27,7 +27,6 @@ DEFERRED_TIMEOUT = 20.0  # seconds
 
 settings.register_profile("postmeter", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("postmeter")
-os.environ["POSTMETER_TEST_UNSAFE_FSYNC"] = "1"  # the tests' PostgreSQL need not outlive a power cut
 
 
 def pytest_collection_finish() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pluggy
@@ -16,6 +17,7 @@ from twisted.python.threadpool import ThreadPool
 
 from postmeter import hookspecs
 from postmeter.config import Settings
+from postmeter.errors import ConfigError
 from postmeter.hookspecs import HeaderField, Message, Service
 from postmeter.smtp.reply import Refused, Reply
 
@@ -36,13 +38,15 @@ class Plugins:
 
     @classmethod
     def load(cls, settings: Settings) -> Plugins:
-        """Load the enabled plugins; a hook that does not exist is an error (a misspelt one would never be called)."""
+        """Load the enabled plugins; ConfigError for one that fails or has a hook that does not exist.
+
+        (A misspelt hook would never be called.)
+        """
         found = {entry.name: entry for entry in entry_points(group=GROUP)}
         manager = new_manager()
         for name in (*ALWAYS, *settings.plugins.enabled):
             if name in found and not manager.has_plugin(name):
-                manager.register(found[name].load(), name)
-        manager.check_pending()
+                _register(manager, name, found[name])
         return cls(manager, [name for name in settings.plugins.enabled if name not in found])
 
     def implementing(self, hook: str) -> list[pluggy.HookImpl]:
@@ -55,11 +59,33 @@ class Plugins:
         return [service for services in offered for service in services or ()]
 
 
+def _register(manager: pluggy.PluginManager, name: str, entry: EntryPoint) -> None:
+    try:
+        manager.register(entry.load(), name)
+        manager.check_pending()
+    except Exception as error:
+        log.debug("plugin %s cannot be used", name, exc_info=error)
+        raise ConfigError(f"plugins.enabled: the plugin {name!r} cannot be used: {error}") from error
+
+
 def new_manager() -> pluggy.PluginManager:
     """A plugin manager that knows the hooks."""
     manager = pluggy.PluginManager("postmeter")
     manager.add_hookspecs(hookspecs)
     return manager
+
+
+class DaemonThread(threading.Thread):
+    """A thread that does not keep the process from ending."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, daemon=True, **kwargs)
+
+
+class DaemonPool(ThreadPool):
+    """A thread pool of such threads."""
+
+    threadFactory = DaemonThread
 
 
 class Asking:
@@ -70,15 +96,17 @@ class Asking:
         self._reactor = reactor
         self._clock: IReactorTime = reactor
         self._time_limit = time_limit
-        self._threads = ThreadPool(0, 8, "plugins")
+        self._threads = DaemonPool(0, 8, "plugins")
 
     def start(self) -> None:
         """Start the threads (none as long as nothing is asked)."""
         self._threads.start()
 
     def stop(self) -> None:
-        """End the threads that are free; one that hangs is left behind as a daemon."""
-        self._threads.stop()
+        """End the threads that are free; one that hangs is left behind as a daemon. Blocks, a second at most."""
+        ending = threading.Thread(target=self._threads.stop, daemon=True)
+        ending.start()
+        ending.join(1.0)
 
     def has(self, hook: str) -> bool:
         """Whether any plugin implements it; if not, asking costs nothing."""
@@ -89,8 +117,9 @@ class Asking:
         added = b""
         for implementation in self._plugins.implementing(hook):
             try:
+                until = self._clock.seconds() + self._time_limit
                 d: Deferred[Any] = deferToThreadPool(
-                    self._reactor, self._threads, implementation.function, message=message
+                    self._reactor, self._threads, self._call, implementation, message, until
                 )
                 added += encode_fields(await d.addTimeout(self._time_limit, self._clock))
             except Refused as refused:
@@ -105,6 +134,17 @@ class Asking:
                 log.error("%s failed in plugin %s", hook, implementation.plugin_name, exc_info=error)
                 raise Refused(TEMPORARY) from None
         return added
+
+    def _call(self, implementation: pluggy.HookImpl, message: Message, until: float) -> Any:
+        """In a plugin thread; a question that waited behind hanging ones until nobody wants the answer is dropped."""
+        if self._clock.seconds() >= until:
+            return None
+        try:
+            return implementation.function(*(message for _ in implementation.argnames))
+        except Exception:
+            raise
+        except BaseException as error:  # sys.exit() is not the plugin's to call
+            raise RuntimeError(f"the plugin raised {error!r}") from error
 
 
 def encode_fields(fields: Sequence[HeaderField] | None) -> bytes:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pluggy
 
@@ -12,7 +15,7 @@ from postmeter.hooks import Plugins
 from postmeter.hookspecs import Event
 from postmeter.store import cursors, events
 from postmeter.store.engine import Store
-from postmeter.store.events import Fact
+from postmeter.store.events import Fact, Position
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +23,8 @@ DUTY = "telling"  # one worker of all does it
 DUTY_LEASE = 30.0  # seconds
 BATCH = 200
 TRIES = 8  # then the event becomes a dead letter
+PATIENCE = 1.0  # seconds that one plugin may keep the others waiting
+FAR = 1000  # events that a plugin does not listen to, until its cursor is moved past them
 BACK_OFF = 2.0  # seconds after the first failure, twice as long after each further one
 HOOKS = {
     "delivered": "on_deliver",
@@ -29,21 +34,28 @@ HOOKS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Listener:
-    """A plugin with the functions it has for kinds of events."""
+    """A plugin with the functions it has for kinds of events, and the thread in which it is told them."""
 
     name: str
     functions: dict[str, Callable[..., object]]
+    thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is still at events of an earlier time."""
+        return self.thread is not None and self.thread.is_alive()
 
 
 class Teller:
-    """Feeds every plugin that listens; runs in a thread of the worker that has the duty."""
+    """Feeds every plugin that listens, each in a thread of its own; only the worker that has the duty does so."""
 
     def __init__(self, plugins: Plugins, store: Store, worker: int) -> None:
         self._store = store
         self._worker = worker
         self._listeners = _listeners(plugins)
+        self._duty_until = 0.0
 
     @property
     def needed(self) -> bool:
@@ -51,38 +63,81 @@ class Teller:
         return bool(self._listeners)
 
     def tell(self, now: float) -> None:
-        """Tell each plugin what it has not been told yet. Blocks."""
+        """Tell each plugin what it has not been told yet. Blocks, but not for long: who hangs is left alone."""
+        if not self._on_duty(now):
+            return
+        idle = [listener for listener in self._listeners if not listener.busy]
+        for listener in idle:
+            listener.thread = threading.Thread(target=self._feed, args=(listener, now), name=listener.name, daemon=True)
+            listener.thread.start()
+        end = time.monotonic() + PATIENCE
+        for listener in idle:
+            if listener.thread is not None:
+                listener.thread.join(max(0.0, end - time.monotonic()))
+            if listener.busy:
+                log.warning("plugin %s takes long over its events", listener.name)
+
+    def _on_duty(self, now: float) -> bool:
+        if now < self._duty_until - DUTY_LEASE / 2:
+            return True
+        with self._store.read() as session:
+            if cursors.duty_of_other(session, DUTY, self._worker, now):
+                return False
         with self._store.write() as session:
-            if not cursors.hold_duty(session, DUTY, self._worker, now, now + DUTY_LEASE):
-                return
-        for listener in self._listeners:
-            self._feed(listener, now)
+            held = cursors.hold_duty(session, DUTY, self._worker, now, now + DUTY_LEASE)
+        self._duty_until = now + DUTY_LEASE if held else 0.0
+        return held
 
     def _feed(self, listener: Listener, now: float) -> None:
+        try:
+            while self._feed_some(listener, now):
+                pass
+        except Exception as error:
+            log.error("plugin %s could not be told its events now", listener.name, exc_info=error)
+
+    def _feed_some(self, listener: Listener, now: float) -> bool:
+        """Tell a batch of events; whether there may be more to be told at once."""
         with self._store.read() as session:
-            cursor = cursors.position(session, listener.name)
-            if cursor is not None and cursor.retry_at > now:
-                return
-            facts = events.after(session, cursor, BATCH, list(listener.functions)) if cursor else []
-            paths = {fact.id: cursors.forward_path(session, fact) for fact in facts}
-        if cursor is None:
+            stands = cursors.position(session, listener.name)
+            if stands is not None and stands.retry_at > now:
+                return False
+            facts = events.after(session, stands, BATCH, list(listener.functions)) if stands else []
+            newest = events.newest(session)
+        if stands is None:
             with self._store.write() as session:
                 cursors.begin(session, listener.name)  # a new plugin is told what happens from now on
-            return
-        told: Fact | None = None
+            return False
+        reached = stands
         for fact in facts:
-            error = _call(listener, fact, paths[fact.id])
-            if error is None:
-                told = fact
-                continue
-            with self._store.write() as session:
-                cursors.advance(session, listener.name, told)
-                wait = BACK_OFF * 2**cursor.failures if told is None else BACK_OFF
-                cursors.failed(session, listener.name, fact, str(error), now, now + wait, TRIES)
-            return
-        if told is not None:
-            with self._store.write() as session:
-                cursors.advance(session, listener.name, told)
+            error = _call(listener, fact)
+            if error is not None:
+                return self._failed(listener, stands, reached, fact, error, now)
+            reached = Position(fact.tx, fact.id)
+        if len(facts) == BATCH:
+            return self._advance(listener, stands, reached)
+        if facts or newest.event_id - stands.event_id >= FAR:
+            self._advance(listener, stands, newest)
+        return False
+
+    def _advance(self, listener: Listener, stands: Position, reached: Position) -> bool:
+        with self._store.write() as session:
+            return cursors.advance(session, listener.name, stands, reached)
+
+    def _failed(
+        self, listener: Listener, stands: Position, reached: Position, fact: Fact, error: BaseException, now: float
+    ) -> bool:
+        """The event is told again later, or after all its tries put aside; whether the next one may come."""
+        failures = reached.failures + 1  # 1 when the events before it were told just now
+        dead = failures >= TRIES
+        then = replace(reached, failures=failures, retry_at=now + BACK_OFF * 2 ** (failures - 1))
+        if dead:
+            then = Position(fact.tx, fact.id)
+        with self._store.write() as session:
+            ours = cursors.advance(session, listener.name, stands, then)
+            if ours and dead:
+                text = "".join(traceback.format_exception_only(error)).strip()
+                cursors.put_aside(session, listener.name, fact.id, text, now)
+        return ours and dead
 
 
 def _listeners(plugins: Plugins) -> list[Listener]:
@@ -97,11 +152,11 @@ def _bound(implementation: pluggy.HookImpl) -> Callable[..., object]:
     return lambda event: implementation.function(*(event for _ in implementation.argnames))
 
 
-def _call(listener: Listener, fact: Fact, path: str | None) -> Exception | None:
-    event = Event(fact.id, fact.kind, fact.account_id, fact.message_id, path, fact.at, fact.facts)
+def _call(listener: Listener, fact: Fact) -> BaseException | None:
+    event = Event(fact.id, fact.kind, fact.account_id, fact.message_id, fact.forward_path, fact.at, fact.facts)
     try:
         listener.functions[fact.kind](event)
-    except Exception as error:
+    except BaseException as error:  # also sys.exit(): it is not the plugin's to call
         log.error("%s failed in plugin %s", HOOKS[fact.kind], listener.name, exc_info=error)
         return error
     return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -13,7 +16,7 @@ Item = TypeVar("Item")
 class BatchThread(Generic[Item]):
     """One daemon thread that calls ``work`` with all items that wait, at most ``limit`` at a time, in order.
 
-    ``work`` must not raise: it answers for each item's outcome itself.
+    ``work`` answers for each item's outcome itself and does not raise; if it does, that batch is lost and logged.
     """
 
     def __init__(self, name: str, work: Callable[[list[Item]], None], limit: int = 64) -> None:
@@ -33,7 +36,8 @@ class BatchThread(Generic[Item]):
     def stop(self) -> None:
         """Work on what has been handed over, then end; waits for that."""
         self._waiting.put(None)
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
@@ -48,6 +52,9 @@ class BatchThread(Generic[Item]):
                     batch.append(following)
             except Empty:
                 pass
-            self._work(batch)
+            try:
+                self._work(batch)
+            except Exception as error:
+                log.critical("the thread %s met a defect and goes on", self._thread.name, exc_info=error)
             if stopping:
                 return

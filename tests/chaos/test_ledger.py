@@ -22,8 +22,17 @@ def recipient(n: int, path: str, state: str, charge: str) -> dict[str, Any]:
     """One recipient of message A."""
     waits = state == "queued"
     return {
-        "message_id": "A", "n": n, "forward_path": path, "state": state, "charge": charge, "block_id": 1,
-        "accepted_at": 0.0, "final_at": None if waits else 1.0, "lease_owner": None, "attempts": 0, "in_doubt": 0,
+        "message_id": "A",
+        "n": n,
+        "forward_path": path,
+        "state": state,
+        "charge": charge,
+        "block_id": 1,
+        "accepted_at": 0.0,
+        "final_at": None if waits else 1.0,
+        "lease_owner": None,
+        "attempts": 0,
+        "in_doubt": 0,
     }
 
 

@@ -1,4 +1,4 @@
-"""SMTP dialogues as text: parses the scripts of ``tests/dialogues`` and plays them on the bare session.
+"""SMTP dialogues as text: parses the scripts of ``tests/dialogues``, plays them on the bare session or a live server.
 
 A script is a head of ``#`` lines and then, line by line::
 
@@ -17,8 +17,11 @@ A script is a head of ``#`` lines and then, line by line::
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -170,6 +173,61 @@ def play_on_machine(script: Script, cut: Callable[[bytes], Iterable[bytes]] = wh
             _expect(script, step, waiting)
     assert not waiting, f"{script.name}: the server says more: {waiting}"
     return driver
+
+
+def play_on_socket(script: Script, port: int, trusted: ssl.SSLContext, seconds: float = 10.0) -> None:
+    """Plays the script with a live server on loopback, in a thread; AssertionError as ``play_on_machine``.
+
+    ``port`` is one with implicit TLS for a script that is encrypted from the start.
+    """
+    credentials = Credentials()
+    link: socket.socket = socket.create_connection(("127.0.0.1", port), seconds)
+    link = trusted.wrap_socket(link, server_hostname="localhost") if script.secure else link
+    sending, rest = b"", b""
+    with ExitStack() as stack:
+        stack.callback(lambda: link.close())
+        for step in script.steps:
+            if step.kind.startswith("C"):
+                sending += step.octets(credentials)
+                continue
+            link.sendall(sending)
+            sending = b""
+            if step.kind == "*" and step.text == "TLS":
+                assert not rest, f"{script.name}:{step.line}: the server says more: {rest!r}"
+                link = trusted.wrap_socket(link, server_hostname="localhost")
+            elif step.kind == "*":
+                rest += _read(link, lambda _: False)
+                assert not rest, f"{script.name}:{step.line}: the server says more: {rest!r}"
+            else:
+                rest += _read(link, _complete, rest)
+                waiting, rest = _lines(rest)
+                _expect(script, step, waiting)
+                rest = b"".join(waiting) + rest
+
+
+def _read(link: socket.socket, enough: Callable[[bytes], bool], have: bytes = b"") -> bytes:
+    """What the server says until it is enough or the link is closed."""
+    read = b""
+    while not enough(have + read):
+        try:
+            piece = link.recv(65536)
+        except (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            break
+        if not piece:
+            break
+        read += piece
+    return read
+
+
+def _complete(said: bytes) -> bool:
+    """Whether this holds at least one whole reply."""
+    return any(line[3:4] != b"-" and line.endswith(b"\n") for line in said.splitlines(keepends=True))
+
+
+def _lines(said: bytes) -> tuple[list[bytes], bytes]:
+    """The complete lines, and the rest."""
+    lines = said.splitlines(keepends=True)
+    return (lines, b"") if said.endswith(b"\n") else (lines[:-1], b"".join(lines[-1:]))
 
 
 def _direct(script: Script, step: Step, driver: Driver, waiting: list[bytes]) -> None:

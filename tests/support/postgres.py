@@ -16,7 +16,7 @@ import psycopg
 
 _SETTINGS = (
     "listen_addresses=",
-    "fsync=off",  # the data is thrown away
+    "fsync=on",  # as Postmeter demands
     "synchronous_commit=on",
     "full_page_writes=off",
     "max_connections=200",

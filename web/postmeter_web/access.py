@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from flask import abort
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.routing import UnicodeConverter
 
 from postmeter.errors import UsageError
 from postmeter.store import accounts
 from postmeter.store.accounts import UserFacts
-from postmeter.store.tables import Account
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,7 @@ class AccountName(UnicodeConverter):
 def visible_accounts(session: Session, user: UserFacts) -> list[AccountLink]:
     """By name: every account for an operator, their own for everybody else."""
     if user.operator:
-        rows = session.execute(select(Account.id, Account.name).order_by(Account.name))
-        return [AccountLink(row.id, row.name) for row in rows]
+        return [AccountLink(id_, name) for id_, name in accounts.all_accounts(session)]
     return [AccountLink(account.id, account.name) for account in user.accounts]
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import re
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.ssl import ContextFactory
@@ -18,6 +21,7 @@ from postmeter.config import Settings
 from postmeter.errors import ConfigError, UnreachableError
 
 VALID_DAYS = 3650
+_BEGIN_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
 
 
 def files(settings: Settings) -> tuple[Path, Path]:
@@ -80,17 +84,28 @@ def _context(certificate: Path, key: Path) -> SSL.Context:
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20")
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle session gives its 34 kB back
     context.set_session_id(b"postmeter")
-    context.set_passwd_cb(lambda *_: b"")  # a key with a passphrase is refused, not asked for on the terminal
     try:
         context.use_certificate_chain_file(str(certificate))
     except (SSL.Error, OSError) as error:
         raise ConfigError(f"smtp.certificate: {certificate} is not a PEM certificate chain: {_why(error)}") from None
     try:
-        context.use_privatekey_file(str(key))
+        # Not use_privatekey_file: it would ask for a passphrase on the terminal.
+        context.use_privatekey(_private_key(key.read_bytes()))
         context.check_privatekey()
     except (SSL.Error, OSError) as error:
         raise ConfigError(f"smtp.private_key: {key} does not belong to {certificate}: {_why(error)}") from None
+    except TypeError:
+        raise ConfigError(f"smtp.private_key: {key} has a passphrase; give it without one") from None
+    except ValueError:
+        raise ConfigError(f"smtp.private_key: {key} is not a private key in PEM form") from None
     return context
+
+
+def _private_key(pem: bytes) -> CertificateIssuerPrivateKeyTypes:
+    """The first private key in ``pem``, which may hold certificates as well."""
+    begin = _BEGIN_KEY.search(pem)
+    private = serialization.load_pem_private_key(pem[begin.start() :] if begin else pem, None)
+    return cast("CertificateIssuerPrivateKeyTypes", private)
 
 
 def _why(error: Exception) -> str:

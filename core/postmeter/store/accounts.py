@@ -84,6 +84,11 @@ def account_by_name(session: Session, name: str) -> Account:
     return account
 
 
+def all_accounts(session: Session) -> list[tuple[int, str]]:
+    """Number and name of every account, by name."""
+    return [(id_, name) for id_, name in session.execute(select(Account.id, Account.name).order_by(Account.name))]
+
+
 def add_user(session: Session, email: str, operator: bool, password: NewPassword, now: float) -> int:
     """Create a login; the user's id. UsageError when the address has one."""
     user = User(email=clean_email(email), password=password.hashed, operator=operator, created_at=now)

@@ -144,7 +144,7 @@ def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:
 
 
 def _reason(connection: Connection, rows: Sequence[Any]) -> str:
-    """Why the connection is off: one domain that is verified is enough, the others are refused as senders."""
+    """Why the connection is off; it is on when all of its domains are verified."""
     if rows[0].blocked:
         return f"This account is blocked: {rows[0].blocked}"
     if connection.paused:
@@ -152,9 +152,8 @@ def _reason(connection: Connection, rows: Sequence[Any]) -> str:
     domains = [row for row in rows if row.domain is not None]
     if not domains:
         return "This connection has no sending domain."
-    if any(row.verified_at is not None for row in domains):
-        return ""
-    return f"The DKIM record of {domains[0].domain} has not been verified yet."
+    missing = [row.domain for row in domains if row.verified_at is None]
+    return f"The DKIM record of {', '.join(missing)} has not been verified yet." if missing else ""
 
 
 def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:

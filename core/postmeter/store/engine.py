@@ -38,6 +38,8 @@ class Turns:
             self._set(self._PEN, fcntl.F_WRLCK)
             self._set(self._NEXT, fcntl.F_UNLCK)
         except BaseException:
+            self._set(self._NEXT, fcntl.F_UNLCK)
+            self._set(self._PEN, fcntl.F_UNLCK)
             self._mutex.release()
             raise
 
@@ -61,7 +63,9 @@ class Store:
     def __init__(self, engine: Engine, turns: Turns | None) -> None:
         self.engine = engine
         self._turns = turns
-        self._writing = engine.execution_options(writing=True)
+        # PostgreSQL: READ COMMITTED (set in _postgresql) for writes, which lock the rows they go by
+        self._reading = engine if turns else engine.execution_options(isolation_level="REPEATABLE READ")
+        self._writing = engine.execution_options(writing=True) if turns else engine
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -70,12 +74,11 @@ class Store:
             target = make_url(url)
             if target.get_backend_name() == "sqlite":
                 return cls(_sqlite(url), Turns(Path(f"{target.database}.turns")))
-            engine = create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+            engine = _postgresql(url)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
-            raise ConfigError(f"store.url {url!r} cannot be used: {error}") from None
+            raise ConfigError(f"store.url {_public(url)!r} cannot be used: {error}") from None
         except (DBAPIError, OSError) as error:
-            raise UnreachableError(f"the database {url} cannot be opened: {_cause(error)}") from None
-        _require_durable_commits(engine)
+            raise UnreachableError(f"the database {_public(url)} cannot be opened: {_cause(error)}") from None
         return cls(engine, None)
 
     @property
@@ -86,7 +89,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A Session that sees one state of the database."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -120,21 +123,43 @@ def _sqlite(url: str) -> Engine:
         writing = connection.get_execution_options().get("writing")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
-    with engine.connect():
+    with _checked(engine):
         return engine
 
 
-def _require_durable_commits(engine: Engine) -> None:
+def _postgresql(url: str) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=8,
+        max_overflow=8,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": 10, "tcp_user_timeout": 15_000},  # seconds; ms: a server that is gone
+    )
+    with _checked(engine) as connection:
+        for name in ("synchronous_commit", "fsync"):
+            if connection.exec_driver_sql(f"SHOW {name}").scalar_one() == "off":
+                raise ConfigError(f"PostgreSQL runs with {name} = off: an accepted mail could be lost; switch it on")
+    return engine
+
+
+@contextmanager
+def _checked(engine: Engine) -> Iterator[Connection]:
+    """A first connection; an engine that cannot be used keeps none open."""
     try:
         with engine.connect() as connection:
-            for name in ("synchronous_commit", "fsync"):
-                value = connection.exec_driver_sql(f"SHOW {name}").scalar_one()
-                if value == "off" and not os.environ.get("POSTMETER_TEST_UNSAFE_FSYNC"):
-                    raise ConfigError(
-                        f"PostgreSQL runs with {name} = off: an accepted mail could be lost; switch it on"
-                    )
-    except DBAPIError as error:
-        raise UnreachableError(f"the database does not answer: {_cause(error)}") from None
+            yield connection
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _public(url: str) -> str:
+    """The URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "(not a URL)"
 
 
 def _cause(error: BaseException) -> str:

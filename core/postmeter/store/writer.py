@@ -121,11 +121,12 @@ class Writer:
         try:
             return self._together([job])
         except Exception as error:
+            cause = error.__cause__ or error if isinstance(error, OutcomeUnknown) else error
             try:
-                return self._look_up([job])[0] or _failed([job], error)
+                return self._look_up([job])[0] or _failed([job], cause)
             except Exception as trouble:
                 log.error("what became of a commit could not be found out: %s", trouble, exc_info=trouble)
-                return _failed([job], error)
+                return _failed([job], cause)
 
     def _look_up(self, jobs: list[Job]) -> tuple[Outcomes, list[Job]]:
         """The outcomes that the database knows, and the jobs it does not know; waits for a database that is gone."""
