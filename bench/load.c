@@ -14,10 +14,22 @@
 
 enum { MOST_OPENING_IN_HOLD = 20, EVENTS = 256, LINE = 72 };
 
-Load load = {.options = {.host = "127.0.0.1", .user = "shop1", .password = "secret", .sender = "shop@sender.example",
-                         .recipient_domain = "rcpt.example", .run = "r0", .label = "", .port = 2587, .sessions = 10,
-                         .per_session = 100, .recipients = 1, .domains = 1, .max_seconds = 120, .body_size = 2048,
-                         .security = STARTTLS_FIRST, .auth = true}};
+Load load = {.options = {.host = "127.0.0.1",
+                         .user = "shop1",
+                         .password = "secret",
+                         .sender = "shop@sender.example",
+                         .recipient_domain = "rcpt.example",
+                         .run = "r0",
+                         .label = "",
+                         .port = 2587,
+                         .sessions = 10,
+                         .per_session = 100,
+                         .recipients = 1,
+                         .domains = 1,
+                         .max_seconds = 120,
+                         .body_size = 2048,
+                         .security = STARTTLS_FIRST,
+                         .auth = true}};
 
 // --- preparation -----------------------------------------------------------------------------------------
 
@@ -135,8 +147,8 @@ static void prepare(void) {
     build_auth_line();
     load.tls = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_verify(load.tls, SSL_VERIFY_NONE, NULL);
-    SSL_CTX_set_mode(load.tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                   SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(load.tls,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     load.started_at = calloc(options->messages + 1, sizeof(uint64_t));
     load.accepted_at = calloc(options->messages + 1, sizeof(uint64_t));
     load.login_times = calloc(options->messages + options->sessions + MOST_FAILED_SESSIONS + 1, sizeof(uint64_t));

@@ -18,7 +18,21 @@ typedef struct Options {
 
 // The order matters: everything before READY is opening, MAIL to CONTENT is a mail transaction.
 typedef enum State {
-    IDLE, REDIAL, CONNECTING, HANDSHAKE, GREETING, EHLO, STARTTLS, AUTH, READY, MAIL, RCPT, DATA, CONTENT, QUIT, HOLDING
+    IDLE,
+    REDIAL,
+    CONNECTING,
+    HANDSHAKE,
+    GREETING,
+    EHLO,
+    STARTTLS,
+    AUTH,
+    READY,
+    MAIL,
+    RCPT,
+    DATA,
+    CONTENT,
+    QUIT,
+    HOLDING
 } State;
 
 typedef struct Session {
@@ -46,14 +60,14 @@ typedef struct Load {
 
     Session **to_dial;  // sessions that shall be opened (again) once the events at hand are done
     int to_dial_count;
-    int active;  // sessions that are open or about to be dialled
+    int active;   // sessions that are open or about to be dialled
     int started;  // sessions that were dialled at least once
 
     long issued, accepted, failed, failed_sessions, dialled;
     unsigned long long octets;
     uint64_t begun_at, last_accepted_at;
     uint64_t *started_at, *accepted_at;  // by message number; 0: not yet
-    uint64_t *login_times;  // from dialling to being logged in
+    uint64_t *login_times;               // from dialling to being logged in
     long login_count;
 } Load;
 

@@ -15,12 +15,12 @@
 
 enum { COPIED_BODY = 8192 };  // smaller bodies are copied behind the header section, to leave in one write
 
-static const char *const state_names[] = {"idle", "redial", "connect", "TLS", "greeting", "EHLO", "STARTTLS", "AUTH",
-                                          "ready", "MAIL", "RCPT", "DATA", "content", "QUIT", "holding"};
+static const char *const state_names[] = {"idle",  "redial", "connect", "TLS",  "greeting", "EHLO", "STARTTLS", "AUTH",
+                                          "ready", "MAIL",   "RCPT",    "DATA", "content",  "QUIT", "holding"};
 
 static const int expected_code[] = {
     [GREETING] = 220, [EHLO] = 250, [STARTTLS] = 220, [AUTH] = 235,
-    [MAIL] = 250, [RCPT] = 250, [DATA] = 354, [CONTENT] = 250,
+    [MAIL] = 250,     [RCPT] = 250, [DATA] = 354,     [CONTENT] = 250,
 };
 
 long messages_left(void) { return load.options.messages - load.issued; }

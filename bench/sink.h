@@ -18,7 +18,7 @@ typedef struct Session {
     bool in_content, header_seen;
     char *input;
     size_t length, capacity;
-    size_t searched;  // octets of input in which the end of content was not found
+    size_t searched;   // octets of input in which the end of content was not found
     size_t discarded;  // octets of content that were counted and thrown away
     int recipients;
     long message;

@@ -12,7 +12,7 @@
 
 enum {
     ROOM = 32768,  // least room for a read
-    KEPT = 8192,  // content beyond this is thrown away as it comes, unless its hash is checked
+    KEPT = 8192,   // content beyond this is thrown away as it comes, unless its hash is checked
     LARGEST_HEADER = 65536,
     FIRST_NUMBERS = 65536,
 };
@@ -186,6 +186,10 @@ static void ehlo(Session *session) {
 }
 
 static void starttls(Session *session) {
+    if (!sink.tls) {
+        say(session, "502 5.5.1 No TLS here\r\n");
+        return;
+    }
     say(session, "220 2.0.0 go\r\n");
     link_flush(&session->link);
     session->length = 0;  // RFC 3207, 4.2: forget what came in clear text
@@ -222,32 +226,46 @@ static void data(Session *session) {
     session->message = NO_NUMBER;
 }
 
+static void noop(Session *session) { say(session, "250 2.0.0 Ok\r\n"); }
+
 static void reset(Session *session) {
     session->recipients = 0;
-    say(session, "250 2.0.0 Ok\r\n");
+    noop(session);
 }
 
-static bool is(const char *line, const char *verb) { return !strncasecmp(line, verb, strlen(verb)); }
+static void helo(Session *session) { say(session, "250 sink.example\r\n"); }
+
+static void mail(Session *session) { say(session, "250 2.1.0 Ok\r\n"); }
+
+static void quit(Session *session) {
+    say(session, "221 2.0.0 Bye\r\n");
+    link_flush(&session->link);
+    if (session->link.ssl) SSL_shutdown(session->link.ssl);
+    session_close(session);
+}
+
+typedef struct Command {
+    const char *verb;
+    void (*answer)(Session *);
+} Command;
+
+static const Command commands[] = {
+    {"EHLO", ehlo}, {"HELO", helo},  {"STARTTLS", starttls}, {"MAIL", mail}, {"RCPT", rcpt},
+    {"DATA", data}, {"RSET", reset}, {"NOOP", noop},         {"QUIT", quit}, {NULL, NULL},
+};
 
 // Answer one command line; false after QUIT, when the session is gone.
 static bool take_command(Session *session, size_t length) {
     char verb[9] = "";
     memcpy(verb, session->input, length < 8 ? length : 8);
     consume(session, length);
-    if (is(verb, "EHLO")) ehlo(session);
-    else if (is(verb, "HELO")) say(session, "250 sink.example\r\n");
-    else if (is(verb, "STARTTLS") && sink.tls) starttls(session);
-    else if (is(verb, "MAIL")) say(session, "250 2.1.0 Ok\r\n");
-    else if (is(verb, "RCPT")) rcpt(session);
-    else if (is(verb, "DATA")) data(session);
-    else if (is(verb, "RSET") || is(verb, "NOOP")) reset(session);
-    else if (is(verb, "QUIT")) {
-        say(session, "221 2.0.0 Bye\r\n");
-        link_flush(&session->link);
-        if (session->link.ssl) SSL_shutdown(session->link.ssl);
-        session_close(session);
-        return false;
-    } else say(session, "502 5.5.2 Error\r\n");
+    for (const Command *command = commands; command->verb; command++) {
+        if (!strncasecmp(verb, command->verb, strlen(command->verb))) {
+            command->answer(session);
+            return command->answer != quit;
+        }
+    }
+    say(session, "502 5.5.2 Error\r\n");
     return true;
 }
 
@@ -289,8 +307,7 @@ void session_event(Session *session) {
     bool open = link_flush(&session->link);
     while (open && !session->answer_at) {
         make_room(session);
-        ssize_t got = link_read(&session->link, session->input + session->length,
-                                session->capacity - session->length);
+        ssize_t got = link_read(&session->link, session->input + session->length, session->capacity - session->length);
         if (got == LINK_WAIT) return;
         open = got > 0;
         if (!open) break;

@@ -13,7 +13,7 @@ enum { LINK_CLOSED = -1, LINK_WAIT = 0 };  // results of link_read beside a numb
 // Outgoing text is collected in `head`, so that replies or commands that belong together leave in one write;
 // `tail` is borrowed text that follows it: a large body is sent again and again without being copied.
 typedef struct Link {
-    int fd;  // -1: closed
+    int fd;    // -1: closed
     SSL *ssl;  // NULL: clear text
     int epoll;
     void *owner;  // what epoll hands back when something happens here

@@ -65,7 +65,8 @@ def _register(manager: pluggy.PluginManager, name: str, entry: EntryPoint) -> No
         manager.check_pending()
     except Exception as error:
         log.debug("plugin %s cannot be used", name, exc_info=error)
-        raise ConfigError(f"plugins.enabled: the plugin {name!r} cannot be used: {error}") from error
+        said = " ".join(str(error).split())
+        raise ConfigError(f"plugins.enabled: the plugin {name!r} cannot be used: {said}") from error
 
 
 def new_manager() -> pluggy.PluginManager:

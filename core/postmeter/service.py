@@ -256,11 +256,28 @@ def run(settings: Settings, sockets: Sockets, node: str) -> None:
     reactor.callWhenRunning(worker.start)
     reactor.callWhenRunning(partial(print, "ready", flush=True))
     end_with_parent()
+    stop_on_signals(reactor)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     reactor.run()
     sys.exit(0)
+
+
+def stop_on_signals(reactor: Any) -> None:
+    """End on SIGTERM or SIGINT; the same signal once more (terminals and service managers do that) changes nothing."""
+    begun = threading.Event()
+
+    def stop() -> None:
+        if not begun.is_set():
+            begun.set()
+            reactor.stop()
+
+    def catch() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: reactor.callFromThread(stop))
+
+    reactor.callWhenRunning(catch)  # after the reactor's own handlers, which complain about a second signal
 
 
 def serve(settings: Settings, name: str, descriptor: int) -> None:

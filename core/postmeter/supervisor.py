@@ -21,12 +21,13 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from postmeter.config import Settings
+from postmeter.config import Delivery, Settings, address
+from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError
 from postmeter.hooks import Plugins
 from postmeter.server import tls
 from postmeter.server.listener import bind
-from postmeter.service import node_name
+from postmeter.service import node_name, stop_on_signals
 from postmeter.store import queue, schema
 from postmeter.store.accounts import add_operator
 from postmeter.store.engine import Store
@@ -50,12 +51,12 @@ class Prepared:
     node: str
     plugins: Plugins
     lock: int
-    operator: tuple[str, str] | None
     sockets: dict[str, list[list[socket.socket]]] = field(default_factory=dict)  # by address, then by process
 
 
 def prepare(settings: Settings) -> Prepared:
     """Make what is missing, check what is there, bind all ports; PostmeterError says what is wrong."""
+    _check_delivery(settings.delivery)
     Secrets.open(settings.data)
     lock = _lock(settings.data / "lock")
     store = Store.open(settings.store_url)
@@ -65,12 +66,17 @@ def prepare(settings: Settings) -> Prepared:
     node = node_name(settings.data)
     with store.write() as session:
         queue.take_over(session, time.time(), node)
-        email = f"operator@{settings.hostname}"
-        password = add_operator(session, email, time.time())
-    prepared = Prepared(settings, store, node, plugins, lock, (email, password) if password else None)
+    prepared = Prepared(settings, store, node, plugins, lock)
     for name, addresses in (("submission", settings.smtp.submission), ("submissions", settings.smtp.submissions)):
         prepared.sockets[name] = [bind(f"smtp.{name}", address, settings.worker_count) for address in addresses]
     return prepared
+
+
+def _check_delivery(delivery: Delivery) -> None:
+    """ConfigError now, instead of one from each worker again and again."""
+    servers(delivery.resolver)
+    for next_hop in delivery.routes.values():
+        address("delivery.routes", next_hop)
 
 
 def _lock(path: Path) -> int:
@@ -206,7 +212,15 @@ def _signal_all(children: list[Child], name: str) -> None:
         child.signal(name)
 
 
-def announce(prepared: Prepared) -> str:
+def first_operator(prepared: Prepared) -> tuple[str, str] | None:
+    """Create the first operator, if there is none: address and password, which nobody can see again."""
+    email = f"operator@{prepared.settings.hostname}"
+    with prepared.store.write() as session:
+        password = add_operator(session, email, time.time())
+    return (email, password) if password else None
+
+
+def announce(prepared: Prepared, operator: tuple[str, str] | None) -> str:
     """The line that says where mail is taken, and the first operator's password once."""
     settings = prepared.settings
     places = [f"submission {a} (STARTTLS)" for a in settings.smtp.submission]
@@ -214,8 +228,8 @@ def announce(prepared: Prepared) -> str:
     if settings.web.listen and any(s.name == "panel" for s in prepared.plugins.services(settings)):
         places.append(f"panel http://{settings.web.listen}/")
     lines = [f"ready: {', '.join(places)}"]
-    if prepared.operator:
-        email, password = prepared.operator
+    if operator:
+        email, password = operator
         lines.insert(0, f"first operator of the panel: {email} with password {password} (shown only now)")
     if prepared.plugins.missing:
         lines.append(f"not installed, though enabled: plugins {', '.join(prepared.plugins.missing)}")
@@ -238,10 +252,11 @@ def run(settings: Settings, options: list[str], started: Callable[[Prepared, Any
 
     def ready(_: object) -> None:
         if not supervisor.stopping:
-            print(announce(prepared), flush=True)
+            print(announce(prepared, first_operator(prepared)), flush=True)
             if started is not None:
                 started(prepared, reactor)
 
+    stop_on_signals(reactor)
     reactor.callWhenRunning(lambda: supervisor.start().addCallback(ready))
     reactor.run()
     prepared.store.close()

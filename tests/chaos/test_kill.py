@@ -88,3 +88,18 @@ def test_the_death_of_one_worker_is_made_good_by_the_others(relay: Relay, sink: 
     assert killed not in workers
     check(load, sink, relay)
     assert max(sink.copies().values()) <= 2
+
+
+def test_an_orderly_stop_under_load_makes_no_second_copies(relay: Relay, sink: MailSink) -> None:
+    load = Load(relay.set_up(), relay.certificate, mails=2_000)
+    load.start()
+    try:
+        wait_until(lambda: len(load.promised) >= 100 and len(sink.received) >= 30, 30, lambda: f"load: {load.troubles}")
+        assert relay.stop() == 0
+    finally:
+        load.finish()
+    assert not Books.read(relay.database).states["leased"]
+    relay.start()
+    wait_until(lambda: settled(relay), 30, lambda: str(Books.read(relay.database).states))
+    check(load, sink, relay)
+    assert max(sink.copies().values()) == 1

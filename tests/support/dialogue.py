@@ -190,8 +190,9 @@ def play_on_socket(script: Script, port: int, trusted: ssl.SSLContext, seconds: 
             if step.kind.startswith("C"):
                 sending += step.octets(credentials)
                 continue
-            link.sendall(sending)
-            sending = b""
+            if sending:
+                link.sendall(sending)
+                sending = b""
             if step.kind == "*" and step.text == "TLS":
                 assert not rest, f"{script.name}:{step.line}: the server says more: {rest!r}"
                 link = trusted.wrap_socket(link, server_hostname="localhost")

@@ -113,6 +113,7 @@ def reception(
 class Wire(StringTransport):
     """A transport that keeps what is written, and how it was treated."""
 
+    producer: Any = None
     aborting = False
     tls = False
 
@@ -123,13 +124,18 @@ class Wire(StringTransport):
         """Noted."""
         self.tls = True
 
+    def unregisterProducer(self) -> None:
+        """As a real transport it takes this without a producer, too."""
+        if self.producer is not None:
+            super().unregisterProducer()
+
     def abortConnection(self) -> None:
         """Noted."""
         self.aborting = True
 
     def take(self) -> bytes:
         """What was written since the last call."""
-        said = self.value()
+        said: bytes = self.value()
         self.clear()
         return said
 
@@ -180,7 +186,7 @@ class Live:
 
 def go_live(reactor: Any, shared: Reception) -> Live:
     """Serve on two free ports."""
-    ports = []
+    ports: list[Any] = []
     for implicit in (False, True):
         [sock] = bind("smtp.submission", "127.0.0.1:0")
         with sock:

@@ -190,9 +190,9 @@ class SubmissionProtocol(Protocol):
         self._deadline = self._now() + FAREWELL_TIMEOUT
         if self._timer is not None:
             self._timer.reset(FAREWELL_TIMEOUT)
+        self._read_or_wait()
         self.transport.unregisterProducer()  # as long as there is one, the link is not closed
         self.transport.loseConnection()
-        self._read_or_wait()
 
     def _keep(self, event: Content) -> None:
         if self._trouble is not None:

@@ -7,12 +7,11 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.ssl import ContextFactory
@@ -101,11 +100,10 @@ def _context(certificate: Path, key: Path) -> SSL.Context:
     return context
 
 
-def _private_key(pem: bytes) -> CertificateIssuerPrivateKeyTypes:
+def _private_key(pem: bytes) -> Any:
     """The first private key in ``pem``, which may hold certificates as well."""
     begin = _BEGIN_KEY.search(pem)
-    private = serialization.load_pem_private_key(pem[begin.start() :] if begin else pem, None)
-    return cast("CertificateIssuerPrivateKeyTypes", private)
+    return serialization.load_pem_private_key(pem[begin.start() :] if begin else pem, None)
 
 
 def _why(error: Exception) -> str:

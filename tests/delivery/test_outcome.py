@@ -1,0 +1,122 @@
+"""What each outcome means: the state, the charge, the next attempt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from postmeter.delivery.outcome import EXPIRED_REPLY, Judge, about_message
+from postmeter.delivery.retry import DAY
+from postmeter.message.envelope import Envelope, Recipient
+from postmeter.smtp.mail import Outcome, Stage
+from postmeter.smtp.reply import Reply
+from postmeter.store.queue import QueuedMessage, QueuedRecipient
+from postmeter.store.settle import Settlement
+
+NOW = 1_000_000.0
+MESSAGE = QueuedMessage("id", 1, 2, "shop.example", Envelope("a@shop.example", ()), NOW, 100)
+FRESH = QueuedRecipient(0, Recipient("joe@example.org"), 0, 4, "reserved")
+LATER, NEVER, FULL = Reply(451, "4.3.0", "later"), Reply(550, "5.1.1", "no such user"), Reply(552, "5.3.4", "too large")
+DONE = Reply(250, "2.0.0", "Ok")
+FOUR_DAYS = 4 * DAY
+
+
+def judge(
+    reply: Reply,
+    stage: Stage,
+    *,
+    recipient: QueuedRecipient = FRESH,
+    now: float = NOW,
+    in_doubt: bool = False,
+    random: float = 0.5,
+) -> Settlement:
+    outcome = Outcome(0, reply, stage, delivered=reply.positive, in_doubt=in_doubt)
+    return Judge(9, FOUR_DAYS).settlement(MESSAGE, recipient, outcome, now, random, {"remote": "mx"})
+
+
+@pytest.mark.parametrize(
+    ("stage", "after_4xx", "after_5xx"),
+    [
+        ("sign", ("deferred", "reserved"), ("bounced", "released")),
+        ("route", ("deferred", "reserved"), ("bounced", "released")),
+        ("connect", ("deferred", "reserved"), ("deferred", "reserved")),
+        ("banner", ("deferred", "reserved"), ("deferred", "reserved")),
+        ("ehlo", ("deferred", "reserved"), ("deferred", "reserved")),
+        ("starttls", ("deferred", "reserved"), ("deferred", "reserved")),
+        ("mail", ("deferred", "charged"), ("deferred", "charged")),
+        ("rcpt", ("deferred", "charged"), ("bounced", "charged")),
+        ("data", ("deferred", "charged"), ("bounced", "charged")),
+        ("content", ("deferred", "charged"), ("bounced", "charged")),
+    ],
+)
+def test_state_and_charge_by_stage(stage: Stage, after_4xx: tuple[str, str], after_5xx: tuple[str, str]) -> None:
+    for reply, expected in ((LATER, after_4xx), (NEVER, after_5xx)):
+        settlement = judge(reply, stage)
+        assert (settlement.state, settlement.charge) == expected
+        assert settlement.final == (settlement.state == "bounced")
+        assert settlement.facts == {"stage": stage, "remote": "mx"}
+        assert settlement.reply == str(reply)
+        assert (settlement.next_attempt_at > NOW) == (settlement.state == "deferred")
+
+
+def test_the_table_has_every_stage() -> None:
+    marks = test_state_and_charge_by_stage.pytestmark  # type: ignore[attr-defined]
+    assert {row[0] for row in marks[0].args[1]} == set(get_args(Stage))
+
+
+def test_delivered_is_final_and_charged_once() -> None:
+    settlement = judge(DONE, "content")
+    assert (settlement.state, settlement.charge, settlement.final, settlement.worker) == (
+        "delivered",
+        "charged",
+        True,
+        9,
+    )
+    again = judge(DONE, "content", recipient=replace(FRESH, attempts=3, charge="charged"))
+    assert again.charge == "charged"
+
+
+def test_a_charge_stays_when_a_later_attempt_does_not_get_through() -> None:
+    assert judge(LATER, "connect", recipient=replace(FRESH, attempts=1, charge="charged")).charge == "charged"
+
+
+@pytest.mark.parametrize(
+    "reply", [FULL, Reply(550, "5.6.7", "needs SMTPUTF8"), Reply(554, "5.2.3", "too long"), Reply(500, "5.3.4", "big")]
+)
+def test_a_refusal_of_mail_about_the_message_itself_is_final(reply: Reply) -> None:
+    assert about_message(reply)
+    assert judge(reply, "mail").state == "bounced"
+
+
+def test_a_temporary_refusal_about_the_message_is_not_final() -> None:
+    assert judge(Reply(452, "5.3.4", "odd"), "mail").state == "deferred"
+
+
+def test_a_recipient_expires_at_the_end_of_its_lifetime_with_the_last_answer() -> None:
+    end = NOW + FOUR_DAYS
+    last = judge(LATER, "connect", now=end - 1)
+    assert (last.state, last.next_attempt_at) == ("deferred", end)
+    over = judge(LATER, "connect", now=end)
+    assert (over.state, over.charge, over.final) == ("expired", "released", True)
+    assert over.reply == EXPIRED_REPLY + str(LATER)
+    tried = replace(FRESH, attempts=20, charge="charged")
+    assert judge(LATER, "connect", now=end, recipient=tried).charge == "charged"
+
+
+def test_a_copy_in_doubt_is_tried_again_after_a_quarter_of_an_hour_at_least() -> None:
+    settlement = judge(LATER, "content", in_doubt=True, random=0.0)
+    assert (settlement.state, settlement.in_doubt) == ("deferred", True)
+    assert settlement.next_attempt_at >= NOW + 900
+
+
+def test_greylisting_is_waited_for_the_first_time_only() -> None:
+    grey = Reply(450, "4.7.1", "Greylisted")
+    assert judge(grey, "rcpt").next_attempt_at == NOW + 300
+    assert judge(grey, "rcpt", recipient=replace(FRESH, attempts=2)).next_attempt_at == NOW + 900
+
+
+def test_every_attempt_waits_longer() -> None:
+    waits = [judge(LATER, "connect", recipient=replace(FRESH, attempts=n)).next_attempt_at - NOW for n in range(8)]
+    assert waits == [60, 300, 900, 1800, 3600, 7200, 14400, 14400]

@@ -1,0 +1,297 @@
+"""The way of a message through delivery: each recipient gets one outcome, and nothing is left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from postmeter.delivery.pool import STOPPING
+from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, NoRoute, Route
+from postmeter.delivery.scheduler import PICK, POLL
+from postmeter.delivery.settling import AGAIN
+from postmeter.delivery.signing import NoKey, Signed
+from support.scheduling import CONTENT, DONE, LATER, NEVER, SIGNED, Bench, delivery, leased, route
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A scheduler that knows the static route to example.org."""
+    made = Bench()
+    made.router.known = {"example.org": route("static")}
+    return made
+
+
+def test_a_message_is_signed_sent_settled_and_forgotten(bench: Bench) -> None:
+    bench.take(leased("joe@example.org"))
+    [order] = bench.signer.orders
+    assert (order.content, order.added) == (CONTENT, b"")
+    [(where, mail, sent)] = bench.pool.sent
+    assert (where.key, mail.content, mail.envelope.reverse_path) == ("static", SIGNED.chunks, "a@shop.example")
+    assert bench.gather() == {}
+    assert not bench.empty
+    sent.callback(delivery(DONE))
+    assert bench.gather() == {("one", 0): "delivered"}
+    assert bench.writer.settled[0].facts == {
+        "stage": "content",
+        "remote": "mx.test",
+        "address": "192.0.2.1",
+        "port": 25,
+    }
+    assert bench.empty
+
+
+def test_recipients_are_grouped_by_their_mail_servers(bench: Bench) -> None:
+    bench.router.found = {"a.net": route("mx"), "b.net": route("mx"), "c.net": route("other")}
+    bench.take(leased("1@a.net", "2@example.org", "3@b.net", "4@c.net", "5@example.org"))
+    assert bench.pool.paths() == {
+        "static": [["2@example.org", "5@example.org"]],
+        "mx": [["1@a.net", "3@b.net"]],
+        "other": [["4@c.net"]],
+    }
+    results = {"static": (DONE, NEVER), "mx": (LATER, DONE), "other": (DONE,)}
+    for where, _, sent in bench.pool.sent:
+        sent.callback(delivery(*results[where.key]))
+    assert bench.gather() == {
+        ("one", 0): "deferred",
+        ("one", 1): "delivered",
+        ("one", 2): "delivered",
+        ("one", 3): "delivered",
+        ("one", 4): "bounced",
+    }
+    assert bench.empty
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "facts"),
+    [
+        (NoRoute("null-mx", NULL_MX), "bounced", {"stage": "route"}),
+        (NoRoute("dns", DNS_FAILURE), "deferred", {"stage": "route"}),
+        (NoRoute("no-domain", NO_DOMAIN_YET), "deferred", {"stage": "route", "unknown_since": 5.0}),
+        (NoRoute("no-domain", NO_DOMAIN), "bounced", {"stage": "route", "unknown_since": 5.0}),
+    ],
+)
+def test_without_a_route_the_reply_says_whether_for_good(
+    bench: Bench, found: NoRoute, state: str, facts: dict[str, Any]
+) -> None:
+    bench.clock.advance(5)
+    bench.router.found = {"a.net": found}
+    bench.take(leased("joe@a.net"))
+    assert bench.gather() == {("one", 0): state}
+    assert bench.writer.settled[0].facts == facts
+    assert bench.writer.settled[0].charge == ("released" if state == "bounced" else "reserved")
+    assert bench.empty
+
+
+def test_one_slow_look_up_does_not_make_the_others_wait_for_theirs(bench: Bench) -> None:
+    slow: Deferred[Route | NoRoute] = Deferred()
+    bench.router.found = {"slow.net": slow, "b.net": route("mx")}
+    bench.take(leased("1@slow.net", "2@b.net", "3@example.org"))
+    assert [domain for domain, _ in bench.router.asked] == ["slow.net", "b.net"]
+    assert bench.pool.paths() == {"static": [["3@example.org"]]}
+    slow.callback(route("mx"))
+    assert bench.pool.paths()["mx"] == [["1@slow.net", "2@b.net"]]
+
+
+def test_a_defect_in_routing_defers_and_touches_nobody_who_is_on_the_way(bench: Bench) -> None:
+    bench.router.found = {"a.net": RuntimeError("a defect"), "b.net": route("mx")}
+    bench.take(leased("1@a.net", "2@b.net", "3@example.org"))
+    assert bench.gather() == {("one", 0): "deferred", ("one", 1): "deferred"}
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    assert bench.gather()["one", 2] == "delivered"
+    assert bench.empty
+
+
+def test_a_pool_that_fails_for_one_route_leaves_the_others_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.router.known["b.net"] = route("broken")
+    deliver = bench.pool.deliver
+
+    def sometimes(where: Route, mail: Any) -> Any:
+        if where.key == "broken":
+            raise RuntimeError("a defect")
+        return deliver(where, mail)
+
+    monkeypatch.setattr(bench.pool, "deliver", sometimes)
+    bench.take(leased("1@example.org", "2@b.net"))
+    assert bench.gather() == {("one", 1): "deferred"}
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    assert bench.gather() == {("one", 1): "deferred", ("one", 0): "delivered"}
+    assert bench.empty
+
+
+def test_an_envelope_that_cannot_be_sent_is_deferred(bench: Bench) -> None:
+    bench.take(leased("joe@example.org"))
+    bench.pool.sent[0][2].errback(ValueError("control character in an envelope"))
+    assert bench.gather() == {("one", 0): "deferred"}
+    assert (bench.writer.settled[0].transmitted, bench.empty) == (False, True)
+
+
+def test_a_defect_half_way_through_the_outcomes_settles_each_recipient_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, calls = bench.scheduler._judge.settlement, []
+
+    def broken_once(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise RuntimeError("a defect")
+        return judge(*arguments)
+
+    monkeypatch.setattr(bench.scheduler._judge, "settlement", broken_once)
+    bench.take(leased("1@example.org", "2@example.org", "3@example.org"))
+    bench.pool.sent[0][2].callback(delivery(DONE, DONE, DONE))
+    assert bench.gather() == {("one", 0): "delivered", ("one", 1): "deferred", ("one", 2): "deferred"}
+    assert len(bench.writer.settled) == 3
+    assert bench.empty
+
+
+def test_two_leases_of_one_message_do_not_mix(bench: Bench) -> None:
+    bench.take(leased("0@example.org", "1@example.org"))
+    bench.take(leased("2@example.org", first=2))
+    bench.pool.sent[1][2].callback(delivery(LATER))
+    assert bench.gather() == {("one", 2): "deferred"}
+    bench.take(leased("2@example.org", first=2))
+    bench.pool.sent[0][2].callback(delivery(DONE, NEVER))
+    assert bench.gather() == {("one", 0): "delivered", ("one", 1): "bounced", ("one", 2): "deferred"}
+    bench.pool.sent[2][2].callback(delivery(DONE))
+    assert bench.gather()["one", 2] == "delivered"
+    assert bench.empty
+
+
+def test_a_missing_key_defers_and_nothing_is_sent_unsigned(bench: Bench) -> None:
+    bench.signer.answer = NoKey("There is no signing key for shop.example")
+    bench.take(leased("1@example.org", "2@a.net"))
+    assert bench.pool.sent == []
+    assert bench.gather() == {("one", 0): "deferred", ("one", 1): "deferred"}
+    [first, _] = bench.writer.settled
+    assert first.reply == "451 4.7.5 There is no signing key for shop.example"
+    assert (first.charge, bench.empty) == ("reserved", True)
+
+
+def test_an_outcome_that_cannot_be_committed_is_kept_until_it_can(bench: Bench) -> None:
+    bench.take(leased("joe@example.org"))
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    bench.writer.failing = OSError("the database is gone")
+    for _ in range(5):
+        assert bench.gather() == {}
+        bench.clock.advance(AGAIN)
+    assert not bench.empty
+    bench.writer.failing = None
+    assert bench.gather() == {("one", 0): "delivered"}
+    assert bench.empty
+
+
+@pytest.mark.parametrize(
+    ("signed", "envelope", "expected"),
+    [
+        (Signed((b"x",), True, False), {"body": "7BIT"}, ("8BITMIME", False)),
+        (Signed((b"x",), False, False), {"body": "8BITMIME"}, ("8BITMIME", False)),
+        (Signed((b"x",), False, False), {"smtputf8": True}, ("7BIT", False)),
+        (Signed((b"x",), True, True), {"smtputf8": True}, ("8BITMIME", True)),
+    ],
+)
+def test_the_next_server_is_asked_for_what_the_message_needs(
+    bench: Bench, signed: Signed, envelope: dict[str, Any], expected: tuple[str, bool]
+) -> None:
+    bench.signer.answer = signed
+    bench.take(leased("joe@example.org", **envelope))
+    sent = bench.pool.sent[0][1].envelope
+    assert (sent.body, sent.smtputf8) == expected
+
+
+def test_what_is_due_is_polled_leased_and_read_from_the_store(bench: Bench) -> None:
+    bench.writer.due = [[leased("joe@example.org"), leased("ann@example.org", message_id="two")]]
+    bench.scheduler.start()
+    assert bench.writer.picks == [(9, 0.0, PICK)]
+    assert [order.content for order in bench.signer.orders] == [None, None]
+    for _, _, sent in bench.pool.sent:
+        sent.callback(delivery(DONE))
+    assert set(bench.gather().values()) == {"delivered"}
+    bench.clock.advance(POLL)
+    assert len(bench.writer.picks) == 2
+    assert bench.empty
+
+
+def test_a_full_pick_is_followed_by_the_next_at_once() -> None:
+    bench = Bench(window=3)
+    bench.router.known = {"example.org": route("static")}
+    bench.writer.due = [[leased("1@example.org", "2@example.org", "3@example.org")], [leased(message_id="two")]]
+    bench.scheduler.start()
+    assert bench.writer.picks == [(9, 0.0, 3)]  # the window is full
+    bench.pool.sent[0][2].callback(delivery(DONE, DONE, DONE))
+    bench.gather()
+    bench.clock.advance(POLL)
+    assert [limit for _, _, limit in bench.writer.picks] == [3, 3]
+
+
+def test_a_pick_that_fails_is_made_again_a_second_later(bench: Bench) -> None:
+    bench.writer.failing = OSError("the database is gone")
+    bench.scheduler.start()
+    bench.writer.failing = None
+    bench.writer.due = [[leased("joe@example.org")]]
+    bench.clock.advance(POLL)
+    assert bench.pool.paths() == {"static": [["joe@example.org"]]}
+
+
+def test_large_contents_wait_for_room_and_new_mail_waits_behind_them() -> None:
+    bench = Bench(octets=1000)
+    bench.router.known = {"example.org": route("static")}
+    bench.writer.due = [[leased(size=800), leased(message_id="two", size=900), leased(message_id="three", size=50)]]
+    bench.scheduler.start()
+    assert len(bench.pool.sent) == 1
+    assert not bench.scheduler.reserve(1, 10)
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    bench.gather()
+    assert len(bench.pool.sent) == 3
+    assert bench.scheduler.reserve(1, 10)
+    bench.scheduler.give_up(1, 10)
+    for _, _, sent in bench.pool.sent[1:]:
+        sent.callback(delivery(DONE))
+    bench.gather()
+    assert bench.empty
+
+
+def test_stopping_drains_what_is_under_way_and_takes_nothing_new(bench: Bench) -> None:
+    bench.scheduler.start()
+    bench.take(leased("joe@example.org"))
+    idle: list[None] = []
+    bench.scheduler.stop().addCallback(idle.append)
+    assert not bench.scheduler.reserve(1, 1)
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    assert idle == []
+    assert bench.gather() == {("one", 0): "delivered"}
+    assert idle == [None]
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_stopping_with_nothing_to_do_is_over_at_once(bench: Bench) -> None:
+    idle: list[None] = []
+    bench.scheduler.stop().addCallback(idle.append)
+    assert idle == [None]
+
+
+def test_what_was_leased_but_not_begun_goes_back_as_it_was(bench: Bench) -> None:
+    bench.signer.answer = None
+    bench.take(leased("1@example.org", "2@example.org"))
+    bench.take(leased("3@example.org", message_id="two"))
+    idle: list[None] = []
+    bench.scheduler.stop().addCallback(idle.append)
+    for order in bench.signer.orders:
+        order.done(SIGNED)
+    bench.pool.sent[0][2].callback(delivery(STOPPING, STOPPING, stage="connect"))
+    bench.pool.sent[1][2].callback(delivery(STOPPING, stage="connect"))
+    assert idle == [None]
+    assert bench.gather() == {}
+    assert bench.empty
+
+
+def test_a_pick_that_comes_back_after_the_stop_is_left_alone(bench: Bench) -> None:
+    bench.writer.held = []
+    bench.writer.due = [[leased("joe@example.org")]]
+    bench.scheduler.start()
+    bench.scheduler.stop()
+    for commit in bench.writer.held:
+        commit()
+    assert bench.signer.orders == []
+    assert bench.empty

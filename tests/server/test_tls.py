@@ -1,0 +1,224 @@
+"""The certificate: made once, replaced without a restart, refused with the name of the setting."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
+
+from postmeter.config import Server, Settings, Smtp
+from postmeter.errors import ConfigError, UnreachableError
+from postmeter.server import tls
+from support.reception import Live, go_live, reception
+
+Made = Callable[[], Settings]
+
+
+def settings(data: Path, **smtp: Any) -> Settings:
+    """Settings with a data folder."""
+    return Settings(server=Server(hostname="mail.example.net", data=str(data)), smtp=Smtp(**smtp))
+
+
+def load(data: Path) -> x509.Certificate:
+    """The made certificate."""
+    return x509.load_pem_x509_certificate((data / "certificate.pem").read_bytes())
+
+
+def test_a_certificate_is_made_for_the_host_name_and_this_machine(tmp_path: Path) -> None:
+    tls.context_factory(settings(tmp_path))
+    made = load(tmp_path)
+    key = made.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert key.curve.name == "secp256r1"
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["mail.example.net", "localhost"]
+    assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
+    assert (tmp_path / "certificate.key").stat().st_mode & 0o777 == 0o600
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["certificate.key", "certificate.pem"]
+
+
+def test_a_made_certificate_is_used_again(tmp_path: Path) -> None:
+    tls.context_factory(settings(tmp_path))
+    before = (tmp_path / "certificate.pem").read_bytes()
+    tls.context_factory(settings(tmp_path))
+    assert (tmp_path / "certificate.pem").read_bytes() == before
+
+
+def test_a_long_or_foreign_host_name_makes_a_certificate_too(tmp_path: Path) -> None:
+    for name in ("m" * 63 + ".example.net", "pöst.example.net"):
+        folder = tmp_path / name[:3]
+        folder.mkdir()
+        tls.context_factory(Settings(server=Server(hostname=name, data=str(folder))))
+        assert load(folder).subject.rdns
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match=r"certificate\.key cannot be written: No such file or directory"):
+        tls.context_factory(settings(tmp_path / "missing"))
+
+
+def test_the_key_of_another_certificate_is_refused_by_the_settings_name(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        tls.context_factory(settings(tmp_path / name))
+    certificate, key = tmp_path / "one" / "certificate.pem", tmp_path / "two" / "certificate.key"
+    with pytest.raises(ConfigError, match=r"smtp\.private_key: .*two/certificate\.key does not belong to "):
+        tls.context_factory(settings(tmp_path, certificate=str(certificate), private_key=str(key)))
+
+
+def test_missing_files_are_refused_by_the_settings_name(tmp_path: Path) -> None:
+    tls.context_factory(settings(tmp_path))
+    here, nowhere = str(tmp_path / "certificate.pem"), str(tmp_path / "nowhere.pem")
+    with pytest.raises(ConfigError, match=r"^smtp\.certificate: .*nowhere\.pem cannot be read: No such file"):
+        tls.context_factory(settings(tmp_path, certificate=nowhere, private_key=here))
+    with pytest.raises(ConfigError, match=r"^smtp\.private_key: .*nowhere\.pem cannot be read: No such file"):
+        tls.context_factory(settings(tmp_path, certificate=here, private_key=nowhere))
+
+
+def test_files_that_are_something_else_are_refused_by_the_settings_name(tmp_path: Path) -> None:
+    tls.context_factory(settings(tmp_path))
+    other = tmp_path / "other.pem"
+    other.write_text("something else\n")
+    here = str(tmp_path / "certificate.pem")
+    with pytest.raises(ConfigError, match=r"^smtp\.certificate: .*other\.pem is not a PEM certificate chain"):
+        tls.context_factory(settings(tmp_path, certificate=str(other)))
+    with pytest.raises(ConfigError, match=r"^smtp\.private_key: .*other\.pem is not a private key"):
+        tls.context_factory(settings(tmp_path, certificate=here, private_key=str(other)))
+    with pytest.raises(ConfigError, match=r"^smtp\.private_key: .*certificate\.pem is not a private key"):
+        tls.context_factory(settings(tmp_path, certificate=here))
+
+
+def test_a_key_with_a_passphrase_is_refused_and_never_asked_for(tmp_path: Path) -> None:
+    tls.context_factory(settings(tmp_path))
+    key: Any = load_pem_private_key((tmp_path / "certificate.key").read_bytes(), None)
+    sealed = tmp_path / "sealed.key"
+    for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+        sealed.write_bytes(key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"geheim")))
+        with pytest.raises(ConfigError, match=r"^smtp\.private_key: .*sealed\.key has a passphrase"):
+            tls.context_factory(
+                settings(tmp_path, certificate=str(tmp_path / "certificate.pem"), private_key=str(sealed))
+            )
+
+
+@pytest.mark.parametrize("first", ["key", "certificate"])
+def test_one_file_may_hold_certificate_and_key(tmp_path: Path, first: str) -> None:
+    tls.context_factory(settings(tmp_path))
+    parts = [(tmp_path / name).read_text() for name in ("certificate.key", "certificate.pem")]
+    both = tmp_path / "both.pem"
+    both.write_text("".join(parts if first == "key" else parts[::-1]))
+    assert tls.context_factory(settings(tmp_path, certificate=str(both))).getContext()
+
+
+def test_an_rsa_key_in_the_old_form_is_taken(tmp_path: Path) -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    old = private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    assert tls._private_key(b"Bag Attributes\n" + old).key_size == 2048
+
+
+def test_changed_files_are_loaded_and_bad_ones_are_not(tmp_path: Path) -> None:
+    factory = tls.context_factory(settings(tmp_path))
+    before = factory.getContext()
+    assert factory.refresh() is False
+    (tmp_path / "certificate.key").unlink()
+    with pytest.raises(ConfigError, match=r"smtp\.private_key"):
+        factory.refresh()
+    assert factory.getContext() is before
+    tls.files(settings(tmp_path))  # makes both anew
+    assert factory.refresh() is True
+    assert factory.getContext() is not before
+    assert factory.refresh() is False
+
+
+def test_half_a_change_is_refused_until_the_other_half_comes(tmp_path: Path) -> None:
+    factory = tls.context_factory(settings(tmp_path))
+    before = factory.getContext()
+    other = tmp_path / "other"
+    other.mkdir()
+    tls.context_factory(settings(other))
+    os.replace(other / "certificate.pem", tmp_path / "certificate.pem")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="does not belong"):
+            factory.refresh()
+    assert factory.getContext() is before
+    os.replace(other / "certificate.key", tmp_path / "certificate.key")
+    assert factory.refresh() is True
+
+
+@pytest_twisted.async_yield_fixture
+async def live() -> AsyncIterator[Live]:
+    """Both kinds of ports."""
+    made = go_live(reactor, reception(reactor))
+    yield made
+    for port in made.ports:
+        await port.stopListening()
+
+
+def shake_hands(port: int, least: ssl.TLSVersion, most: ssl.TLSVersion) -> str | None:
+    """The version that was agreed on."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = least, most
+    with socket.create_connection(("127.0.0.1", port), 5) as plain, context.wrap_socket(plain) as link:
+        link.recv(100)
+        return link.version()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_tls_1_2_and_1_3_are_spoken_and_nothing_older(live: Live) -> None:
+    for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+        assert await deferToThread(shake_hands, live.tls, version, version) == name
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await deferToThread(shake_hands, live.tls, version, version)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_certificate_serves_new_sessions_and_leaves_old_ones_alone(tmp_path: Path) -> None:
+    shared = reception(reactor)
+    factory = tls.context_factory(settings(tmp_path))
+    object.__setattr__(shared, "tls", factory)
+    live = go_live(reactor, shared)
+
+    def connect() -> tuple[ssl.SSLSocket, bytes]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        link = context.wrap_socket(socket.create_connection(("127.0.0.1", live.tls), 5))
+        link.recv(100)
+        return link, link.getpeercert(True) or b""
+
+    def ask(link: ssl.SSLSocket) -> bytes:
+        link.sendall(b"NOOP\r\n")
+        said = link.recv(100)
+        link.close()
+        return said
+
+    old, before = await deferToThread(connect)
+    (tmp_path / "certificate.key").unlink()
+    tls.files(settings(tmp_path))
+    assert factory.refresh()
+    new, after = await deferToThread(connect)
+    assert before != after
+    assert after == load(tmp_path).public_bytes(Encoding.DER)
+    assert await deferToThread(ask, old) == b"250 2.0.0 Ok\r\n"
+    assert await deferToThread(ask, new) == b"250 2.0.0 Ok\r\n"
+    for port in live.ports:
+        await port.stopListening()

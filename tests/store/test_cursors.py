@@ -1,0 +1,84 @@
+"""Cursors and duties: moved by one at a time, and never from where somebody else has moved them."""
+
+from __future__ import annotations
+
+import pytest
+
+from postmeter.store import cursors, events
+from postmeter.store.engine import Store
+from postmeter.store.events import Position
+from postmeter.store.tables import DeadLetter
+from support.postage import at_once, rows
+from support.tenants import NOW
+
+
+def hold(store: Store, worker: int, now: float) -> bool:
+    with store.write() as session:
+        return cursors.hold_duty(session, "telling", worker, now, now + 30)
+
+
+def other(store: Store, worker: int, now: float) -> bool:
+    with store.read() as session:
+        return cursors.duty_of_other(session, "telling", worker, now)
+
+
+def test_one_worker_has_the_duty_until_its_time_is_over(store: Store) -> None:
+    assert not other(store, 1, NOW)
+    assert hold(store, 1, NOW)
+    assert hold(store, 1, NOW + 10)  # until 40
+    assert not hold(store, 2, NOW + 40)
+    assert (other(store, 2, NOW + 40), other(store, 1, NOW + 40)) == (True, False)
+    assert not other(store, 2, NOW + 40.1)
+    assert hold(store, 2, NOW + 40.1)
+    assert not hold(store, 1, NOW + 41)
+
+
+def test_of_many_who_want_a_new_duty_one_gets_it(store: Store, store_url: str) -> None:
+    got: list[bool] = []
+
+    def work(n: int) -> None:
+        own = Store.open(store_url)
+        got.append(hold(own, n, NOW))
+        own.close()
+
+    at_once(work, 6)
+    assert sorted(got) == [False] * 5 + [True]
+
+
+def test_a_new_plugin_stands_behind_all_events_so_far(store: Store) -> None:
+    with store.write() as session:
+        events.record(session, [events.about_account(1, "quota_low", NOW, {})])
+    with store.write() as session:
+        assert cursors.position(session, "p") is None
+        cursors.begin(session, "p")
+    with store.read() as session:
+        position = cursors.position(session, "p")
+        assert position is not None
+        assert (position.failures, position.retry_at) == (0, 0)
+        assert events.after(session, position, 9, ["quota_low"]) == []
+        assert cursors.position(session, "q") is None
+
+
+def test_a_cursor_moves_only_from_where_it_stands(store: Store) -> None:
+    with store.write() as session:
+        cursors.begin(session, "p")
+        start = cursors.position(session, "p")
+    assert start is not None
+    then, wrong = Position(start.tx, 17, 2, NOW), Position(start.tx, 18)
+    with store.write() as session:
+        assert cursors.advance(session, "p", start, then)
+        assert not cursors.advance(session, "p", start, wrong)
+        assert not cursors.advance(session, "unknown", start, wrong)
+    with store.read() as session:
+        assert cursors.position(session, "p") == then
+
+
+@pytest.mark.parametrize("error", ["no", "nul \0", "half \ud800", "long" * 5000])
+def test_every_error_can_be_kept_and_kept_again(store: Store, error: str) -> None:
+    for at in (NOW, NOW + 1):
+        with store.write() as session:
+            cursors.put_aside(session, "p", 5, error, at)
+    [letter] = rows(store, DeadLetter)
+    assert (letter.plugin, letter.event_id, letter.at) == ("p", 5, NOW + 1)
+    assert letter.error[:2] == error[:2]
+    assert len(letter.error) <= cursors.MAX_ERROR

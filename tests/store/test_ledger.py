@@ -1,0 +1,69 @@
+"""Moves of units: arithmetic in the database, and an entry for each."""
+
+from __future__ import annotations
+
+import pytest
+
+from postmeter.store import ledger
+from postmeter.store.engine import Store
+from postmeter.store.tables import Account, Block, Ledger
+from support.postage import add_block, at_once, funded, rows
+from support.tenants import NOW
+
+
+def blocks(store: Store) -> list[tuple[int, int, int]]:
+    return [(block.left, block.reserved, block.charged) for block in rows(store, Block)]
+
+
+def entries(store: Store) -> list[tuple[int, int | None, str, int]]:
+    return [(entry.account_id, entry.block_id, entry.kind, entry.units) for entry in rows(store, Ledger)][1:]
+
+
+def test_units_are_reserved_then_charged_or_released(store: Store) -> None:
+    block = funded(store, 10)
+    with store.write() as session:
+        ledger.move(session, "reserve", {(1, block): 5}, NOW)
+        ledger.moves(session, {"charge": {(1, block): 2}, "release": {(1, block): 1}}, NOW + 1)
+    assert blocks(store) == [(6, 2, 2)]
+    assert entries(store) == [(1, block, "reserve", 5), (1, block, "charge", 2), (1, block, "release", 1)]
+
+
+def test_an_overdraft_is_raised_and_given_back_but_not_by_its_charge(store: Store) -> None:
+    funded(store, 0)
+    for kind, overdraft in (("reserve", 4), ("charge", 4), ("release", 0)):
+        with store.write() as session:
+            ledger.move(session, kind, {(1, None): 4}, NOW)
+        assert [account.overdraft for account in rows(store, Account)] == [overdraft]
+    assert entries(store) == [(1, None, kind, 4) for kind in ("reserve", "charge", "release")]
+
+
+def test_a_block_that_does_not_hold_the_units_stops_the_commit(store: Store) -> None:
+    block = funded(store, 3)
+    with pytest.raises(RuntimeError, match="does not hold 4 units"), store.write() as session:
+        ledger.move(session, "reserve", {(1, block): 4}, NOW)
+    assert (blocks(store), entries(store)) == ([(3, 0, 0)], [])
+
+
+def test_nothing_to_move_writes_nothing(store: Store) -> None:
+    funded(store, 3)
+    with store.write() as session:
+        ledger.moves(session, {"charge": {}, "release": {}}, NOW)
+    assert entries(store) == []
+
+
+def test_moves_of_many_blocks_at_once_do_not_stop_each_other(store: Store, store_url: str) -> None:
+    one = funded(store, 100)
+    with store.write() as session:
+        two = add_block(session, 1, 100)
+
+    def work(n: int) -> None:
+        own = Store.open(store_url)
+        for _ in range(20):
+            pair = [(1, one), (1, two)][:: 1 - 2 * n]
+            with own.write() as session:
+                ledger.move(session, "reserve", dict.fromkeys([*pair, (1, None)], 1), NOW)
+        own.close()
+
+    at_once(work, 2)
+    assert blocks(store) == [(60, 40, 0)] * 2
+    assert [account.overdraft for account in rows(store, Account)] == [40]

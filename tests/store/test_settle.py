@@ -1,0 +1,327 @@
+"""What attempts come to: one final state, one charge, content as long as it is needed, and books that agree."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from postmeter.store import queue
+from postmeter.store.engine import Store
+from postmeter.store.events import Fact, Position, after
+from postmeter.store.queue import Leased
+from postmeter.store.settle import MAX_REPLY, LeaseLost, settle
+from postmeter.store.tables import (
+    BOUNCED,
+    DEFERRED,
+    DELIVERED,
+    EXPIRED,
+    FINAL,
+    QUEUED,
+    Account,
+    Block,
+    Content,
+    Counter,
+)
+from support.postage import (
+    accept,
+    add_block,
+    add_worker,
+    at_once,
+    audit,
+    funded,
+    kinds,
+    later,
+    lease,
+    outcome,
+    recipients,
+    rows,
+    settle_all,
+    submission,
+)
+from support.tenants import NOW
+
+
+@pytest.fixture
+def worker(store: Store) -> int:
+    """A worker, and an account with a block of 1,000."""
+    funded(store)
+    return add_worker(store)
+
+
+def leased(store: Store, worker: int, count: int = 1) -> Leased:
+    accept(store, submission(count))
+    [one] = lease(store, worker)
+    return one
+
+
+def money(store: Store) -> tuple[int, int, int]:
+    [block] = rows(store, Block)
+    return (block.left, block.reserved, block.charged)
+
+
+def counted(store: Store) -> dict[str, int]:
+    names = ("arrived", "delivered", "bounced", "deferred")
+    return {name: sum(getattr(row, name) for row in rows(store, Counter)) for name in names}
+
+
+def told(store: Store) -> list[Fact]:
+    with store.read() as session:
+        return after(session, Position(0, 0), 100, [DELIVERED, BOUNCED, EXPIRED, DEFERRED])
+
+
+def test_a_delivered_recipient_is_final_charged_counted_and_told(store: Store, worker: int) -> None:
+    one = leased(store, worker)
+    assert settle_all(store, [one], worker, DELIVERED, at=NOW + 5) == [True]
+    [recipient] = recipients(store)
+    assert (recipient.state, recipient.charge, recipient.attempts, recipient.final_at) == (
+        DELIVERED,
+        "charged",
+        1,
+        NOW + 5,
+    )
+    assert (recipient.lease_owner, recipient.reply, recipient.in_doubt) == (None, "250 ok", 0)
+    assert money(store) == (999, 0, 1)
+    assert counted(store) == {"arrived": 1, "delivered": 1, "bounced": 0, "deferred": 0}
+    [fact] = told(store)
+    assert (fact.kind, fact.recipient, fact.forward_path) == (DELIVERED, 0, "r0@example.net")
+    assert fact.facts == {"reply": "250 ok", "attempt": 1, "remote": "mx.example.net"}
+    assert rows(store, Content) == []
+    audit(store)
+
+
+@pytest.mark.parametrize(("transmitted", "expected"), [(True, (999, 0, 1)), (False, (1000, 0, 0))])
+@pytest.mark.parametrize("state", [BOUNCED, EXPIRED])
+def test_a_bounce_is_charged_if_a_server_was_given_it(
+    store: Store, worker: int, state: str, transmitted: bool, expected: tuple[int, int, int]
+) -> None:
+    settle_all(store, [leased(store, worker)], worker, state, transmitted=transmitted)
+    assert money(store) == expected
+    assert counted(store)["bounced"] == 1
+    audit(store)
+
+
+def test_an_overdraft_is_given_back_when_nothing_was_sent(store: Store) -> None:
+    funded(store, 0, agreement=True)
+    worker = add_worker(store)
+    settle_all(store, [leased(store, worker, 2)], worker, BOUNCED, transmitted=False)
+    assert [account.overdraft for account in rows(store, Account)] == [0]
+    audit(store)
+
+
+def test_a_deferred_recipient_is_charged_once_and_leaves_the_gauge(store: Store, worker: int) -> None:
+    settle_all(store, [leased(store, worker)], worker, DEFERRED, again=NOW + 60, reply="451 later")
+    assert counted(store)["deferred"] == 1
+    assert money(store) == (999, 0, 1)
+    assert len(rows(store, Content)) == 1
+    audit(store)
+    again = lease(store, worker, NOW + 60)
+    settle_all(store, again, worker, DEFERRED, at=NOW + 61, again=NOW + 90)
+    assert counted(store)["deferred"] == 1
+    audit(store)
+    settle_all(store, lease(store, worker, NOW + 90), worker, DELIVERED, at=NOW + 2000)
+    assert counted(store) == {"arrived": 1, "delivered": 1, "bounced": 0, "deferred": 0}
+    assert money(store) == (999, 0, 1)
+    assert kinds(store)[-3:] == [DEFERRED, DEFERRED, DELIVERED]
+    assert [fact.facts["attempt"] for fact in told(store)] == [1, 2, 3]
+    audit(store)
+
+
+def test_a_unit_stays_reserved_until_a_server_is_given_the_mail(store: Store, worker: int) -> None:
+    settle_all(store, [leased(store, worker)], worker, DEFERRED, transmitted=False, again=NOW + 1)
+    assert money(store) == (999, 1, 0)
+    settle_all(store, lease(store, worker, NOW + 1), worker, EXPIRED, transmitted=False)
+    assert money(store) == (1000, 0, 0)
+    audit(store)
+
+
+def test_the_content_stays_until_the_last_recipient_is_final(store: Store, worker: int) -> None:
+    one = leased(store, worker, 3)
+    outcomes = [outcome(one, r, worker, state) for r, state in zip(one.recipients, FINAL[:3], strict=True)]
+    for settlement in outcomes[:2]:
+        with store.write() as session:
+            settle(session, [settlement])
+        assert len(rows(store, Content)) == 1
+        audit(store)
+    with store.write() as session:
+        settle(session, outcomes[2:])
+    assert rows(store, Content) == []
+    audit(store)
+
+
+def test_the_last_two_recipients_may_end_at_the_same_time(store: Store, store_url: str, worker: int) -> None:
+    messages = [submission(2) for _ in range(10)]
+    accept(store, *messages)
+    by_number = [[], []]  # type: list[list[Any]]
+    for one in lease(store, worker):
+        for recipient in one.recipients:
+            by_number[recipient.n].append(outcome(one, recipient, worker, DELIVERED))
+
+    def work(n: int) -> None:
+        own = Store.open(store_url)
+        try:
+            for settlement in by_number[n]:
+                with own.write() as session:
+                    settle(session, [settlement])
+        finally:
+            own.close()
+
+    at_once(work, 2)
+    assert rows(store, Content) == []
+    audit(store)
+
+
+def test_an_outcome_is_recorded_once(store: Store, worker: int) -> None:
+    one = leased(store, worker)
+    assert settle_all(store, [one], worker, DELIVERED) == [True]
+    assert settle_all(store, [one], worker, BOUNCED) == [False]
+    assert [r.state for r in recipients(store)] == [DELIVERED]
+    audit(store)
+
+
+def test_who_lost_the_lease_records_nothing(store: Store, worker: int) -> None:
+    one, other = leased(store, worker), add_worker(store)
+    with store.write() as session:
+        queue.forget(session, worker)
+    assert settle_all(store, [one], worker, DELIVERED) == [False]
+    [again] = lease(store, other)
+    assert settle_all(store, [one], worker, DELIVERED) == [False]
+    assert "delivered" not in kinds(store)
+    assert settle_all(store, [again], other, DELIVERED) == [True]
+    audit(store)
+
+
+def test_a_group_with_a_lost_lease_records_nothing_at_all(store: Store, worker: int) -> None:
+    accept(store, submission(), submission())
+    both = lease(store, worker)
+    settle_all(store, both[:1], worker, DELIVERED)
+    with pytest.raises(LeaseLost):
+        settle_all(store, both, worker, DELIVERED)
+    assert sorted(r.state for r in recipients(store)) == [DELIVERED, "leased"]
+    audit(store)
+
+
+def test_an_attempt_in_doubt_is_counted_and_told(store: Store, worker: int) -> None:
+    settle_all(store, [leased(store, worker)], worker, DEFERRED, in_doubt=True)
+    [recipient] = recipients(store)
+    assert recipient.in_doubt == 1
+    assert told(store)[0].facts["possible_duplicate"] is True
+
+
+def test_a_group_may_be_of_several_blocks_and_accounts(store: Store, worker: int) -> None:
+    funded(store, 1, account=2, agreement=True)
+    with store.write() as session:
+        add_block(session, 1, 5, NOW + 1)
+    accept(store, submission(6), submission(3, account=2), submission(1))
+    choose = random.Random(3)
+    made = [
+        outcome(one, recipient, worker, choose.choice([DELIVERED, BOUNCED, EXPIRED]), transmitted=choose.random() < 0.5)
+        for one in lease(store, worker)
+        for recipient in one.recipients
+    ]
+    with store.write() as session:
+        assert settle(session, made) == [True] * 10
+    audit(store)
+
+
+@pytest.mark.parametrize("odd", ["nul \0 in it", "half a character \ud800", "é" * 5000])
+def test_every_reply_can_be_stored(store: Store, worker: int, odd: str) -> None:
+    settle_all(store, [leased(store, worker)], worker, DEFERRED, reply=odd)
+    [recipient] = recipients(store)
+    assert recipient.reply.encode()[:4] == odd.encode("utf-8", "replace")[:4]
+    assert "\0" not in recipient.reply
+    assert len(recipient.reply.encode()) <= MAX_REPLY
+    assert told(store)[0].facts["reply"] == recipient.reply
+
+
+def test_when_a_domain_was_first_unknown_is_kept_for_the_next_attempt(store: Store, worker: int) -> None:
+    one = leased(store, worker)
+    settlement = outcome(one, one.recipients[0], worker, DEFERRED, transmitted=False)
+    with store.write() as session:
+        settle(session, [later(settlement, facts={"unknown_since": NOW - 3})])
+    [again] = lease(store, worker)
+    assert again.recipients[0].unknown_since == NOW - 3
+    settle_all(store, [again], worker, DEFERRED)
+    assert lease(store, worker)[0].recipients[0].unknown_since is None
+
+
+# A random walk
+
+
+class Walk:
+    """Random steps of two workers; what each leased is settled in a random way, sometimes after it lost it."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        self.store = store
+        self.random = random.Random(seed)
+        self.now = NOW
+        self.workers = [add_worker(store, NOW + 30) for _ in range(2)]
+        self.held: list[tuple[int, Leased]] = []
+
+    def step(self) -> None:
+        self.now += self.random.choice([0.0, 1.0, 20.0])
+        self.random.choice([self.accept, self.accept, self.lease, self.settle, self.settle, self.settle, self.beat])()
+
+    def accept(self) -> None:
+        worker = self.random.choice([None, *self.workers])
+        many = [
+            submission(self.random.randint(1, 3), worker=worker, account=self.random.randint(1, 2), at=self.now)
+            for _ in range(self.random.randint(1, 3))
+        ]
+        accept(self.store, *many)
+
+    def lease(self) -> None:
+        worker = self.random.choice(self.workers)
+        self.held += [(worker, one) for one in lease(self.store, worker, self.now, self.random.randint(1, 5))]
+
+    def settle(self) -> None:
+        if not self.held:
+            return
+        worker, one = self.held.pop(self.random.randrange(len(self.held)))
+        state = self.random.choice([DELIVERED, BOUNCED, DEFERRED, DEFERRED, EXPIRED])
+        again = self.now + self.random.choice([0, 10])
+        doubt, sent = self.random.random() < 0.3, state == DELIVERED or self.random.random() < 0.5
+        for recipient in one.recipients:
+            settlement = outcome(one, recipient, worker, state, self.now, transmitted=sent, in_doubt=doubt, again=again)
+            with self.store.write() as session:
+                settle(session, [settlement])
+
+    def beat(self) -> None:
+        """One worker lives on, the other may be taken over and begins anew."""
+        with self.store.write() as session:
+            queue.heartbeat(session, self.workers[0], self.now + 30)
+            queue.take_over(session, self.now)
+            if not queue.heartbeat(session, self.workers[1], self.now + self.random.choice([0, 30])):
+                self.workers[1] = queue.register(session, "node", 1, self.now, self.now + 30)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_books_agree_after_every_step(store: Store, seed: int) -> None:
+    funded(store, 40, agreement=True, threshold=20)
+    funded(store, 15, account=2)
+    with store.write() as session:
+        add_block(session, 1, 30, NOW + 200)  # expires on the way
+    walk, final = Walk(store, seed), {}  # type: Any
+    for _ in range(60):
+        walk.step()
+        audit(store)
+        states = {(r.message_id, r.n): r.state for r in recipients(store)}
+        assert {key: states[key] for key in final} == final  # final is final
+        final = {key: state for key, state in states.items() if state in FINAL}
+    assert final
+
+
+def test_everything_ends_when_every_worker_dies_in_turn(store: Store) -> None:
+    funded(store)
+    accept(store, *(submission(2) for _ in range(5)))
+    for n in range(3):
+        worker = add_worker(store, NOW + n)
+        assert sum(len(one.recipients) for one in lease(store, worker, NOW + n)) == 10
+        with store.write() as session:
+            assert queue.take_over(session, NOW + n + 0.5) == 10
+        audit(store)
+    assert {(r.state, r.in_doubt) for r in recipients(store)} == {(QUEUED, 3)}
+    worker = add_worker(store)
+    settle_all(store, lease(store, worker, NOW + 9), worker, DELIVERED)
+    assert {r.state for r in recipients(store)} == {DELIVERED}
+    audit(store)

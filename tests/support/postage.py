@@ -1,0 +1,219 @@
+"""Accounts, blocks, submissions and settlements for the store's tests, and an audit of all books."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from postmeter.message.envelope import Envelope, Recipient
+from postmeter.smtp.reply import Reply
+from postmeter.store import events, ledger, queue, tables
+from postmeter.store.accept import Acceptance, Accepted, Submission
+from postmeter.store.engine import Store
+from postmeter.store.queue import Leased, QueuedRecipient
+from postmeter.store.settle import Settlement, settle
+from postmeter.store.tables import FINAL, Account, Block, Content, Counter, Event, Ledger, Message
+from support.tenants import NOW
+
+CONTENT = b"Subject: hello\r\n\r\nworld\r\n"
+accept_all = Acceptance("agreement")
+_numbers = count(1)
+
+
+def add_account(session: Session, identifier: int = 1, **columns: Any) -> None:
+    """An account with what matters to payment."""
+    session.add(Account(id=identifier, name=f"account {identifier}", created_at=NOW, **columns))
+    session.flush()
+
+
+def add_block(session: Session, account: int, size: int, expires_at: float = NOW + 1e6, booked_at: float = NOW) -> int:
+    """A block and its entry in the ledger; its number."""
+    block = Block(account_id=account, kind="paid", size=size, left=size, booked_at=booked_at, expires_at=expires_at)
+    session.add(block)
+    session.flush()
+    ledger.entry(session, "book", {(account, block.id): size}, NOW)
+    return block.id
+
+
+def funded(store: Store, size: int = 1000, account: int = 1, **columns: Any) -> int:
+    """An account with one block, whose number is given."""
+    with store.write() as session:
+        add_account(session, account, **columns)
+        return add_block(session, account, size)
+
+
+def add_worker(store: Store, lease_until: float = NOW + 1e6, node: str = "node", pid: int = 1) -> int:
+    """A registered worker; its number."""
+    with store.write() as session:
+        return queue.register(session, node, pid, NOW, lease_until)
+
+
+def submission(
+    recipients: int = 1,
+    *,
+    account: int = 1,
+    worker: int | None = None,
+    at: float = NOW,
+    blocks: Iterable[bytes] = (CONTENT,),
+) -> Submission:
+    """A message for recipients r0, r1, …; ``worker`` has them leased at once."""
+    number = next(_numbers)
+    blocks = tuple(blocks)
+    return Submission(
+        id=f"{number:026d}",
+        account_id=account,
+        connection_id=7,
+        domain="shop.example",
+        envelope=Envelope(
+            "bounce@shop.example", tuple(Recipient(f"r{n}@example.net", "NEVER") for n in range(recipients)), "8BITMIME"
+        ),
+        header_from="shop.example",
+        subject="hello",
+        message_id=f"<{number}@shop.example>",
+        size=sum(map(len, blocks)),
+        content=lambda: blocks,
+        accepted_at=at,
+        worker=worker,
+    )
+
+
+def accept(store: Store, *submissions: Submission, policy: str = "agreement") -> list[Accepted | Reply]:
+    """Commit submissions in one group."""
+    with store.write() as session:
+        return Acceptance(policy)(session, submissions)
+
+
+def lease(store: Store, worker: int, now: float = NOW, limit: int = 1000) -> list[Leased]:
+    """Lease what is due."""
+    with store.write() as session:
+        return queue.lease_due(session, worker, now, limit)
+
+
+def outcome(
+    leased: Leased,
+    recipient: QueuedRecipient,
+    worker: int,
+    state: str,
+    at: float = NOW,
+    *,
+    transmitted: bool = True,
+    in_doubt: bool = False,
+    again: float = 0.0,
+    reply: str = "250 ok",
+) -> Settlement:
+    """How an attempt of a leased recipient ended."""
+    facts = {"remote": "mx.example.net"}
+    return Settlement(leased.message, recipient, worker, state, reply, at, again or at, transmitted, in_doubt, facts)
+
+
+def settle_all(store: Store, leases: Iterable[Leased], worker: int, state: str, **more: Any) -> list[bool]:
+    """Settle all leased recipients alike, in one group."""
+    made = [outcome(leased, recipient, worker, state, **more) for leased in leases for recipient in leased.recipients]
+    with store.write() as session:
+        return settle(session, made)
+
+
+def rows(store: Store, entity: type[Any]) -> list[Any]:
+    """All rows of a table, by key."""
+    with store.read() as session:
+        return list(session.scalars(select(entity).order_by(*entity.__table__.primary_key.columns)))
+
+
+def recipients(store: Store) -> list[Any]:
+    """All recipients, by message and number."""
+    return rows(store, tables.Recipient)
+
+
+def kinds(store: Store) -> list[str]:
+    """The kinds of all events, in the order they were written."""
+    with store.read() as session:
+        return list(session.scalars(select(Event.kind).order_by(Event.id)))
+
+
+def told_quota(store: Store) -> list[dict[str, Any]]:
+    """The facts of all quota notices."""
+    with store.read() as session:
+        return list(session.scalars(select(Event.facts).where(Event.kind == "quota_low").order_by(Event.id)))
+
+
+def later(settlement: Settlement, **changes: Any) -> Settlement:
+    """A settlement, changed."""
+    return replace(settlement, **changes)
+
+
+def at_once(work: Callable[[int], object], number: int) -> None:
+    """Run ``work(n)`` in threads that begin together; the first exception of any is raised here."""
+    gate = threading.Barrier(number)
+    errors: list[BaseException] = []
+
+    def run(n: int) -> None:
+        try:
+            gate.wait(20)
+            work(n)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    if errors:
+        raise errors[0]
+
+
+def audit(store: Store) -> None:
+    """AssertionError unless ledger, blocks, accounts, recipients, counters, contents and events tell the same."""
+    with store.read() as session:
+        everyone = list(session.scalars(select(tables.Recipient)))
+        _audit_money(session, everyone)
+        _audit_counters(session, everyone)
+        _audit_events(session, everyone)
+        open_messages = {r.message_id for r in everyone if r.final_at is None}
+        assert set(session.scalars(select(Content.message_id))) == open_messages
+        assert set(session.scalars(select(Message.id))) == {r.message_id for r in everyone}
+    for one in everyone:
+        assert (one.state in FINAL) == (one.final_at is not None)
+        assert (one.state == tables.LEASED) == (one.lease_owner is not None)
+        assert one.charge in (("charged", "released") if one.state in FINAL else ("reserved", "charged"))
+
+
+def _audit_money(session: Session, everyone: list[Any]) -> None:
+    units: Tally[tuple[int, int | None, str]] = Tally()
+    for entry in session.scalars(select(Ledger)):
+        units[entry.account_id, entry.block_id, entry.kind] += entry.units
+    held = Tally((one.account_id, one.block_id, one.charge) for one in everyone)
+    paid = Tally((one.account_id, one.block_id) for one in everyone)
+    for block in session.scalars(select(Block)):
+        key = (block.account_id, block.id)
+        assert block.left >= 0
+        assert (block.reserved, block.charged) == (held[*key, "reserved"], held[*key, "charged"])
+        assert block.size == units[*key, "book"] == block.left + block.reserved + block.charged
+        assert units[*key, "reserve"] == paid[key]
+        assert (units[*key, "charge"], units[*key, "release"]) == (held[*key, "charged"], held[*key, "released"])
+    for account in session.scalars(select(Account)):
+        overdrawn = (account.id, None)
+        assert account.overdraft == units[*overdrawn, "reserve"] - units[*overdrawn, "release"]
+        assert account.overdraft == held[*overdrawn, "reserved"] + held[*overdrawn, "charged"]
+    assert sum(n for (_, _, kind), n in units.items() if kind == "reserve") == len(everyone)
+
+
+def _audit_counters(session: Session, everyone: list[Any]) -> None:
+    names = ("arrived", "delivered", "bounced", "deferred")
+    sums = [func.coalesce(func.sum(getattr(Counter, name)), 0) for name in names]
+    states = Tally(one.state for one in everyone)
+    tried = sum(one.final_at is None and one.attempts > 0 for one in everyone)
+    expected = (len(everyone), states["delivered"], states["bounced"] + states["expired"], tried)
+    assert tuple(map(int, session.execute(select(*sums)).one())) == expected
+
+
+def _audit_events(session: Session, everyone: list[Any]) -> None:
+    told = Tally((e.message_id, e.recipient, e.kind) for e in session.scalars(select(events.Event)) if e.kind in FINAL)
+    assert told == Tally((one.message_id, one.n, one.state) for one in everyone if one.final_at is not None)

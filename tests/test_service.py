@@ -1,0 +1,168 @@
+"""The relay's processes: ready soon, an orderly end, and what happens when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from postmeter.service import node_name
+from postmeter.supervisor import Child
+from support.relay import Relay, wait_until
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Relay]:
+    """A relay with two workers, not started yet."""
+    made = Relay(tmp_path, NOWHERE)
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def open_session(relay: Relay) -> smtplib.SMTP:
+    """An idle session inside TLS."""
+    client = smtplib.SMTP("127.0.0.1", relay.port, timeout=10)
+    client.starttls(context=ssl.create_default_context(cafile=str(relay.certificate)))
+    assert client.ehlo()[0] == 250
+    return client
+
+
+def pids_alive(pids: list[int]) -> list[int]:
+    """Those of the processes that run."""
+    return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and not _zombie(pid)]
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_idle_sessions_are_told_and_the_relay_ends_in_order(relay: Relay) -> None:
+    began = time.monotonic()
+    relay.start()
+    assert time.monotonic() - began < 30
+    clients = [open_session(relay) for _ in range(4)]
+    pids = relay.children()
+    began = time.monotonic()
+    assert relay.stop() == 0
+    assert time.monotonic() - began < 15
+    for client in clients:
+        assert client.getreply()[0] == 421
+        client.close()
+    assert pids_alive(pids) == []
+    assert "Traceback" not in relay.log()
+
+
+def test_a_dead_worker_is_replaced_at_once_and_its_clients_are_served_again(relay: Relay) -> None:
+    relay.start()
+    before = relay.workers()
+    killed = relay.kill_worker()
+    after = wait_until(lambda: len(relay.workers()) == 2 and killed not in relay.workers() and relay.workers(), 15)
+    assert len(set(before) & set(after)) == 1
+    for _ in range(8):  # the kernel deals them out to both
+        open_session(relay).quit()
+    assert relay.stop() == 0
+
+
+def test_the_processes_of_a_killed_supervisor_end_by_themselves(relay: Relay) -> None:
+    relay.start()
+    pids = relay.children()
+    assert relay._process is not None
+    os.kill(relay._process.pid, signal.SIGKILL)
+    relay._process.wait()
+    wait_until(lambda: not pids_alive(pids), 20, "all processes gone")
+    relay.start()  # the data folder and the ports are free again
+    assert relay.stop() == 0
+
+
+def test_a_second_relay_on_the_same_data_says_so(relay: Relay, tmp_path: Path) -> None:
+    relay.start()
+    second = tmp_path / "second"
+    second.mkdir()
+    other = Relay(second, NOWHERE, settings={})
+    other.config.write_text(other.config.read_text().replace(str(second / "data"), str(relay.data)))
+    other.launch()
+    assert other.wait(30) == 4
+    assert f"Postmeter runs already on {relay.data} (process {relay._process.pid})" in other.log()  # type: ignore[union-attr]
+    assert "Traceback" not in other.log()
+    open_session(relay).quit()
+    assert relay.stop() == 0
+
+
+def test_a_port_in_use_is_told_in_one_line(relay: Relay) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", relay.port))
+        other.listen()
+        relay.launch()
+        assert relay.wait(30) == 4
+    assert f"smtp.submission: cannot listen on 127.0.0.1:{relay.port}: the port is in use" in relay.log()
+    assert "Traceback" not in relay.log()
+
+
+def test_the_node_keeps_its_name(tmp_path: Path) -> None:
+    name = node_name(tmp_path)
+    assert len(name) == 16
+    assert node_name(tmp_path) == name
+
+
+class Overseer:
+    """What a child needs of its supervisor."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.reactor = Clock()
+        self.waits: list[float] = []
+
+    def child_died(self, child: Child, pid: int | None, wait: float) -> None:
+        """Noted."""
+        self.waits.append(wait)
+
+
+def die(child: Child, after: float, monkeypatch: pytest.MonkeyPatch, reason: Exception | None = None) -> None:
+    """One life of a process."""
+    child._started = 1000.0
+    child.ended = Mock()
+    monkeypatch.setattr("postmeter.supervisor.time.monotonic", lambda: 1000.0 + after)
+    child.processEnded(Failure(reason or ProcessTerminated(signal=9)))
+
+
+def test_a_process_that_ran_well_is_started_again_at_once_and_one_that_does_not_later_and_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overseer: Any = Overseer()
+    child = Child(overseer, "worker 1", [], [])
+    for after in (3600, 1, 1, 1, 1, 1, 1, 3600, 1):
+        die(child, after, monkeypatch)
+    assert overseer.waits == [0.0, 1.0, 2.0, 5.0, 15.0, 15.0, 15.0, 0.0, 1.0]
+
+
+def test_the_first_death_of_a_process_costs_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    overseer: Any = Overseer()
+    die(Child(overseer, "worker 1", [], []), 0.1, monkeypatch, ProcessDone(0))
+    assert overseer.waits == [0.0]
+
+
+def test_a_signal_to_a_process_that_has_just_died_is_no_error() -> None:
+    overseer: Any = Overseer()
+    child = Child(overseer, "worker 1", [], [])
+    child.makeConnection(Mock(pid=5, signalProcess=Mock(side_effect=ProcessExitedAlready())))
+    child.signal("TERM")
+    assert child.pid == 5
