@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from postmeter.store import queue
 from postmeter.store.engine import Store
@@ -106,6 +106,7 @@ def test_recipients_that_another_is_just_leasing_are_passed_over(postgres_url: s
         one, two = add_worker(store), add_worker(store)
         accept(store, submission(2), submission(2))
         with store.write() as first, store.write() as second:
+            second.execute(text("SET LOCAL lock_timeout = '5s'"))
             taken = [queue.lease_due(first, one, NOW, 2), queue.lease_due(second, two, NOW, 4)]
         assert [sum(len(leased.recipients) for leased in leases) for leases in taken] == [2, 2]
         assert sorted(owner or 0 for _, owner, _ in states(store)) == [one, one, two, two]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pytest
+from sqlalchemy import text
 
 from postmeter.store import queue
 from postmeter.store.engine import Store
@@ -17,7 +19,6 @@ from postmeter.store.tables import (
     DELIVERED,
     EXPIRED,
     FINAL,
-    QUEUED,
     Account,
     Block,
     Content,
@@ -171,6 +172,61 @@ def test_the_last_two_recipients_may_end_at_the_same_time(store: Store, store_ur
     audit(store)
 
 
+def test_the_last_two_may_end_at_the_same_time_without_touching_the_same_rows(postgres_url: str) -> None:
+    """Both are charged already and are counted in different quarters of an hour: only the message holds them up."""
+    store = Store.open(postgres_url)
+    funded(store)
+    worker = add_worker(store)
+    settle_all(store, [leased(store, worker, 2)], worker, DEFERRED)
+    [one] = lease(store, worker)
+    first, second = (outcome(one, r, worker, DELIVERED, NOW + 900 * r.n) for r in one.recipients)
+
+    def end_second() -> None:
+        with store.write() as session:
+            settle(session, [second])
+
+    thread = threading.Thread(target=end_second)
+    with store.write() as session:
+        settle(session, [first])
+        thread.start()
+        while thread.is_alive() and not somebody_waits(store):
+            thread.join(0.01)
+    thread.join()
+    assert rows(store, Content) == []
+    audit(store)
+    store.close()
+
+
+def somebody_waits(store: Store) -> bool:
+    with store.read() as session:
+        return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+def test_who_pays_and_who_settles_lock_blocks_in_the_same_order(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    funded(store)
+    worker = add_worker(store)
+    accept(store, *(submission() for _ in range(80)))
+    with store.write() as session:
+        add_block(session, 1, 1000, NOW + 100)  # pays first from now on, though it has the higher number
+    accept(store, *(submission() for _ in range(80)))
+    made = [outcome(one, one.recipients[0], worker, DELIVERED) for one in lease(store, worker)]
+    made.sort(key=lambda settlement: settlement.recipient.block_id or 0)
+    pairs = list(zip(made[:80], made[80:], strict=True))
+
+    def work(n: int) -> None:
+        for pair in pairs:
+            if n:
+                accept(store, submission())
+            else:
+                with store.write() as session:
+                    settle(session, pair)
+
+    at_once(work, 3)
+    audit(store)
+    store.close()
+
+
 def test_an_outcome_is_recorded_once(store: Store, worker: int) -> None:
     one = leased(store, worker)
     assert settle_all(store, [one], worker, DELIVERED) == [True]
@@ -243,85 +299,3 @@ def test_when_a_domain_was_first_unknown_is_kept_for_the_next_attempt(store: Sto
     assert again.recipients[0].unknown_since == NOW - 3
     settle_all(store, [again], worker, DEFERRED)
     assert lease(store, worker)[0].recipients[0].unknown_since is None
-
-
-# A random walk
-
-
-class Walk:
-    """Random steps of two workers; what each leased is settled in a random way, sometimes after it lost it."""
-
-    def __init__(self, store: Store, seed: int) -> None:
-        self.store = store
-        self.random = random.Random(seed)
-        self.now = NOW
-        self.workers = [add_worker(store, NOW + 30) for _ in range(2)]
-        self.held: list[tuple[int, Leased]] = []
-
-    def step(self) -> None:
-        self.now += self.random.choice([0.0, 1.0, 20.0])
-        self.random.choice([self.accept, self.accept, self.lease, self.settle, self.settle, self.settle, self.beat])()
-
-    def accept(self) -> None:
-        worker = self.random.choice([None, *self.workers])
-        many = [
-            submission(self.random.randint(1, 3), worker=worker, account=self.random.randint(1, 2), at=self.now)
-            for _ in range(self.random.randint(1, 3))
-        ]
-        accept(self.store, *many)
-
-    def lease(self) -> None:
-        worker = self.random.choice(self.workers)
-        self.held += [(worker, one) for one in lease(self.store, worker, self.now, self.random.randint(1, 5))]
-
-    def settle(self) -> None:
-        if not self.held:
-            return
-        worker, one = self.held.pop(self.random.randrange(len(self.held)))
-        state = self.random.choice([DELIVERED, BOUNCED, DEFERRED, DEFERRED, EXPIRED])
-        again = self.now + self.random.choice([0, 10])
-        doubt, sent = self.random.random() < 0.3, state == DELIVERED or self.random.random() < 0.5
-        for recipient in one.recipients:
-            settlement = outcome(one, recipient, worker, state, self.now, transmitted=sent, in_doubt=doubt, again=again)
-            with self.store.write() as session:
-                settle(session, [settlement])
-
-    def beat(self) -> None:
-        """One worker lives on, the other may be taken over and begins anew."""
-        with self.store.write() as session:
-            queue.heartbeat(session, self.workers[0], self.now + 30)
-            queue.take_over(session, self.now)
-            if not queue.heartbeat(session, self.workers[1], self.now + self.random.choice([0, 30])):
-                self.workers[1] = queue.register(session, "node", 1, self.now, self.now + 30)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_books_agree_after_every_step(store: Store, seed: int) -> None:
-    funded(store, 40, agreement=True, threshold=20)
-    funded(store, 15, account=2)
-    with store.write() as session:
-        add_block(session, 1, 30, NOW + 200)  # expires on the way
-    walk, final = Walk(store, seed), {}  # type: Any
-    for _ in range(60):
-        walk.step()
-        audit(store)
-        states = {(r.message_id, r.n): r.state for r in recipients(store)}
-        assert {key: states[key] for key in final} == final  # final is final
-        final = {key: state for key, state in states.items() if state in FINAL}
-    assert final
-
-
-def test_everything_ends_when_every_worker_dies_in_turn(store: Store) -> None:
-    funded(store)
-    accept(store, *(submission(2) for _ in range(5)))
-    for n in range(3):
-        worker = add_worker(store, NOW + n)
-        assert sum(len(one.recipients) for one in lease(store, worker, NOW + n)) == 10
-        with store.write() as session:
-            assert queue.take_over(session, NOW + n + 0.5) == 10
-        audit(store)
-    assert {(r.state, r.in_doubt) for r in recipients(store)} == {(QUEUED, 3)}
-    worker = add_worker(store)
-    settle_all(store, lease(store, worker, NOW + 9), worker, DELIVERED)
-    assert {r.state for r in recipients(store)} == {DELIVERED}
-    audit(store)

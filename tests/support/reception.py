@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -85,7 +87,9 @@ def trusting() -> ssl.SSLContext:
 
 @cache
 def _settings() -> Settings:
-    return Settings(server=Server(hostname="mail.example.net", data=tempfile.mkdtemp()))
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return Settings(server=Server(hostname="mail.example.net", data=folder))
 
 
 def reception(
