@@ -107,7 +107,8 @@ class Store:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"isolation_level": None, "timeout": 15, "check_same_thread": False})
+    driver = {"isolation_level": None, "timeout": 15, "check_same_thread": False}
+    engine = create_engine(url, connect_args=driver, pool_reset_on_return=None)  # sessions end their transactions
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

@@ -300,6 +300,7 @@ class Event(Base):
     at: Mapped[float]
     facts: Mapped[dict[str, Any]]
     tx: Mapped[int | None]
+    __table_args__ = (Index("ix_event_tx_id", "tx", "id", sqlite_where=text("tx IS NOT NULL")),)  # empty on SQLite
 
 
 class Cursor(Base):

@@ -305,6 +305,7 @@ def _events() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_event"),
     )
     op.create_index("ix_event_message_id", "event", ["message_id"])
+    op.create_index("ix_event_tx_id", "event", ["tx", "id"], sqlite_where=sa.text("tx IS NOT NULL"))
     op.create_table(
         "cursor",
         sa.Column("plugin", sa.Text(), nullable=False),
