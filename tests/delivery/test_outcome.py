@@ -45,7 +45,7 @@ def judge(
         ("banner", ("deferred", "reserved"), ("deferred", "reserved")),
         ("ehlo", ("deferred", "reserved"), ("deferred", "reserved")),
         ("starttls", ("deferred", "reserved"), ("deferred", "reserved")),
-        ("mail", ("deferred", "charged"), ("deferred", "charged")),
+        ("mail", ("deferred", "reserved"), ("deferred", "reserved")),
         ("rcpt", ("deferred", "charged"), ("bounced", "charged")),
         ("data", ("deferred", "charged"), ("bounced", "charged")),
         ("content", ("deferred", "charged"), ("bounced", "charged")),

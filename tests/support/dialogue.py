@@ -21,7 +21,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,7 +191,8 @@ def play_on_socket(script: Script, port: int, trusted: ssl.SSLContext, seconds: 
                 sending += step.octets(credentials)
                 continue
             if sending:
-                link.sendall(sending)
+                with suppress(BrokenPipeError, ConnectionResetError):  # the server may have closed: what did it say?
+                    link.sendall(sending)
                 sending = b""
             if step.kind == "*" and step.text == "TLS":
                 assert not rest, f"{script.name}:{step.line}: the server says more: {rest!r}"

@@ -90,7 +90,8 @@ class Served:
     """The panel in a process of its own, as the relay starts it; ``port`` makes it open its socket itself."""
 
     _RUN = (
-        "import sys; from postmeter.config import load; from postmeter_web.plugin import run; "
+        "import sys; from postmeter import logs; logs.set_up('panel'); "
+        "from postmeter.config import load; from postmeter_web.plugin import run; "
         "run(load(None), int(sys.argv[1]) if len(sys.argv) > 1 else None)"
     )
 

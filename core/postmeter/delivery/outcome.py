@@ -12,7 +12,7 @@ from postmeter.store.settle import Settlement
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED
 
 EXPIRED_REPLY = "delivery time expired; the last answer was: "
-TOLD_ENVELOPE = ("mail", "rcpt", "data", "content")  # at these stages a mail server had been given the recipient
+HANDED_OVER = ("rcpt", "data", "content")  # stages at which a mail server had been given the recipient
 
 
 class Judge:
@@ -51,7 +51,7 @@ class Judge:
             reply=text,
             at=now,
             next_attempt_at=again,
-            transmitted=outcome.stage in TOLD_ENVELOPE,
+            transmitted=outcome.stage in HANDED_OVER,
             in_doubt=outcome.in_doubt,
             facts={"stage": outcome.stage, **facts},
         )

@@ -68,7 +68,7 @@ class Acceptance:
     def _prepare(self, access: Access, envelope: Envelope, spool: Spool) -> Candidate:
         content = spool.head(MAX_HEADER_SIZE + 4)
         size = head_size(content)
-        if size > MAX_HEADER_SIZE or (size == len(content) and not spool.in_memory):
+        if size > MAX_HEADER_SIZE:
             raise malformed(f"The header section is larger than {MAX_HEADER_SIZE} octets")
         section = HeaderSection.parse(content[:size], smtputf8=envelope.smtputf8)
         domains = originator_domains(section)

@@ -43,22 +43,9 @@ class Session:
     """One client's dialogue; ``tls`` says that it is encrypted from the first octet (RFC 8314, 3.3)."""
 
     __slots__ = (
-        "_content",
-        "_errors",
-        "_exchange",
-        "_failures",
-        "_farewell",
-        "_hostname",
-        "_idle",
-        "_limits",
-        "_lines",
-        "_open",
-        "_out",
-        "_state",
-        "_transaction",
-        "closing",
-        "helo",
-    )
+        "_content", "_errors", "_exchange", "_failures", "_farewell", "_hostname", "_idle",
+        "_limits", "_lines", "_open", "_out", "_state", "_transaction", "closing", "helo",
+    )  # fmt: skip
 
     def __init__(self, hostname: str, limits: Limits = DEFAULT_LIMITS, tls: bool = False) -> None:
         self._hostname = hostname
