@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dns.rcode
@@ -16,6 +17,7 @@ from postmeter.store.accounts import authenticate
 from postmeter.store.counters import count
 from support.command import HELP, Cli, opened, printed, told, with_account
 from support.names import NameServer
+from support.postage import accept, submission
 
 # What is created
 
@@ -122,6 +124,16 @@ def test_an_empty_queue_is_told(cli: Cli) -> None:
     assert printed(cli("queue", "--json")) == {"total": 0, "states": {}, "reasons": [], "waiting": []}
 
 
+def test_the_queue_can_be_of_one_account(cli: Cli, data: Path) -> None:
+    with_account(cli)
+    printed(cli("account", "add", "two", "--owner", "bob@two.example", "--json"))
+    with opened(data) as store:
+        accept(store, submission(3, at=time.time()))
+    assert printed(cli("queue", "--json"))["total"] == 3
+    assert printed(cli("queue", "--account", "acme", "--json"))["total"] == 3
+    assert printed(cli("queue", "--account", "two", "--json"))["total"] == 0
+
+
 def test_users_get_initial_and_new_passwords(cli: Cli, data: Path) -> None:
     with_account(cli)
     operator = printed(cli("user", "add", "op@relay.example", "--operator", "--json"))
@@ -208,7 +220,11 @@ def test_a_dns_that_fails_changes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPa
         (["message", "show", "x"], 2, "there is no message x"),
         (["user", "add", "bob@acme.example"], 2, "say what the user may see: --operator or --account NAME"),
         (["user", "password", "bob@acme.example"], 2, "there is no user bob@acme.example"),
+        (["queue", "--account", "nobody"], 2, "there is no account 'nobody'"),
         (["--config", "nothing.toml", "queue"], 3, "there is no configuration file nothing.toml"),
+        (["queue", "--config", "nothing.toml"], 3, "there is no configuration file nothing.toml"),
+        (["check", "--config", "nothing.toml"], 3, "there is no configuration file nothing.toml"),
+        (["quota", "--config", "nothing.toml", "show", "acme"], 3, "there is no configuration file nothing.toml"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(cli: Cli, arguments: list[str], exit_code: int, line: str) -> None:
@@ -219,6 +235,32 @@ def test_wrong_input_is_told_in_one_line(cli: Cli, arguments: list[str], exit_co
 def test_the_configuration_beside_us_is_read(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "postmeter.toml").write_text("[smtp]\nport = 25\n")
     assert told(cli("queue"), 3).startswith("unknown setting smtp.port; [smtp] has: submission, ")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_the_configuration_may_be_named_anywhere(place: int, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "postmeter.toml").write_text("nonsense, which is not read")
+    (tmp_path / "other.toml").write_text("[demo]\nsize = 7\n")
+    for command in (["account", "add", "acme", "--owner", "ann@acme.example"], ["quota", "show", "acme", "--json"]):
+        result = cli(*command[:place], "--config", "other.toml", *command[place:])
+        assert result.exit_code == 0, result.output
+    assert printed(result)["left"] == 7
+
+
+def test_the_configuration_named_last_counts(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "postmeter.toml").write_text("[nonsense]")
+    (tmp_path / "other.toml").write_text("")
+    assert cli("--config", "postmeter.toml", "queue", "--config", "other.toml").exit_code == 0
+
+
+def test_every_command_tells_of_the_configuration(cli: Cli) -> None:
+    for command in (["up"], ["check"], ["queue"], ["account"], ["domain", "add"]):
+        assert "--config FILE" in cli(*command, "--help").stdout
+
+
+def test_a_misspelt_variable_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTMETER_SMPT_SUBMISSION", "127.0.0.1:25")
+    assert "POSTMETER_SMPT_SUBMISSION" in told(cli("queue"), 3)
 
 
 def test_a_short_password_is_refused(cli: Cli) -> None:

@@ -58,7 +58,6 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         "POSTMETER_DELIVERY_ROUTES": "*=127.0.0.1:2525,example.org=10.0.0.5:25",
         "POSTMETER_DELIVERY_ALLOW_PRIVATE": "true",
         "POSTMETER_DEMO_SIZE": "7",
-        "POSTMETER_SOMETHING_ELSE": "x",
         "HOME": "/",
     }
     settings = load(path, environment)
@@ -103,6 +102,8 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, text: str, told: str
     ("variable", "text", "told"),
     [
         ("POSTMETER_SMTP_PORT", "25", "unknown setting smtp.port (environment variable POSTMETER_SMTP_PORT)"),
+        ("POSTMETER_SMPT_SUBMISSION", "", "unknown section [smpt] (environment variable POSTMETER_SMPT_SUBMISSION)"),
+        ("POSTMETER_HOSTNAME", "x", "unknown section [hostname] (environment variable POSTMETER_HOSTNAME)"),
         ("POSTMETER_SERVER_WORKERS", "many", "server.workers: 'many' is not a whole number"),
         ("POSTMETER_SERVER_WORKERS", "-1", "server.workers: '-1' is not a whole number"),
         ("POSTMETER_DELIVERY_ALLOW_PRIVATE", "maybe", "delivery.allow_private: 'maybe' is not true or false"),

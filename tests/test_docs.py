@@ -17,6 +17,7 @@ from postmeter import Message, hookspecs
 from postmeter.cli import main
 from postmeter.config import Settings, load
 from postmeter.hooks import encode_fields, new_manager
+from support.foreign import need_program
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -106,6 +107,23 @@ def test_what_is_said_to_be_missing_is_missing() -> None:
     missing = re.findall(r"`(postmeter [a-z ]+)`", section("Limits"))
     assert missing
     assert [name for name in missing if name in COMMANDS] == []
+
+
+def test_the_debian_packages_are_those_that_are_installed_for_the_tests() -> None:
+    script = (ROOT / ".ci" / "run").read_text("utf-8").partition("<<'PACKAGES'\n")[2].partition("\nPACKAGES\n")[0]
+    (sentence,) = re.findall(r"On Debian they are the packages ([^;]*);", README)
+    installed = [line.split()[0] for line in script.splitlines()]
+    assert installed
+    assert sorted(re.split(r",\s+|\s+and\s+", sentence)) == sorted(installed)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_without_a_program_a_test_is_skipped_and_fails_in_ci(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="a-program-that-nobody-has is not installed"):
+        need_program("a-program-that-nobody-has")
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:core|web|tests|plugins|bench)/[\w./]+)`", README))))

@@ -133,6 +133,24 @@ async def test_what_is_not_header_fields_is_451(ask: Ask, answer: Any) -> None:
     assert await refusal(ask(lambda m: answer)) == TEMPORARY
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("From", "SENDER", "reply-to", "To", "Cc", "Bcc", "Date", "Message-ID", "Subject", "MIME-Version"),
+        *("Return-Path", "Received", "DKIM-Signature", "List-Help", "Resent-From", "Resent-Date"),
+        *("Content-Type", "Content-Transfer-Encoding"),
+    ],
+)
+def test_a_field_that_the_relay_checks_or_sets_itself_cannot_be_added(name: str) -> None:
+    with pytest.raises(ValueError, match=f"plugins may not add {name}"):
+        encode_fields([("X-A", "1"), (name, "x")])
+
+
+@pytest_twisted.ensureDeferred
+async def test_such_a_field_is_451(ask: Ask) -> None:
+    assert await refusal(ask(lambda m: [("Bcc", "x@y.example")])) == TEMPORARY
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_plugin_that_hangs_is_451_after_the_time_limit(ask: Ask) -> None:
     go_on = threading.Event()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 import typing
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,17 @@ from attrs import frozen
 
 from postmeter.errors import ConfigError
 
+PREFIX = "POSTMETER_"  # of environment variables that are settings
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_is_host_name = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*").fullmatch  # RFC 1123, 2.1
 
-def setting(default: Any, help: str, *, least: int | None = None, choices: tuple[str, ...] = ()) -> Any:
-    """One key: its default, what it means (README's table says the same), the least number or the values allowed."""
+
+def setting(
+    default: Any, help: str, *, least: int | None = None, most: int | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    """One key: its default, what it means (README's table says the same), the numbers or the values allowed."""
     factory = attrs.Factory(lambda: default) if isinstance(default, dict) else default
-    return attrs.field(default=factory, metadata={"help": help, "least": least, "choices": choices})
+    return attrs.field(default=factory, metadata={"help": help, "least": least, "most": most, "choices": choices})
 
 
 @frozen
@@ -31,7 +39,9 @@ class Server:
     )
     data: str = setting("./data", "folder of the database, keys and certificates")
     workers: int = setting(0, "processes that receive and deliver; 0: one per core", least=0)
-    drain_timeout: int = setting(30, "seconds a stopping worker gives mail under way before it hands it back", least=1)
+    drain_timeout: int = setting(
+        30, "seconds a stopping worker gives mail under way before it hands it back", least=1, most=30
+    )
 
 
 @frozen
@@ -128,8 +138,8 @@ class Settings:
 
     @property
     def hostname(self) -> str:
-        """The configured name, or this machine's."""
-        return self.server.hostname or socket.getfqdn()
+        """The configured name, or this machine's; ConfigError when that one is no host name."""
+        return self.server.hostname or _machine()
 
     @property
     def data(self) -> Path:
@@ -158,7 +168,19 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
         if not isinstance(table, dict):
             raise ConfigError(f"{name} must be a table: [{name}]")
     types = typing.get_type_hints(Settings)
-    return Settings(**{name: _section(name, types[name], tables.get(name, {})) for name in sections})
+    settings = Settings(**{name: _section(name, types[name], tables.get(name, {})) for name in sections})
+    if settings.server.hostname and not _is_host_name(settings.server.hostname):
+        raise ConfigError(f"server.hostname: {settings.server.hostname!r} is not a host name in ASCII letters")
+    return settings
+
+
+@cache
+def _machine() -> str:
+    """What this machine calls itself; asked for once, since the answer may come from the DNS."""
+    name = socket.getfqdn()
+    if not _is_host_name(name):
+        raise ConfigError(f"this machine's name {name!r} is not a host name in ASCII letters; set server.hostname")
+    return name
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -171,18 +193,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _overlay(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put POSTMETER_<SECTION>_<KEY> over the file's values; an unknown key of a known section is an error."""
-    for section, cls in typing.get_type_hints(Settings).items():
-        if not attrs.has(cls):
+    """Put POSTMETER_<SECTION>_<KEY> over the file's values; every other variable that begins so is an error."""
+    sections = typing.get_type_hints(Settings)
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX):
             continue
-        keys = typing.get_type_hints(cls)
-        prefix = f"POSTMETER_{section.upper()}_"
-        for variable, text in environment.items():
-            if variable.startswith(prefix):
-                key = variable.removeprefix(prefix).lower()
-                if key not in keys:
-                    raise ConfigError(f"unknown setting {section}.{key} (environment variable {variable})")
-                tables.setdefault(section, {})[key] = _from_text(f"{section}.{key}", keys[key], text)
+        section, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+        if section not in sections:
+            known = ", ".join(sections)
+            raise ConfigError(f"unknown section [{section}] (environment variable {variable}); there are: {known}")
+        keys = typing.get_type_hints(sections[section])
+        if key not in keys:
+            raise ConfigError(f"unknown setting {section}.{key} (environment variable {variable})")
+        tables.setdefault(section, {})[key] = _from_text(f"{section}.{key}", keys[key], text)
 
 
 def _from_text(name: str, kind: Any, text: str) -> Any:
@@ -232,9 +255,11 @@ def _value(name: str, kind: Any, field: attrs.Attribute[Any], value: Any) -> Any
         return dict(value)
     if type(value) is not kind:
         raise ConfigError(f"{name} must be {_KINDS[kind]}, not {value!r}")
-    least, choices = field.metadata["least"], field.metadata["choices"]
+    least, most, choices = (field.metadata[key] for key in ("least", "most", "choices"))
     if least is not None and value < least:
         raise ConfigError(f"{name} must be at least {least}")
+    if most is not None and value > most:
+        raise ConfigError(f"{name} must be at most {most}")
     if choices and value not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
     return value

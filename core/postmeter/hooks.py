@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 GROUP = "postmeter"
 ALWAYS = ("web",)  # the panel has its own switch: web.listen
 ASK_TIME_LIMIT = 2.0  # seconds
+OWNED = frozenset(  # header fields that the relay checks or sets itself; and all Resent-* and Content-*
+    (
+        *("from", "sender", "reply-to", "to", "cc", "bcc", "date", "message-id", "subject", "mime-version"),
+        *("return-path", "received", "dkim-signature", "list-help"),
+    )
+)
 TEMPORARY = Reply(451, "4.3.0", "A check of this message could not be made now, please try again later")
 
 
@@ -149,9 +155,11 @@ class Asking:
 
 
 def encode_fields(fields: Sequence[HeaderField] | None) -> bytes:
-    """Header fields as octets; ValueError for names or values that would break out of their line (RFC 5322, 2.2)."""
+    """Header fields as octets; ValueError for what would break out of its line (RFC 5322, 2.2) or is the relay's."""
     lines = []
     for name, value in fields or ():
+        if name.lower() in OWNED or name.lower().startswith(("resent-", "content-")):
+            raise ValueError(f"plugins may not add {name}")
         ok = name.isascii() and name.isprintable() and name and not set(name) & {":", " "}
         if not ok or any(ord(c) < 32 or ord(c) > 126 for c in value) or len(name) + len(value) > 990:
             raise ValueError(f"not a header field: {name!r}: {value!r}")

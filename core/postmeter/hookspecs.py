@@ -14,7 +14,9 @@ from postmeter.message.envelope import Recipient
 hookspec = pluggy.HookspecMarker("postmeter")
 hookimpl = pluggy.HookimplMarker("postmeter")
 
-# A header field that a plugin adds: name and value, both without line breaks.
+# A header field that a plugin adds: name and value in ASCII, both without line breaks. Not allowed, because the relay
+# checks or sets them itself, are From, Sender, Reply-To, To, Cc, Bcc, Date, Message-ID, Subject, MIME-Version,
+# Return-Path, Received, DKIM-Signature, List-Help, Resent-* and Content-*.
 HeaderField = tuple[str, str]
 
 
@@ -65,7 +67,7 @@ class Service:
 def on_accept(message: Message) -> Sequence[HeaderField] | None:
     """Asked in a plugin thread before a message is committed: return fields to add or raise Refused.
 
-    Any other exception, or no answer within 2 s, refuses the message for now (451).
+    Any other exception, a field that is not allowed, or no answer within 2 s refuses the message for now (451).
     """
 
 
@@ -73,7 +75,8 @@ def on_accept(message: Message) -> Sequence[HeaderField] | None:
 def on_sign(message: Message) -> Sequence[HeaderField] | None:
     """Asked in a plugin thread before a message is signed: return fields to add or raise Refused.
 
-    A refusal with 5xx bounces the recipients; any other exception, or no answer within 2 s, defers them.
+    A refusal with 5xx bounces the recipients; any other exception, a field that is not allowed, or no answer within
+    2 s defers them.
     """
 
 

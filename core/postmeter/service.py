@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
 from postmeter.config import Settings
+from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.resolver import Resolver, servers
@@ -47,9 +49,8 @@ from postmeter.telling import Teller
 
 log = logging.getLogger(__name__)
 
-LEASE = 45.0  # seconds a worker's leases last without a heartbeat
-HEARTBEAT = 10.0  # seconds between heartbeats, and between looks for workers that are gone
 DAY = 86_400.0
+FIRST_DESCRIPTOR = 3  # inherited listening sockets begin here
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Worker:
         with self._store.write() as session:
             now = time.time()
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
+        self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
         self._asking = Asking(self._plugins, reactor)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
@@ -119,7 +121,7 @@ class Worker:
         for session in self._census:
             session.shut_down()
         drained = self._scheduler.stop()
-        cut = self._reactor.callLater(self._settings.server.drain_timeout, self._pool.abort)
+        cut = self._reactor.callLater(self._settings.server.drain_timeout, self._cut)
         self._pool.stop().addErrback(_defect)
         yield drained
         cut.cancel() if cut.active() else None
@@ -127,6 +129,10 @@ class Worker:
         self._writer.submit(_forget, self.number, forgotten.callback)
         yield forgotten
         yield deferToThread(self._end_threads)
+
+    def _cut(self) -> None:
+        self._pool.abort()
+        self._scheduler.abandon()
 
     def _end_threads(self) -> None:
         self._signer.stop()
@@ -155,6 +161,7 @@ class Worker:
             judge=Judge(self.number, settings.lifetime_days * DAY),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
+            lease_held=lambda: self._lease.held,
         )
 
     def _make_reception(self) -> Reception:
@@ -176,6 +183,7 @@ class Worker:
             hostname=self._settings.hostname,
             limits=Limits(max_message_size=smtp.max_message_size, max_recipients=smtp.max_recipients),
             portal=auth.portal(directory, self._secrets.hash_token),
+            directory=directory,
             acceptance=acceptance,
             census=self._census,
             tls=self._tls,
@@ -199,15 +207,20 @@ class Worker:
     # What is done again and again
 
     def _beat(self) -> None:
-        self._writer.submit(_beat, (self.number, time.time() + LEASE), self._beaten)
+        begun = self._lease.now()
+        self._writer.submit(_beat, (self.number, begun.wall + LEASE), partial(self._beaten, begun))
 
-    def _beaten(self, still_ours: bool | Exception) -> None:
+    def _beaten(self, begun: Moment, still_ours: bool | Exception) -> None:
         if still_ours is False:  # others deliver our recipients already: end at once, before sending more
             log.critical("the leases of this worker were taken over; it ends")
             os._exit(1)
+        if still_ours is True:  # an exception confirms nothing
+            self._lease.confirm(begun)
+            self._scheduler.resume()
 
     def _take_over(self) -> None:
-        self._writer.submit(_take_over, time.time(), lambda _: None)
+        if self._lease.steady:
+            self._writer.submit(_take_over, time.time(), lambda _: None)
 
     def _refresh_tls(self) -> None:
         try:
@@ -251,10 +264,9 @@ def run(settings: Settings, sockets: Sockets, node: str) -> None:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
+    allow_many_files()
     worker = Worker(settings, reactor, sockets, node)
-    reactor.addSystemEventTrigger("before", "shutdown", worker.stop)
-    reactor.callWhenRunning(worker.start)
-    reactor.callWhenRunning(partial(print, "ready", flush=True))
+    reactor.callWhenRunning(begin, worker, reactor)
     end_with_parent()
     stop_on_signals(reactor)
     gc.collect()
@@ -262,6 +274,23 @@ def run(settings: Settings, sockets: Sockets, node: str) -> None:
     gc.set_threshold(20_000, 20, 50)
     reactor.run()
     sys.exit(0)
+
+
+def begin(worker: Worker, reactor: Any) -> None:
+    """Start the worker and say so; the process ends with exit code 1 when that fails."""
+    try:
+        worker.start()
+    except Exception as error:
+        log.critical("this worker cannot start", exc_info=error)
+        os._exit(1)  # what has been started of it is in no state to be stopped in order
+    reactor.addSystemEventTrigger("before", "shutdown", worker.stop)
+    print("ready", flush=True)
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files as the system allows it: every session is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def stop_on_signals(reactor: Any) -> None:
@@ -284,6 +313,7 @@ def serve(settings: Settings, name: str, descriptor: int) -> None:
     """The life of a process that a plugin offers (``Service.run``), on an inherited listening socket."""
     for offered in Plugins.load(settings).services(settings):
         if offered.name == name:
+            allow_many_files()
             end_with_parent()
             print("ready", flush=True)
             offered.run(settings, descriptor)

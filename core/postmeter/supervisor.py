@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
@@ -27,7 +27,7 @@ from postmeter.errors import UnreachableError
 from postmeter.hooks import Plugins
 from postmeter.server import tls
 from postmeter.server.listener import bind
-from postmeter.service import node_name, stop_on_signals
+from postmeter.service import FIRST_DESCRIPTOR, allow_many_files, node_name, stop_on_signals
 from postmeter.store import queue, schema
 from postmeter.store.accounts import add_operator
 from postmeter.store.engine import Store
@@ -36,10 +36,9 @@ from postmeter.store.secrets import Secrets
 log = logging.getLogger(__name__)
 
 PREDECESSOR_TIMEOUT = 40.0  # seconds to wait for the processes of a killed supervisor to end
-KILL_AFTER = 34.0  # seconds after SIGTERM
+LAST_STEPS = 4.0  # seconds a process has after its drain time to end in order; then it is killed
 RESTART_AFTER = (0.0, 1.0, 2.0, 5.0, 15.0)  # seconds, growing while a process dies again soon
 STEADY = 60.0  # seconds after which a process counts as running well
-FIRST_DESCRIPTOR = 3
 
 
 @dataclass
@@ -57,6 +56,7 @@ class Prepared:
 def prepare(settings: Settings) -> Prepared:
     """Make what is missing, check what is there, bind all ports; PostmeterError says what is wrong."""
     _check_delivery(settings.delivery)
+    _ = settings.hostname  # ConfigError when there is none that can be said to mail servers
     Secrets.open(settings.data)
     lock = _lock(settings.data / "lock")
     store = Store.open(settings.store_url)
@@ -111,7 +111,10 @@ class Child(ProcessProtocol):
         self._deaths = 0
 
     def start(self) -> None:
-        """Run the process with its sockets; standard input ends with us, standard output brings ``ready``."""
+        """Run the process with its sockets; standard input ends with us, standard output brings ``ready``.
+
+        When the system gives no process for it, that is one more death.
+        """
         self._started = time.monotonic()
         self.ended: Deferred[None] = Deferred()
         descriptors: dict[int, Any] = {0: "w", 1: "r", 2: 2}
@@ -121,6 +124,9 @@ class Child(ProcessProtocol):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._supervisor.reactor.spawnProcess(self, command[0], command, env=os.environ, childFDs=descriptors)
+        except OSError as error:
+            log.error("%s cannot be started: %s", self.name, error)
+            self._start_again(None)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -136,8 +142,11 @@ class Child(ProcessProtocol):
         if not self._supervisor.stopping:
             expected = isinstance(reason.value, ProcessDone)
             log.log(logging.INFO if expected else logging.ERROR, "%s ended: %s", self.name, reason.getErrorMessage())
-            self._deaths = 1 if time.monotonic() - self._started > STEADY else self._deaths + 1
-            self._supervisor.child_died(self, pid, RESTART_AFTER[min(self._deaths, len(RESTART_AFTER)) - 1])
+            self._start_again(pid)
+
+    def _start_again(self, pid: int | None) -> None:
+        self._deaths = 1 if time.monotonic() - self._started > STEADY else self._deaths + 1
+        self._supervisor.child_died(self, pid, RESTART_AFTER[min(self._deaths, len(RESTART_AFTER)) - 1])
 
     def makeConnection(self, process: Any) -> None:
         """Started."""
@@ -159,20 +168,23 @@ class Supervisor:
         self.options = options
         self.stopping = False
         self._prepared = prepared
-        self._children = self._workers() + self._services()
+        workers = self._workers()
+        self._children = workers + self._services()
+        self._workers_ready = DeferredList([child.ready for child in workers])
 
     def start(self) -> Deferred[Any]:
-        """Start all processes; fires when each has said that it is ready."""
+        """Start all processes; fires when each worker takes mail, whatever becomes of the plugins' services."""
         for child in self._children:
             child.start()
-        return DeferredList([child.ready for child in self._children])
+        return self._workers_ready
 
     def stop(self) -> Deferred[Any]:
         """Let all processes finish what they are at, and end those that do not; fires when all are gone."""
         self.stopping = True
         alive = [child for child in self._children if child.pid is not None]
         _signal_all(alive, "TERM")
-        kill = self.reactor.callLater(KILL_AFTER, _signal_all, alive, "KILL")
+        patience = self._prepared.settings.server.drain_timeout + LAST_STEPS
+        kill = self.reactor.callLater(patience, _signal_all, alive, "KILL")
         gone: Deferred[Any] = DeferredList([child.ended for child in alive])
         gone.addCallback(lambda _: kill.cancel() if kill.active() else None)
         return gone
@@ -246,18 +258,31 @@ def run(settings: Settings, options: list[str], started: Callable[[Prepared, Any
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
+    allow_many_files()
     prepared = prepare(settings)
     supervisor = Supervisor(prepared, reactor, options)
     reactor.addSystemEventTrigger("before", "shutdown", supervisor.stop)
 
-    def ready(_: object) -> None:
+    exit_code = 0
+
+    async def begin() -> None:
+        await supervisor.start()
+        if supervisor.stopping:
+            return
+        operator = await deferToThread(first_operator, prepared)
+        print(announce(prepared, operator), flush=True)  # the password is shown only now, so even when stopping
+        if started is not None and not supervisor.stopping:
+            started(prepared, reactor)
+
+    def give_up(failure: Failure) -> None:
+        nonlocal exit_code
+        exit_code = 1
+        log.critical("the relay cannot start", exc_info=failure.value)
         if not supervisor.stopping:
-            print(announce(prepared, first_operator(prepared)), flush=True)
-            if started is not None:
-                started(prepared, reactor)
+            reactor.stop()
 
     stop_on_signals(reactor)
-    reactor.callWhenRunning(lambda: supervisor.start().addCallback(ready))
+    reactor.callWhenRunning(lambda: ensureDeferred(begin()).addErrback(give_up))
     reactor.run()
     prepared.store.close()
-    return 0
+    return exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -16,13 +17,17 @@ Item = TypeVar("Item")
 class BatchThread(Generic[Item]):
     """One daemon thread that calls ``work`` with all items that wait, at most ``limit`` at a time, in order.
 
+    ``pause`` is asked, when an item has come, for how many seconds to wait for more before the work begins.
     ``work`` answers for each item's outcome itself and does not raise; if it does, that batch is lost and logged.
     """
 
-    def __init__(self, name: str, work: Callable[[list[Item]], None], limit: int = 64) -> None:
+    def __init__(
+        self, name: str, work: Callable[[list[Item]], None], limit: int = 64, pause: Callable[[], float] = float
+    ) -> None:
         self._waiting: SimpleQueue[Item | None] = SimpleQueue()
         self._work = work
         self._limit = limit
+        self._pause = pause
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -42,6 +47,8 @@ class BatchThread(Generic[Item]):
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
             batch = [item]
+            if pause := self._pause():
+                time.sleep(pause)
             stopping = False
             try:
                 while len(batch) < self._limit:

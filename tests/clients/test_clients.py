@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from support.corpus import MESSAGES
+from support.foreign import need, need_program
 from support.mail_sink import MailSink, Received
 from support.relay import Access, Relay, wait_until
 from support.transit import check_transit
@@ -48,17 +49,9 @@ class Facts:
         Path(self.handed_over).write_bytes(content)
 
 
-def need(what: str, present: bool) -> None:
-    """Skip without an installed client; in CI all of them have to be there."""
-    if not present:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{what} is not installed")
-        pytest.skip(f"{what} is not installed")
-
-
 def run(program: str, *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> None:
     """Run a client; AssertionError with what it said when it fails."""
-    need(program, shutil.which(program) is not None)
+    program = need_program(program)
     environment = {**os.environ, **(env or {})}
     done = subprocess.run(
         [program, *arguments], input=stdin, capture_output=True, timeout=PATIENCE, env=environment, check=False

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 from sqlalchemy import text
 
+from postmeter.commands import doors, ground
 from postmeter.config import Server, Settings
 from postmeter.server.tls import files
 from support.command import Cli, opened, with_account
+from support.mail_sink import certificate
 from support.names import NameServer
+from support.postage import accept, submission
+
+DAY = 86_400  # seconds
 
 
 @pytest.fixture
@@ -131,6 +140,63 @@ def test_the_certificate_must_belong_to_its_key(checked: Checked, data: Path, mo
     assert "is not PEM" in checked()["certificate"][0]["text"]
     monkeypatch.setenv("POSTMETER_SMTP_CERTIFICATE", "nothing.pem")
     assert "cannot be read" in checked()["certificate"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "states"),
+    [
+        (2 << 30, 100_000, ["ok"]),
+        (500 << 20, 100_000, ["warning"]),
+        (50 << 20, 100_000, ["problem"]),
+        (2 << 30, 500, ["ok", "warning"]),
+    ],
+)
+def test_little_disk_is_told_before_it_is_full(
+    free: int, files: int, states: list[str], checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SimpleNamespace(f_frsize=4096, f_bavail=free // 4096, f_files=1_000_000, f_favail=files)
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    found = checked()["disk"]
+    assert [f["state"] for f in found] == states
+    assert [bool(f["mend"]) for f in found] == [state != "ok" for state in states]
+
+
+def clock_of(monkeypatch: pytest.MonkeyPatch, module: ModuleType, ahead: float) -> None:
+    """Let ``check`` see a clock that is so many seconds ahead."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: time.time() + ahead))
+
+
+def test_a_clock_of_long_ago_is_a_problem(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ground, "time", SimpleNamespace(time=lambda: 86_400.0))
+    [found] = checked()["clock"]
+    assert (found["state"], found["text"]) == ("problem", "it says 1970-01-02T00:00:00Z, which is long ago")
+    assert "chrony" in found["mend"]
+
+
+def test_a_clock_behind_the_newest_message_is_a_problem(
+    cli: Cli, checked: Checked, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_account(cli)
+    with opened(data) as store:
+        accept(store, submission(at=time.time() + 3600))
+    [found] = checked()["clock"]
+    assert found["state"] == "problem"
+    assert "but the newest message is of" in found["text"]
+    clock_of(monkeypatch, ground, 3600)
+    assert checked()["clock"][0]["state"] == "ok"
+
+
+def test_a_certificate_that_ends_is_told(checked: Checked, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in zip(("one.pem", "one.key"), certificate("mail.test"), strict=True):
+        (data.parent / name).write_bytes(content)
+    monkeypatch.setenv("POSTMETER_SMTP_CERTIFICATE", "one.pem")
+    monkeypatch.setenv("POSTMETER_SMTP_PRIVATE_KEY", "one.key")
+    end = load_pem_x509_certificate((data.parent / "one.pem").read_bytes()).not_valid_after_utc.timestamp()
+    for moment, state in ((end - 15 * DAY, "ok"), (end - 13 * DAY, "warning"), (end + DAY, "problem")):
+        clock_of(monkeypatch, doors, moment - time.time())
+        [found] = checked()["certificate"]
+        assert found["state"] == state
+        assert ("renew it" in found["mend"]) == (state != "ok")
 
 
 def folders(data: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL
 from postmeter.delivery.scheduler import PICK, POLL
 from postmeter.delivery.settling import AGAIN
 from postmeter.delivery.signing import NoKey, Signed
+from postmeter.store.queue import Wish
 from support.scheduling import CONTENT, DONE, LATER, NEVER, SIGNED, Bench, delivery, leased, route
 
 
@@ -203,7 +204,7 @@ def test_the_next_server_is_asked_for_what_the_message_needs(
 def test_what_is_due_is_polled_leased_and_read_from_the_store(bench: Bench) -> None:
     bench.writer.due = [[leased("joe@example.org"), leased("ann@example.org", message_id="two")]]
     bench.scheduler.start()
-    assert bench.writer.picks == [(9, 0.0, PICK)]
+    assert bench.writer.picks == [Wish(9, 0.0, PICK)]
     assert [order.content for order in bench.signer.orders] == [None, None]
     for _, _, sent in bench.pool.sent:
         sent.callback(delivery(DONE))
@@ -218,11 +219,11 @@ def test_a_full_pick_is_followed_by_the_next_at_once() -> None:
     bench.router.known = {"example.org": route("static")}
     bench.writer.due = [[leased("1@example.org", "2@example.org", "3@example.org")], [leased(message_id="two")]]
     bench.scheduler.start()
-    assert bench.writer.picks == [(9, 0.0, 3)]  # the window is full
+    assert bench.writer.picks == [Wish(9, 0.0, 3)]  # the window is full
     bench.pool.sent[0][2].callback(delivery(DONE, DONE, DONE))
     bench.gather()
     bench.clock.advance(POLL)
-    assert [limit for _, _, limit in bench.writer.picks] == [3, 3]
+    assert [wish.limit for wish in bench.writer.picks] == [3, 3]
 
 
 def test_a_pick_that_fails_is_made_again_a_second_later(bench: Bench) -> None:
@@ -295,3 +296,47 @@ def test_a_pick_that_comes_back_after_the_stop_is_left_alone(bench: Bench) -> No
         commit()
     assert bench.signer.orders == []
     assert bench.empty
+
+
+# Leases that may be another's
+
+
+def test_nothing_is_begun_while_the_leases_may_be_lost_and_all_is_when_they_are_renewed(bench: Bench) -> None:
+    bench.router.found = {"a.net": route("mx")}
+    bench.take(leased("joe@example.org"))
+    bench.lease_held = False
+    bench.take(leased("1@example.org", "2@a.net", message_id="two"))
+    bench.scheduler.resume()
+    assert len(bench.pool.sent) == 1
+    bench.pool.sent[0][2].callback(delivery(DONE))  # what was begun comes to its end
+    assert bench.gather() == {("one", 0): "delivered"}
+    bench.lease_held = True
+    bench.scheduler.resume()
+    bench.scheduler.resume()
+    assert bench.pool.paths() == {"static": [["joe@example.org"], ["1@example.org"]], "mx": [["2@a.net"]]}
+    for _, _, sent in bench.pool.sent[1:]:
+        sent.callback(delivery(DONE))
+    assert len(bench.gather()) == 3
+    assert bench.empty
+
+
+def test_what_waits_for_the_leases_goes_back_as_it_was_at_the_end(bench: Bench) -> None:
+    bench.lease_held = False
+    bench.take(leased("1@example.org", "2@example.org"))
+    bench.signer.answer = None
+    bench.take(leased("3@example.org", message_id="two"))
+    idle: list[None] = []
+    bench.scheduler.stop().addCallback(idle.append)
+    assert idle == []
+    bench.signer.orders[1].done(SIGNED)
+    assert idle == [None]
+    assert bench.gather() == {}
+    assert bench.pool.sent == []
+    assert bench.empty
+
+
+def test_a_pick_can_be_found_again_when_the_answer_to_its_commit_was_lost(bench: Bench) -> None:
+    changes: list[Any] = []
+    bench.scheduler._submit = lambda change, item, done: changes.append(change)
+    bench.scheduler.start()
+    assert [callable(change.confirm) for change in changes] == [True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from postmeter.delivery.settling import AGAIN, GATHER, Settler
+from postmeter.delivery.settling import AGAIN, GATHER, MOST, Settler
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement, settle
@@ -106,3 +107,75 @@ def test_flush_does_not_wait_and_leaves_no_timer() -> None:
     assert not bench.clock.getDelayedCalls()
     bench.settler.flush()
     assert len(bench.submitted) == 1
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_while_the_store_cannot_be_used_one_outcome_asks_ever_more_seldom_whether_it_can() -> None:
+    bench, waits = Bench(), []
+    for n in range(1000):
+        bench.add(n)
+    bench.clock.advance(GATHER)
+    assert len(bench.submitted) == 1000
+    bench.answer(FULL)
+    for n in range(8):
+        bench.add(1000 + n)
+        [call] = bench.clock.getDelayedCalls()
+        waits.append(call.getTime() - bench.clock.seconds())
+        bench.clock.advance(waits[-1])
+        assert len(bench.submitted) == 1
+        bench.answer(FULL)
+    assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30, 30])
+    bench.clock.advance(MOST)
+    bench.answer(True)
+    bench.clock.advance(0)
+    assert len(bench.submitted) == 1007
+    bench.answer(True)
+    assert sorted(bench.recorded) == list(range(1008))
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_answers_that_come_apart_while_the_store_gets_into_trouble_lose_nothing() -> None:
+    bench = Bench()
+    for n in range(3):
+        bench.add(n)
+    bench.clock.advance(GATHER)
+    (_, first), (_, second), (_, third) = bench.submitted
+    bench.submitted.clear()
+    first(FULL)
+    bench.add(3)
+    bench.clock.advance(MOST)
+    assert bench.submitted == []  # the others' answers say more than another try
+    second(True)
+    bench.clock.advance(0)
+    assert [item.recipient.n for item, _ in bench.submitted] == [0, 3]
+    third(FULL)
+    bench.answer(FULL)
+    bench.clock.advance(AGAIN)
+    assert len(bench.submitted) == 1
+    bench.answer(ValueError("a defect of this one"))
+    bench.clock.advance(0)
+    bench.answer(True)
+    bench.clock.advance(AGAIN)
+    bench.clock.advance(GATHER)
+    bench.answer(True)
+    assert sorted(bench.recorded) == [0, 1, 2, 3]
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_who_must_end_asks_at_once_and_soon_again() -> None:
+    bench = Bench()
+    bench.add(1)
+    bench.clock.advance(GATHER)
+    for _ in range(8):
+        bench.answer(FULL)
+        bench.clock.advance(MOST)
+    bench.answer(FULL)
+    bench.settler.flush()
+    assert len(bench.submitted) == 1
+    bench.answer(FULL)
+    bench.clock.advance(AGAIN)
+    bench.answer(True)
+    assert bench.recorded == [1]
+    assert not bench.clock.getDelayedCalls()

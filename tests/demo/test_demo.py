@@ -13,13 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.cookiejar import CookieJar
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
 from postmeter.config import Server, Settings
-from postmeter.demo.customer import DOMAIN, furnish
+from postmeter.demo.customer import ACCOUNT, DOMAIN, furnish
 from postmeter.demo.demo import Display, free_ports, line
 from postmeter.store.connections import connections_of
 from postmeter.store.engine import Store
@@ -139,6 +141,32 @@ def test_what_it_prints_can_be_used_until_it_is_terminated(running: Run) -> None
         client.login(user, password)
         mail = f"From: me@{DOMAIN}\r\nSubject: hello\r\n\r\nHello\r\n".encode()
         assert client.sendmail(f"me@{DOMAIN}", ["anybody@anywhere.example"], mail) == {}
+    running.process.terminate()
+    assert_clean_end(running)
+
+
+def figures(page: str) -> dict[str, int]:
+    """The large numbers of an account's page."""
+    found = re.findall(r"<dt>(\w+)</dt>\s*<dd class=\"value\">([\d,]+)</dd>", page)
+    return {name: int(value.replace(",", "")) for name, value in found}
+
+
+def test_the_printed_log_in_leads_to_the_accounts_figures(running: Run) -> None:
+    place = running.value("Panel").rstrip("/")
+    browser = build_opener(HTTPCookieProcessor(CookieJar()))
+    form = browser.open(f"{place}/login", timeout=30).read().decode()
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)
+    assert token is not None
+    fields = {"csrf_token": token[1], "email": running.value("log in as"), "password": running.value("password")}
+    with browser.open(f"{place}/login", urlencode(fields).encode(), timeout=30) as answer:
+        assert answer.url == f"{place}/accounts/{ACCOUNT}/"
+        page = answer.read().decode()
+    assert f"<h1>{ACCOUNT}</h1>" in page
+    shown = figures(page)
+    assert shown["Arrived"] >= 13
+    assert shown["Delivered"] >= 10
+    assert shown["Bounced"] >= 2
+    assert shown["Arrived"] == shown["Delivered"] + shown["Bounced"] + shown["Queued"]
     running.process.terminate()
     assert_clean_end(running)
 

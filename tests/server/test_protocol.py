@@ -197,7 +197,7 @@ def test_no_secret_reaches_a_log_record(caplog: pytest.LogCaptureFixture) -> Non
 def test_too_many_sessions_are_turned_away_before_a_greeting() -> None:
     shared = reception(Clock(), smtp=Smtp(max_sessions=2, max_sessions_per_ip=2))
     first, _second, third = Client(shared), Client(shared), Client(shared)
-    assert third.greeting.startswith(b"421 4.7.0 ")
+    assert third.greeting.startswith(b"421 4.3.2 ")
     assert b"220" not in third.greeting
     assert third.closing
     third.hang_up()
@@ -209,7 +209,7 @@ def test_sessions_of_one_connection_are_limited_at_log_in() -> None:
     shared = reception(Clock(), smtp=Smtp(max_sessions_per_connection=1))
     first = logged_in(shared)
     second = Client(shared)
-    assert codes(second.send(LOGIN)) == [250, 421]
+    assert second.send(LOGIN).splitlines()[-1].startswith(b"421 4.7.0 ")
     assert second.closing
     second.hang_up()
     first.hang_up()

@@ -192,7 +192,7 @@ async def test_too_many_sessions_are_told_inside_tls_as_well(live: Live, monkeyp
             assert link.recv(1000) == b""
         return said
 
-    assert (await deferToThread(knock)).startswith(b"421 4.7.0 ")
+    assert (await deferToThread(knock)).startswith(b"421 4.3.2 ")
 
 
 @pytest_twisted.ensureDeferred

@@ -12,10 +12,8 @@ from postmeter.smtp.reply import Refused, Reply
 NAMED = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
 MADE = {
     "message_too_large": replies.message_too_large(31457280),
-    "rate_limited": replies.rate_limited(3600),
     "connection_inactive": replies.connection_inactive("the DKIM record is missing"),
     "from_domain_refused": replies.from_domain_refused("shop.example"),
-    "malformed_message": replies.malformed_message("there are two From fields"),
     "queued": replies.queued("01M845D52EFTKSJPV36DHCW3RR"),
 }
 DIALOGUE_ONLY = {"START_CONTENT", "ASK_PLAIN", "ASK_USER_NAME", "ASK_PASSWORD"}
@@ -40,9 +38,8 @@ def test_our_own_trouble_is_never_permanent() -> None:
         replies.DISK_FULL,
         replies.OVERLOADED,
         replies.QUOTA_EXHAUSTED,
-        replies.rate_limited(1),
     ]
-    assert all(reply.transient for reply in [*ours, replies.AUTHENTICATION_UNAVAILABLE, replies.TLS_UNAVAILABLE])
+    assert all(reply.transient for reply in [*ours, replies.AUTHENTICATION_UNAVAILABLE, replies.ACCESS_CHANGED])
 
 
 def test_the_queue_id_can_be_read_by_clients() -> None:
@@ -64,7 +61,7 @@ def test_the_greeting_and_the_answer_to_helo_name_the_host() -> None:
 
 def test_what_others_wrote_cannot_break_a_reply_line() -> None:
     evil = "a\r\n250 2.0.0 Ok\n\0ä" + "x" * 1000
-    for make in (replies.connection_inactive, replies.from_domain_refused, replies.malformed_message):
+    for make in (replies.connection_inactive, replies.from_domain_refused):
         wire = make(evil).encode()
         assert wire.count(b"\r") == wire.count(b"\n") == 1
         assert wire.isascii()

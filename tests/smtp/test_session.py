@@ -53,7 +53,7 @@ def test_starttls_may_be_put_off() -> None:
     session = Session("mail.example.net")
     session.receive(b"EHLO client.example\r\nSTARTTLS\r\n")
     assert isinstance(session.poll(), StartTls)
-    session.answer(replies.TLS_UNAVAILABLE)
+    session.answer(Reply(454, "4.7.0", "TLS not available"))
     session.receive(b"MAIL FROM:<a@b.example>\r\n")
     assert session.poll() is None
     assert codes(session.outgoing()) == [220, 250, 454, 530]
@@ -105,7 +105,7 @@ def test_a_refused_recipient_does_not_get_into_the_envelope() -> None:
     assert isinstance(driver.session.poll(), Mail)
     driver.session.answer(replies.SENDER_OK)
     assert isinstance(driver.session.poll(), Rcpt)
-    driver.session.answer(replies.DOMAIN_TAKES_NO_MAIL)
+    driver.session.answer(Reply(556, "5.1.10", "The domain accepts no mail"))
     assert codes(driver.send(b"DATA\r\n")) == [250, 556, 554]
 
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors as pg
 from sqlalchemy.exc import OperationalError
 
-from postmeter.store.errors import connection_lost, disk_is_full
+from postmeter.store.errors import connection_lost, disk_is_full, in_short, unusable
 
 
 def full() -> sqlite3.OperationalError:
@@ -26,6 +26,12 @@ def full() -> sqlite3.OperationalError:
     raise AssertionError
 
 
+def locked() -> sqlite3.OperationalError:
+    made = sqlite3.OperationalError("database is locked")
+    made.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return made
+
+
 def wrapped(error: BaseException) -> OperationalError:
     return OperationalError("INSERT", {}, error)
 
@@ -35,6 +41,7 @@ def wrapped(error: BaseException) -> OperationalError:
 )
 def test_a_full_disk_is_known(error: Exception) -> None:
     assert disk_is_full(error)
+    assert unusable(error)
     assert not connection_lost(error)
 
 
@@ -45,11 +52,13 @@ def test_a_full_disk_is_known(error: Exception) -> None:
         psycopg.InterfaceError("the connection is closed"),
         pg.AdminShutdown("x"),
         pg.ConnectionFailure("x"),
+        pg.IdleInTransactionSessionTimeout("x"),
         wrapped(psycopg.OperationalError("gone")),
     ],
 )
 def test_a_lost_connection_is_known(error: Exception) -> None:
     assert connection_lost(error)
+    assert unusable(error)
     assert not disk_is_full(error)
 
 
@@ -68,3 +77,18 @@ def test_a_lost_connection_is_known(error: Exception) -> None:
 def test_other_errors_are_neither(error: Exception) -> None:
     assert not connection_lost(error)
     assert not disk_is_full(error)
+    assert not unusable(error)
+
+
+@pytest.mark.parametrize(
+    "error", [pg.LockNotAvailable("x"), pg.QueryCanceled("x"), wrapped(pg.QueryCanceled("x")), wrapped(locked())]
+)
+def test_who_waited_too_long_need_not_try_parts_at_once(error: Exception) -> None:
+    assert unusable(error)
+    assert not connection_lost(error)
+    assert not disk_is_full(error)
+
+
+def test_what_is_wrong_is_said_in_one_line_without_the_statement() -> None:
+    assert in_short(wrapped(full())) == "database or disk is full"
+    assert in_short(pg.UniqueViolation("duplicate key\nDETAIL: Key (email)=(x)")) == "duplicate key"

@@ -152,6 +152,13 @@ def test_a_heartbeat_after_the_take_over_tells_so(store: Store, worker: int) -> 
         assert not queue.heartbeat(session, worker, NOW + 2e6)
 
 
+def test_the_number_of_a_worker_that_is_gone_is_not_given_again(store: Store, worker: int) -> None:
+    with store.write() as session:
+        queue.take_over(session, NOW + 1e6 + 1)
+        assert queue.register(session, "node", 1, NOW + 60, NOW + 105) != worker
+        assert not queue.heartbeat(session, worker, NOW + 105)
+
+
 def test_what_an_owner_held_when_its_time_ran_out_is_in_doubt_and_tried_again(store: Store) -> None:
     funded(store)
     dead, alive = add_worker(store, NOW + 10), add_worker(store, NOW + 20)
@@ -182,6 +189,28 @@ def test_a_recipient_that_was_tried_goes_back_as_deferred(store: Store, worker: 
     with store.write() as session:
         queue.take_over(session, NOW + 1e6 + 1)
     assert states(store) == [(DEFERRED, None, 1)]
+    audit(store)
+
+
+def test_who_takes_over_known_workers_does_not_judge_others(store: Store) -> None:
+    funded(store)
+    late, dead = add_worker(store, NOW - 1, pid=1), add_worker(store, pid=2)
+    accept(store, submission(worker=late), submission(worker=dead))
+    with store.write() as session:
+        assert queue.take_over(session, NOW, "node", 2) == 1
+    assert [owner for _, owner, _ in states(store)] == [late, None]
+
+
+def test_a_message_whose_workers_die_again_and_again_waits_longer_and_longer(store: Store) -> None:
+    funded(store)
+    accept(store, submission())
+    for wait in (0, 300, 600):
+        worker = add_worker(store, NOW)
+        assert len(lease(store, worker)) == 1
+        with store.write() as session:
+            assert queue.take_over(session, NOW + 0.5) == 1
+            assert [r.next_attempt_at for r in recipients(store)] == [NOW + 0.5 + wait]
+            session.execute(text("UPDATE recipient SET next_attempt_at = :now"), {"now": NOW})
     audit(store)
 
 

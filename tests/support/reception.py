@@ -102,10 +102,12 @@ def reception(
     folder: Path | None = None,
 ) -> Reception:
     """What a worker's sessions share; ``reactor`` may be a Clock."""
+    directory = Directory(look_up, reactor.seconds)
     return Reception(
         hostname="mail.example.net",
         limits=limits or Limits(),
-        portal=portal(Directory(look_up, reactor.seconds), hash_token),
+        portal=portal(directory, hash_token),
+        directory=directory,
         acceptance=cast(Acceptance, acceptance or FakeAcceptance()),
         census=Census(smtp or Smtp()),
         tls=certificate(),

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,22 @@ def wait_until(predicate: Callable[[], Any], seconds: float, what: str | Callabl
 
 
 class Relay:
-    """`postmeter up` on ``folder``, which sends all mail to ``route``; ``settings`` are lines of the sections."""
+    """`postmeter up` on ``folder``, which sends all mail to ``route`` (empty: as the DNS says).
 
-    def __init__(self, folder: Path, route: str, workers: int = 2, settings: dict[str, str] | None = None) -> None:
+    ``settings`` are lines of the sections, ``environment`` variables that its processes and commands see besides.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        route: str,
+        workers: int = 2,
+        settings: dict[str, str] | None = None,
+        plugins: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.folder = folder
+        self._environment = {**os.environ, **(environment or {})}
         self.port, self.tls_port = free_port(), free_port()
         self.config = folder / "postmeter.toml"
         self._out, self._err = folder / "relay.out", folder / "relay.log"
@@ -68,9 +80,9 @@ class Relay:
         sections = {
             "server": f'hostname = "{HOSTNAME}"\ndata = "{folder / "data"}"\nworkers = {workers}',
             "smtp": f'submission = ["127.0.0.1:{self.port}"]\nsubmissions = ["127.0.0.1:{self.tls_port}"]',
-            "delivery": f'routes = {{ "*" = "{route}" }}',
+            "delivery": f'routes = {{ "*" = "{route}" }}' if route else "",
             "web": 'listen = ""',
-            "plugins": "enabled = []",
+            "plugins": f"enabled = {json.dumps(list(plugins))}",
         }
         for name, lines in (settings or {}).items():
             sections[name] = f"{sections.get(name, '')}\n{lines}"
@@ -81,8 +93,10 @@ class Relay:
     def launch(self) -> None:
         """Start the processes, without waiting for them."""
         with self._out.open("wb") as out, self._err.open("ab") as err:
-            command = [sys.executable, "-m", "postmeter", "--config", str(self.config), "up"]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.folder)
+            command = [sys.executable, "-m", "postmeter", "up", "--config", str(self.config)]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.folder, env=self._environment
+            )
 
     def start(self) -> None:
         """Start, and wait until mail is taken."""
@@ -158,6 +172,7 @@ class Relay:
         return subprocess.run(
             [sys.executable, "-m", "postmeter", "--config", str(self.config), *arguments],
             cwd=self.folder,
+            env=self._environment,
             capture_output=True,
             text=True,
             timeout=START_PATIENCE,
@@ -170,10 +185,11 @@ class Relay:
         assert done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stderr}"
         return json.loads(done.stdout)
 
-    def set_up(self, block: int = 25_000) -> Access:
-        """An account with a trusted domain, a connection and a booked block."""
+    def set_up(self, block: int = 25_000, ed25519: bool = False) -> Access:
+        """An account with a trusted domain (with ``ed25519``: two keys), a connection and a booked block."""
+        second_key = ["--ed25519"] if ed25519 else []
         self.cli("account", "add", ACCOUNT, "--owner", f"owner@{DOMAIN}")
-        added = self.cli("domain", "add", ACCOUNT, DOMAIN, "--list-help", LIST_HELP, "--trust")
+        added = self.cli("domain", "add", ACCOUNT, DOMAIN, "--list-help", LIST_HELP, "--trust", *second_key)
         made = self.cli("connection", "add", ACCOUNT, "web shop", "--domain", DOMAIN)
         self.cli("quota", "book", ACCOUNT, str(block))
         records = {r["name"]: r["value"] for r in added["records"] if "._domainkey." in r["name"]}
@@ -187,6 +203,10 @@ class Relay:
     def queue(self) -> Any:
         """What waits and why."""
         return self.cli("queue")
+
+    def message(self, identifier: str) -> Any:
+        """What happened to a message."""
+        return self.cli("message", "show", identifier)
 
     @property
     def data(self) -> Path:

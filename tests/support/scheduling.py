@@ -144,6 +144,7 @@ class Bench:
         self.signer, self.router, self.pool, self.writer = FakeSigner(), FakeRouter(), FakePool(), FakeWriter()
         self.window = Window(window, octets)
         self.loaded: list[tuple[int, str]] = []
+        self.lease_held = True
         manager = new_manager()
         for plugin in plugins:
             manager.register(plugin)
@@ -161,6 +162,7 @@ class Bench:
             judge=Judge(9, 86_400.0),
             asking=self.asking,
             load=self._load,
+            lease_held=lambda: self.lease_held,
         )
 
     def _load(self, account: int, message: str) -> Deferred[bytes]:

@@ -1,6 +1,6 @@
 """The panel in a real browser: figures that change by themselves, and how it looks.
 
-Pictures go to the folder named by POSTMETER_SCREENSHOTS.
+Pictures go to the folder named by PM_SCREENSHOTS.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from postmeter.store.counters import count
 from postmeter.store.quota import book_block
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
+from support.foreign import need_program
 from support.panel import OPERATOR, OTHER, OWNER, PASSWORD, House, Served
 
 _ARGUMENTS = [
@@ -36,12 +37,17 @@ _ARGUMENTS = [
 _FIGURE = "xpath=//dt[text()='{}']/following-sibling::dd[1]"
 
 
+@pytest.fixture(autouse=True)
+def _chromium() -> None:
+    need_program("chromium")
+
+
 @contextmanager
 def chromium_at(served: Served) -> Iterator[Browser]:
     """A browser with nothing in it, once the panel answers."""
     served.wait()
     with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS)
+        chromium = play.chromium.launch(executable_path=need_program("chromium"), args=_ARGUMENTS)
         yield chromium
         chromium.close()
 
@@ -195,7 +201,7 @@ def take_pictures(page: Page, folder: Path, name: str) -> None:
 
 
 def test_pages_fit_every_window_in_light_and_dark(busy: House, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("POSTMETER_SCREENSHOTS", tmp_path))
+    folder = Path(os.environ.get("PM_SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
 
     def look() -> None:

@@ -44,13 +44,14 @@ def check(context: click.Context, relay: Relay, as_json: bool) -> None:
 
 def look(relay: Relay) -> Iterator[Finding]:
     """All findings; a look that cannot be taken is a problem of its own."""
+    settings = relay.settings
     source = (
         f"{relay.config} is right" if relay.config else "there is no file; the defaults and the environment are used"
     )
     yield Finding("configuration", "ok", source)
     for one in LOOKS:
         try:
-            yield from one(relay.settings)
+            yield from one(settings)
         except PostmeterError as error:
             yield problem(one.__name__.replace("_", " "), str(error))
 

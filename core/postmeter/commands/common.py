@@ -12,12 +12,14 @@ from typing import Any, NoReturn, TypeVar
 import click
 from sqlalchemy.exc import DBAPIError
 
-from postmeter.config import Settings
+from postmeter.config import Settings, load
 from postmeter.errors import PostmeterError, UnreachableError
 from postmeter.store import schema
 from postmeter.store.engine import Store
 from postmeter.store.quota import iso
 from postmeter.store.secrets import Secrets
+
+DEFAULT_CONFIG = Path("postmeter.toml")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -25,9 +27,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Relay:
     """The configured relay as a command sees it; data folder, key and tables are made when first needed."""
 
-    def __init__(self, settings: Settings, config: Path | None) -> None:
-        self.settings = settings
-        self.config = config
+    def __init__(self) -> None:
+        self.config = DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What file and environment say, read when first needed: ``--config`` may stand behind the command."""
+        return load(self.config)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -69,6 +75,29 @@ class Commands(click.Group):
 def _tell(ctx: click.Context, error: PostmeterError) -> NoReturn:
     click.echo(f"postmeter: {' '.join(str(error).split())}", err=True)
     ctx.exit(error.exit_code)
+
+
+def _choose(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        context.ensure_object(Relay).config = path
+
+
+CONFIG = click.Option(
+    ["--config"],
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    expose_value=False,
+    callback=_choose,
+    help="The configuration file; ./postmeter.toml if it exists.",
+)
+
+
+def accept_config(command: click.Command) -> None:
+    """Let the command and all below it take ``--config FILE``; the one that stands last counts."""
+    command.params.append(CONFIG)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            accept_config(below)
 
 
 pass_relay = click.make_pass_decorator(Relay)

@@ -22,12 +22,12 @@ def register(group: click.Group) -> None:
 
 
 @click.command()
-@click.argument("account", required=False)
+@click.option("--account", metavar="NAME", help="Of this account only.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many are listed.")
 @json_option
 @pass_relay
 def queue(relay: Relay, account: str | None, limit: int, as_json: bool) -> None:
-    """Print what waits, of an account or of all, and why."""
+    """Print what waits and why."""
     with relay.store.read() as session:
         account_id = account_by_name(session, account).id if account else None
         facts = queue_facts(session, account_id, limit)

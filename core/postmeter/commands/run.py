@@ -8,8 +8,6 @@ import click
 
 from postmeter.commands.common import Relay, pass_relay
 
-FIRST_DESCRIPTOR = 3  # inherited listening sockets begin here
-
 
 @click.command
 @pass_relay
@@ -43,8 +41,8 @@ def worker(relay: Relay, submission: int, submissions: int) -> None:
     from postmeter import logs, service
 
     logs.set_up("worker")
-    first = FIRST_DESCRIPTOR + submission
-    sockets = service.Sockets(range(FIRST_DESCRIPTOR, first), range(first, first + submissions))
+    first = service.FIRST_DESCRIPTOR + submission
+    sockets = service.Sockets(range(service.FIRST_DESCRIPTOR, first), range(first, first + submissions))
     service.run(relay.settings, sockets, service.node_name(relay.settings.data))
 
 
@@ -56,7 +54,7 @@ def serve(relay: Relay, name: str) -> None:
     from postmeter import logs, service
 
     logs.set_up(name)
-    service.serve(relay.settings, name, FIRST_DESCRIPTOR)
+    service.serve(relay.settings, name, service.FIRST_DESCRIPTOR)
 
 
 def register(group: click.Group) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import dns.exception
 import dns.message
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.error import CannotListenError, InvalidAddressError
 from twisted.internet.protocol import ClientFactory, DatagramProtocol
 from twisted.protocols.basic import Int16StringReceiver
 
@@ -14,11 +15,11 @@ TIMEOUT = 5.0  # seconds for one question to one server
 
 
 async def ask_udp(reactor: Any, address: str, port: int, query: dns.message.Message) -> dns.message.Message | None:
-    """The response, None after ``TIMEOUT`` seconds or when nobody listens there."""
+    """The response, None after ``TIMEOUT`` seconds, when nobody listens there or no question can be sent."""
     question = _DatagramQuestion(address, port, query)
     try:
         listening = reactor.listenUDP(0, question, interface="::" if ":" in address else "")
-    except OSError:
+    except (OSError, CannotListenError, InvalidAddressError):
         return None
     try:
         return await question.answer.addTimeout(TIMEOUT, reactor)

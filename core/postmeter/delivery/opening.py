@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from OpenSSL import SSL
@@ -17,7 +17,7 @@ from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import Closed, SendingSession, TlsPolicy
 
 CONNECT_TIMEOUT = 30.0
-BROKEN_TLS_LIFE = 3 * 86_400.0
+BROKEN_TLS_LIFE = 3600.0
 MAX_BROKEN = 10_000
 
 
@@ -31,14 +31,14 @@ class NoSession:
 
 
 class BrokenTls:
-    """Hosts whose STARTTLS leads nowhere, remembered for three days."""
+    """Hosts with which TLS cannot be agreed on, remembered for an hour."""
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
         self._until: dict[tuple[str, int], float] = {}
 
     def add(self, host: Host) -> None:
-        """The handshake with this host has failed."""
+        """The handshake with this host has failed by an error of TLS."""
         if len(self._until) >= MAX_BROKEN:
             del self._until[next(iter(self._until))]
         self._until[host.address, host.port] = self._clock.seconds() + BROKEN_TLS_LIFE
@@ -100,12 +100,11 @@ class Opening(ClientFactory):
 
     def buildProtocol(self, addr: Any) -> Sender:
         around = self._surroundings
-        policy: TlsPolicy = self._policy
-        if policy == "opportunistic" and self._host in around.broken_tls:
-            policy = "none"
-        machine = SendingSession(around.hostname, policy)
-        self._sender = Sender(machine, self._host, self, around.reactor, around.context)
-        return self._sender
+        in_clear = self._policy == "opportunistic" and self._host in around.broken_tls
+        machine = SendingSession(around.hostname, "none" if in_clear else self._policy)
+        sender = self._sender = Sender(machine, self._host, self, around.reactor, around.context)
+        sender.facts = replace(sender.facts, tls_failed=in_clear)
+        return sender
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         self._note(Reply(451, "4.4.1", f"No connection: {reason.getErrorMessage()}"), "connect", Facts.of(self._host))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass
 from itertools import islice
@@ -18,9 +19,12 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.SOA
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
 
 from postmeter.config import address
 from postmeter.delivery.dns_transport import ask_tcp, ask_udp
+
+log = logging.getLogger(__name__)
 
 Status = Literal["ok", "nxdomain", "nodata", "failure"]
 
@@ -85,7 +89,7 @@ class Resolver:
         self._asking: dict[tuple[str, str], list[Deferred[Answer]]] = {}
 
     async def lookup(self, name: str, type: str) -> Answer:
-        """The records of a type (``MX``, ``A``, ``TLSA``...); never raises for what a name or a server is."""
+        """The records of a type (``MX``, ``A``, ``TLSA``...); never raises: what goes wrong is a ``failure``."""
         key = (name.lower().rstrip("."), type)
         expiry, answer = self._cache.get(key, (0.0, None))
         if answer is not None and self._reactor.seconds() < expiry:
@@ -98,7 +102,10 @@ class Resolver:
             ensureDeferred(self._ask(key)).addBoth(self._answered, key)
         return await waiting
 
-    def _answered(self, result: Any, key: tuple[str, str]) -> None:
+    def _answered(self, result: Answer | Failure, key: tuple[str, str]) -> None:
+        if isinstance(result, Failure):
+            log.error("a defect while %s %s was looked up", *key, exc_info=result.value)
+            result = Answer("failure")
         for waiting in self._asking.pop(key):
             waiting.callback(result)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
@@ -26,8 +25,7 @@ from postmeter.hookspecs import Message
 from postmeter.message.header import split
 from postmeter.smtp.mail import Mail, Outcome
 from postmeter.smtp.reply import Refused, Reply
-from postmeter.store import queue
-from postmeter.store.queue import Leased, QueuedRecipient
+from postmeter.store.queue import Leased, Picking, QueuedRecipient, Wish
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +68,7 @@ class Scheduler:
         judge: Judge,
         asking: Asking,
         load: Callable[[int, str], Deferred[bytes]],
+        lease_held: Callable[[], bool],
     ) -> None:
         self.worker = worker
         self._window = window
@@ -83,9 +82,12 @@ class Scheduler:
         self._judge = judge
         self._asking = asking
         self._load = load
+        self._lease_held = lease_held
         self._settler = Settler(reactor, submit)
         self._parcels: set[Parcel] = set()
         self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
+        self._paused: list[tuple[Parcel, Signed, Groups]] = []  # not begun: our leases may be another's by now
+        self._picking_due = Picking()
         self._polling = LoopingCall(self._poll)
         self._picking = False
         self._stopping = False
@@ -127,9 +129,23 @@ class Scheduler:
         if self._polling.running:
             self._polling.stop()
         self._waiting.clear()  # leased, not begun: goes back with the worker's other leases
+        self.resume()
+        self._settler.flush()
         self._idle = Deferred()
         self._check_idle()
         return self._idle
+
+    def abandon(self) -> None:
+        """The time to stop is over and the pool is cut: what no server was given goes back as it was."""
+        for parcel in list(self._parcels):
+            for recipient in parcel.leased.recipients:
+                self._settle(parcel, recipient, Outcome(0, STOPPING, "connect"), {})
+
+    def resume(self) -> None:
+        """The leases were renewed: what waited for that is sent, or given back at the end."""
+        paused, self._paused = self._paused, []
+        for parcel, signed, routed in paused:
+            self._send_all(parcel, signed, routed)
 
     def _check_idle(self) -> None:
         if self._idle is not None and not self._idle.called and not self._parcels:
@@ -142,7 +158,8 @@ class Scheduler:
             return
         self._picking = True
         limit = min(PICK, self._window.room)
-        self._submit(_pick, (self.worker, self._clock(), limit), lambda result: self._picked(result, limit))
+        wish = Wish(self.worker, self._clock(), limit)
+        self._submit(self._picking_due, wish, lambda result: self._picked(result, limit))
 
     def _picked(self, result: list[Leased] | Exception, limit: int) -> None:
         self._picking = False
@@ -218,9 +235,16 @@ class Scheduler:
         return self._clock() - recipient.unknown_since if recipient.unknown_since else 0.0
 
     def _send_all(self, parcel: Parcel, signed: Signed, routed: Groups) -> None:
+        held = self._lease_held()
+        if not held and not self._stopping:
+            self._paused.append((parcel, signed, routed))
+            return
         for route, recipients in routed.values():
             try:
-                self._send(parcel, signed, route, recipients)
+                if held:
+                    self._send(parcel, signed, route, recipients)
+                else:
+                    self._not_begun(parcel, recipients)
             except Exception as error:  # the other groups are on their way, or will be
                 self._fail(parcel, error, recipients)
 
@@ -265,14 +289,19 @@ class Scheduler:
     def _settle(self, parcel: Parcel, recipient: QueuedRecipient, outcome: Outcome, facts: dict[str, Any]) -> None:
         if recipient.n not in parcel.open:
             return  # a defect after its outcome was known does not change the outcome
-        if outcome.reply is STOPPING:  # not begun: it goes back with the worker's leases, as it was
-            parcel.open.discard(recipient.n)
-            self._recorded(parcel)
+        if outcome.reply is STOPPING:
+            self._not_begun(parcel, [recipient])
             return
         message, now = parcel.leased.message, self._clock()
         settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
         parcel.open.discard(recipient.n)
         self._settler.add(settlement, partial(self._recorded, parcel))
+
+    def _not_begun(self, parcel: Parcel, recipients: list[QueuedRecipient]) -> None:
+        """They go back with the worker's leases, as they were."""
+        for recipient in recipients:
+            parcel.open.discard(recipient.n)
+            self._recorded(parcel)
 
     def _recorded(self, parcel: Parcel) -> None:
         parcel.unrecorded -= 1
@@ -283,14 +312,12 @@ class Scheduler:
             self._check_idle()
 
 
-def _pick(session: Session, wishes: Sequence[tuple[int, float, int]]) -> list[list[Leased]]:
-    return [queue.lease_due(session, worker, now, limit) for worker, now, limit in wishes]
-
-
 def _facts(delivery: Delivery) -> dict[str, Any]:
     """What the timeline tells of the remote side."""
     remote = delivery.facts
     facts: dict[str, Any] = {"remote": remote.name, "address": remote.address, "port": remote.port}
     if remote.tls is not None:
         facts["tls"] = remote.tls.version
+    elif remote.tls_failed:
+        facts["tls"] = "failed, sent in clear"
     return facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -35,13 +35,17 @@ SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear)."""
+    """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear).
+
+    ``tls_failed``: it is in clear although the server offers TLS, since a handshake with it has failed.
+    """
 
     name: str
     address: str
     port: int
     hello: str = ""
     tls: TlsFacts | None = None
+    tls_failed: bool = False
 
     @classmethod
     def of(cls, host: Host) -> Facts:
@@ -115,7 +119,7 @@ class Sender(TwistedProtocol):
         self.idle = 30.0
         self.mails = 0  # sent in this session
         self.opened: float = clock.seconds()
-        self.handshake_failed = False
+        self.handshake_failed = False  # by an error of TLS itself: a link that is lost or slow says nothing about TLS
         self._clock = clock
         self._context = context
         self._tls: ClientTls | None = None
@@ -157,7 +161,7 @@ class Sender(TwistedProtocol):
 
     def handshakeCompleted(self) -> None:
         assert self._tls is not None
-        self.facts = Facts(self.host.name, self.host.address, self.host.port, "", self._tls.facts())
+        self.facts = replace(self.facts, tls=self._tls.facts())
         self.machine.secured()
         self._pump()
 
@@ -198,7 +202,7 @@ class Sender(TwistedProtocol):
         if isinstance(event, Sent):
             self.owner.mail_sent(self, event.outcomes)
         elif isinstance(event, Ready):
-            self.facts = Facts(self.host.name, self.host.address, self.host.port, self.machine.peer, self.facts.tls)
+            self.facts = replace(self.facts, hello=self.machine.peer)
             self.owner.session_ready(self)
         elif isinstance(event, Closed):
             self._close()
@@ -247,12 +251,10 @@ class Sender(TwistedProtocol):
         if self.ready:
             self.quit()
             return
-        if self.machine.state == "handshake":
-            self.handshake_failed = True
         self.abort(Reply(451, "4.4.2", f"No answer in time ({self.machine.stage})"))
 
     def _why_lost(self, reason: Failure) -> Reply:
-        if self.machine.state != "handshake":
+        if self.machine.state != "handshake" or not isinstance(reason.value, SSL.Error):
             return CONNECTION_LOST
         self.handshake_failed = True
         return Reply(451, "4.7.5", f"TLS handshake failed: {reason.value}"[:500])

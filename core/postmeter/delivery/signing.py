@@ -116,6 +116,6 @@ class Signer:
         head, body = split(content)
         head = order.added + head
         keys = self._ring.keys(message.account_id, message.domain)
-        # The time of acceptance, so that every attempt sends the same bytes.
+        # The time of acceptance, so that every attempt sends the same bytes (what plugins add may differ each time).
         fields = sign(HeaderSection.read(head), body, keys, int(message.accepted_at))
         return Signed((fields, order.added, content), not content.isascii(), not head.isascii())

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from postmeter.smtp.replies import ROUTING_LOOP
 from postmeter.smtp.reply import Refused, Reply
 
 MAX_HEADER_SIZE = 128 * 1024  # octets
@@ -78,7 +79,7 @@ class HeaderSection:
         if not head.isascii():
             section._check_octets(smtputf8)
         if section.count(b"received") > MAX_RECEIVED:
-            raise Refused(Reply(554, "5.4.6", "Routing loop detected"))
+            raise Refused(ROUTING_LOOP)
         return section
 
     @classmethod

@@ -11,12 +11,13 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from postmeter.store.connections import Access
 
-REMEMBERED = 1.0  # seconds for which an access is taken from memory: changes in the panel hold after that
+REMEMBERED = 1.0  # seconds for which an access is taken from memory: then changes hold, at the next log-in or MAIL
 MOST_REMEMBERED = 10_000  # user names, also of those that do not exist
 
 
@@ -60,26 +61,39 @@ class InactiveConnection(UnauthorizedLogin):
 class Directory:
     """The accesses of this moment: looked up in the store, off the reactor, and remembered for a second.
 
-    That there is none is remembered as well, so that the time of an answer does not tell which user names exist.
+    Who asks while a look-up is under way waits for that one. That there is none is remembered as well, so that the time of an answer does not tell which user names exist.
     """
 
     def __init__(self, look_up: Callable[[str], Deferred[Access | None]], clock: Callable[[], float]) -> None:
         self._look_up = look_up
         self._clock = clock
         self._known: dict[str, tuple[float, Access | None]] = {}
+        self._waiting: dict[str, list[Deferred[Access | None]]] = {}
+
+    def at_hand(self, username: str) -> Access | None:
+        """The access of this user name if it is remembered; None says nothing."""
+        known = self._known.get(username)
+        return known[1] if known is not None and known[0] > self._clock() else None
 
     def get(self, username: str) -> Deferred[Access | None]:
         """The access of this user name; None when there is none."""
         known = self._known.get(username)
         if known is not None and known[0] > self._clock():
             return succeed(known[1])
-        return self._look_up(username).addCallback(self._remember, username)
+        answer: Deferred[Access | None] = Deferred()
+        waiting = self._waiting.setdefault(username, [])
+        waiting.append(answer)
+        if len(waiting) == 1:
+            maybeDeferred(self._look_up, username).addBoth(self._looked_up, username)
+        return answer
 
-    def _remember(self, access: Access | None, username: str) -> Access | None:
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
-        self._known[username] = (self._clock() + REMEMBERED, access)
-        return access
+    def _looked_up(self, found: Access | None | Failure, username: str) -> None:
+        if not isinstance(found, Failure):
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[username] = (self._clock() + REMEMBERED, found)
+        for answer in self._waiting.pop(username):
+            answer.callback(found)
 
 
 @implementer(ICredentialsChecker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
@@ -23,7 +24,7 @@ class Census:
     def __init__(self, limits: Smtp) -> None:
         self._limits = limits
         self._sessions: set[Closable] = set()
-        self._by_address: Counter[str] = Counter()
+        self._by_address: Counter[str] = Counter()  # of IPv6 the first 64 bits: each customer has that many addresses
         self._by_connection: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -35,9 +36,10 @@ class Census:
     def enter(self, session: Closable, address: str) -> bool:
         """A session begins; False when it is one too many in all or from its address."""
         self._sessions.add(session)
-        self._by_address[address] += 1
+        origin = _origin(address)
+        self._by_address[origin] += 1
         few_enough = len(self._sessions) <= self._limits.max_sessions
-        return few_enough and self._by_address[address] <= self._limits.max_sessions_per_ip
+        return few_enough and self._by_address[origin] <= self._limits.max_sessions_per_ip
 
     def log_in(self, submitter: Submitter) -> bool:
         """A session logs in; False when its connection has as many already as it may."""
@@ -50,9 +52,16 @@ class Census:
     def leave(self, session: Closable, address: str, submitter: Submitter | None) -> None:
         """A session is over."""
         self._sessions.discard(session)
-        _lower(self._by_address, address)
+        _lower(self._by_address, _origin(address))
         if submitter is not None:
             _lower(self._by_connection, submitter.access.connection_id)
+
+
+def _origin(address: str) -> str:
+    """An IPv4 address as it is; of an IPv6 address its /64, which is the least that a network gives out (RFC 6177)."""
+    if ":" not in address:
+        return address
+    return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])[:8].hex()
 
 
 def _lower(counter: Counter, key: object) -> None:  # type: ignore[type-arg]

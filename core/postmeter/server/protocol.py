@@ -18,13 +18,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from postmeter.server.acceptance import Acceptance, reply_for
-from postmeter.server.auth import InactiveConnection, ISubmitter, Submitter, TokenCredentials
+from postmeter.server.auth import Directory, InactiveConnection, ISubmitter, Submitter, TokenCredentials
 from postmeter.server.census import Census
 from postmeter.server.spool import Spool
 from postmeter.smtp import replies
 from postmeter.smtp.events import Content, EndOfContent, Login, Mail, Rcpt, StartTls
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.session import Limits, Session
+from postmeter.store.connections import Access
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Reception:
     hostname: str
     limits: Limits
     portal: Portal
+    directory: Directory
     acceptance: Acceptance
     census: Census
     tls: ContextFactory
@@ -84,7 +86,7 @@ class SubmissionProtocol(Protocol):
         self._timer = self._reception.reactor.callLater(LOGIN_TIMEOUT, self._check_deadline)
         if not self._reception.census.enter(self, self._peer):
             self._session.outgoing()  # no greeting: the first reply is the refusal
-            self._session.refuse(replies.TOO_MANY_SESSIONS)
+            self._session.refuse(replies.OVERLOADED)
         self._flush()
 
     def handshakeCompleted(self) -> None:
@@ -243,7 +245,27 @@ class SubmissionProtocol(Protocol):
         return replies.AUTHENTICATION_UNAVAILABLE
 
     def _mail(self, _event: Mail) -> None:
-        self._answer(replies.SENDER_OK)
+        """A session may last for long: what has changed since its log-in holds for its next message."""
+        directory = self._reception.directory
+        username = self._submitter.access.username if self._submitter is not None else ""
+        access = directory.at_hand(username)
+        if access is not None:
+            self._answer(self._renewed(access))
+            return
+        d: Deferred[Any] = directory.get(username)
+        d.addCallback(self._renewed).addErrback(_reply_for)
+        d.addCallback(self._answer).addErrback(self._stumbled)
+
+    def _renewed(self, access: Access | None) -> Reply:
+        """The answer to MAIL, and from now on this access instead of the one of the log-in."""
+        submitter = self._submitter
+        if submitter is None or access is None or access.secret != submitter.access.secret:
+            return replies.ACCESS_CHANGED
+        if access.reason:
+            return replies.connection_inactive(access.reason)
+        if access is not submitter.access:
+            self._submitter = Submitter(access)
+        return replies.SENDER_OK
 
     def _rcpt(self, event: Rcpt) -> None:
         qualified = "@" in event.recipient.forward_path  # RFC 6409, 4.2: nothing is local here

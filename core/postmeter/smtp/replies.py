@@ -42,7 +42,6 @@ UNKNOWN_PARAMETER = Reply(555, "5.5.4", "A parameter is not known here")
 
 # TLS (RFC 3207, 4)
 TLS_REQUIRED = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
-TLS_UNAVAILABLE = Reply(454, "4.7.0", "TLS not available due to temporary reason")
 TLS_ACTIVE = Reply(503, "5.5.1", "The session is already encrypted")
 BEHIND_STARTTLS = Reply(501, "5.5.1", "Nothing may be sent behind STARTTLS before TLS has started")
 
@@ -62,13 +61,13 @@ AUTHENTICATION_CANCELLED = Reply(501, "5.7.0", "Login cancelled")
 AUTHENTICATION_TOO_LONG = Reply(500, "5.5.6", "Login line too long")
 UNKNOWN_MECHANISM = Reply(504, "5.5.4", "This login method is not offered; use PLAIN or LOGIN")
 ALREADY_AUTHENTICATED = Reply(503, "5.5.1", "Already logged in")
+ACCESS_CHANGED = Reply(421, "4.7.0", "The access data were changed after this login; log in again with the new ones")
 TOO_MANY_LOGINS = Reply(421, "4.7.0", "Too many failed logins; check user name and password before you try again")
 
 # Addresses (RFC 3463, 3.2; RFC 6531, 3.5)
 BAD_SENDER = Reply(501, "5.1.7", "The sender address is not valid")
 BAD_RECIPIENT = Reply(501, "5.1.3", "The recipient address is not valid")
 NO_SUCH_DOMAIN = Reply(550, "5.1.2", "The domain of the recipient address cannot exist")
-DOMAIN_TAKES_NO_MAIL = Reply(556, "5.1.10", "The domain of the recipient address accepts no mail")
 UTF8_MISSING = Reply(553, "5.6.7", "Addresses with letters beyond ASCII need the parameter SMTPUTF8")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the message again to the others")
 
@@ -122,11 +121,6 @@ def message_too_large(limit: int) -> Reply:
     return Reply(552, "5.3.4", f"Message size exceeds {limit}")
 
 
-def rate_limited(seconds: int) -> Reply:
-    """The rate is used up for ``seconds``."""
-    return Reply(450, "4.7.1", f"Rate limit, retry after {seconds} s")
-
-
 def connection_inactive(reason: str) -> Reply:
     """The access data are right, but may not be used at present because of ``reason`` (plain words)."""
     return Reply(550, "5.7.1", f"Connection inactive: {_plain(reason)}")
@@ -137,11 +131,6 @@ def from_domain_refused(domain: str) -> Reply:
     return Reply(
         550, "5.7.1", f"The From domain {_plain(domain)} is not verified for this connection; add it in the panel"
     )
-
-
-def malformed_message(problem: str) -> Reply:
-    """The header section breaks RFC 5322; ``problem`` names the field."""
-    return Reply(550, "5.6.0", f"Not a valid message: {_plain(problem)}")
 
 
 def _plain(text: str) -> str:

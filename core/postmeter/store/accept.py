@@ -121,6 +121,8 @@ class Purse:
 class Acceptance:
     """The change that stores submissions under an overdraft policy: ``agreement``, ``always`` or ``never``."""
 
+    awaited = True  # a client waits for the answer
+
     def __init__(self, overdraft: str) -> None:
         self._overdraft = overdraft
 

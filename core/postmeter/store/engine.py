@@ -16,6 +16,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from postmeter.errors import ConfigError, UnreachableError
+from postmeter.store.errors import in_short
+
+# A server that is gone is given up: seconds; ms
+_CONNECTING = {"connect_timeout": 10, "tcp_user_timeout": 15_000}
+# Nobody waits for ever for somebody who hangs; the commits of a worker must go on well within its lease.
+_LIMITS = "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
 
 
 class Turns:
@@ -78,7 +84,7 @@ class Store:
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise ConfigError(f"store.url {_public(url)!r} cannot be used: {error}") from None
         except (DBAPIError, OSError) as error:
-            raise UnreachableError(f"the database {_public(url)} cannot be opened: {_cause(error)}") from None
+            raise UnreachableError(f"the database {_public(url)} cannot be opened: {in_short(error)}") from None
         return cls(engine, None)
 
     @property
@@ -108,13 +114,21 @@ class Store:
 
 def _sqlite(url: str) -> Engine:
     driver = {"isolation_level": None, "timeout": 15, "check_same_thread": False}
-    engine = create_engine(url, connect_args=driver, pool_reset_on_return=None)  # sessions end their transactions
+    engine = create_engine(
+        url,
+        connect_args=driver,
+        pool_reset_on_return=None,  # sessions end their transactions
+        hide_parameters=True,  # errors are logged; addresses and hashes are not
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: most are written again before they are copied
+        connection.execute("PRAGMA cache_size = -8192")  # KiB
+        connection.execute("PRAGMA mmap_size = 268435456")  # octets read without a system call
         synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
         if (mode, synchronous) != ("wal", 2):
             raise UnreachableError(f"SQLite would not be durable here (journal_mode {mode}, synchronous {synchronous})")
@@ -129,13 +143,15 @@ def _sqlite(url: str) -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
+    own = make_url(url).query.get("options", ())
     engine = create_engine(
         url,
+        hide_parameters=True,  # errors are logged; addresses and hashes are not
         pool_size=8,
         max_overflow=8,
         pool_pre_ping=True,
         isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": 10, "tcp_user_timeout": 15_000},  # seconds; ms: a server that is gone
+        connect_args={**_CONNECTING, "options": " ".join([_LIMITS, *([own] if isinstance(own, str) else own)])},
     )
     with _checked(engine) as connection:
         for name in ("synchronous_commit", "fsync"):
@@ -161,7 +177,3 @@ def _public(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return "(not a URL)"
-
-
-def _cause(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error).strip().split("\n")[0]

@@ -7,7 +7,8 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError
 
-_GONE = ("08", "57P")  # SQLSTATE classes: connection exception, operator intervention (shutdown)
+_GONE = ("08", "57P", "25P03")  # SQLSTATEs: connection exception, shutdown, the time for an idle transaction is over
+_WAITED = ("55P03", "57014")  # SQLSTATEs: a lock, or the end of a statement, was waited for too long
 
 
 def disk_is_full(error: BaseException) -> bool:
@@ -29,3 +30,18 @@ def connection_lost(error: BaseException) -> bool:
     if error.sqlstate is None:  # psycopg: not the server's word but the connection's
         return {"OperationalError", "InterfaceError"} & {kind.__name__ for kind in type(error).__mro__} != set()
     return str(error.sqlstate).startswith(_GONE)
+
+
+def unusable(error: BaseException) -> bool:
+    """Whether the trouble is the whole database's, so that trying the same at once, or in parts, is of no use."""
+    if disk_is_full(error) or connection_lost(error):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR)
+    return getattr(cause, "sqlstate", None) in _WAITED
+
+
+def in_short(error: BaseException) -> str:
+    """One line that says what is wrong, without the statement that met it."""
+    return str(getattr(error, "orig", None) or error).strip().split("\n")[0]

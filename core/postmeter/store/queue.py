@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
 from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Message, Recipient, Worker
+
+AFTER_DOUBT = 300.0  # seconds of waiting for each attempt in doubt, when the next one's worker was lost as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,10 @@ class Leased:
 
 
 def register(session: Session, node: str, pid: int, now: float, lease_until: float) -> int:
-    """A new owner of leases; its number."""
+    """A new owner of leases; its number, which nobody had before."""
     row = {"node": node, "pid": pid, "started_at": now, "lease_until": lease_until}
+    if session.get_bind().dialect.name == "sqlite":  # gives numbers again, and who had one may not know that it is gone
+        row["id"] = max(int(now * 1000), 1 + (session.scalar(select(func.max(Worker.id))) or 0))
     return session.execute(insert(Worker).values(row).returning(Worker.id)).scalar_one()
 
 
@@ -66,29 +70,31 @@ def heartbeat(session: Session, worker: int, lease_until: float) -> bool:
 
 def forget(session: Session, worker: int) -> None:
     """End a worker in order: what it still owns was not begun, and waits for anyone."""
-    _give_back(session, Recipient.lease_owner == worker, in_doubt=0)
+    _give_back(session, Recipient.lease_owner == worker)
     session.execute(delete(Worker).where(Worker.id == worker))
 
 
 def take_over(session: Session, now: float, node: str | None = None, pid: int | None = None) -> int:
-    """Free the recipients of workers whose time is over, or that are known to be gone; how many.
+    """Free the recipients of workers whose time is over or, instead, of those known to be gone; how many.
 
     ``node`` alone: all of that machine (it starts anew); with ``pid``: that process of it.
 
-    Their attempts may have arrived, so each is marked as in doubt; it is tried again, never dropped.
+    Their attempts may have arrived, so each is marked as in doubt; it is tried again, never dropped. The first time at
+    once, but later and later if its workers end again and again: that may be its own fault.
     """
     gone = Worker.lease_until < now
     if node is not None:
-        gone = or_(gone, (Worker.node == node) if pid is None else (Worker.node == node) & (Worker.pid == pid))
+        gone = (Worker.node == node) if pid is None else (Worker.node == node) & (Worker.pid == pid)
     session.execute(delete(Worker).where(gone))
     alive = select(Worker.id)
     freed = (Recipient.lease_owner.is_not(None)) & (Recipient.lease_owner.not_in(alive))
-    return _give_back(session, freed, in_doubt=1)
+    again = now + AFTER_DOUBT * Recipient.in_doubt
+    return _give_back(session, freed, in_doubt=Recipient.in_doubt + 1, next_attempt_at=again)
 
 
-def _give_back(session: Session, which: ColumnElement[bool], in_doubt: int) -> int:
+def _give_back(session: Session, which: ColumnElement[bool], **changes: Any) -> int:
     before = case((Recipient.attempts == 0, QUEUED), else_=DEFERRED)
-    values = {"state": before, "lease_owner": None, "in_doubt": Recipient.in_doubt + in_doubt}
+    values = {"state": before, "lease_owner": None, **changes}
     statement = update(Recipient.__table__).where(Recipient.state == LEASED, which)  # type: ignore[arg-type]
     return session.connection().execute(statement.values(values)).rowcount
 

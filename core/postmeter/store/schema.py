@@ -23,6 +23,8 @@ def upgrade(store: Store) -> None:
     with store.write() as session:  # SQLite: nobody else writes meanwhile
         connection = session.connection()
         if connection.dialect.name == "postgresql":
+            for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+                connection.exec_driver_sql(f"SET LOCAL {limit} = 0")  # many rows take their time
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         current = _current(connection)
         if _known(current):

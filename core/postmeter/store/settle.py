@@ -7,22 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, text, update
+from sqlalchemy import and_, bindparam, delete, exists, literal_column, or_, text, update
 from sqlalchemy.orm import Session
 
 from postmeter.store import events, ledger
 from postmeter.store.counters import Change, count
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.statement import Statement
-from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, Content, Recipient, table
+from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, QUEUED, Content, Recipient, table
 
+# The lease was lost, but nobody has tried since (the number of attempts would be another): what is known to be so may
+# still be said. The states are written out: they would cost a copy of each row.
+_GIVEN_BACK = and_(
+    Recipient.lease_owner.is_(None),
+    Recipient.state.in_([literal_column(f"'{QUEUED}'"), literal_column(f"'{DEFERRED}'")]),
+    Recipient.attempts == bindparam("tried"),
+)
 _UPDATE = Statement(
     update(table(Recipient))
     .where(
         Recipient.message_id == bindparam("m"),
         Recipient.account_id == bindparam("a"),
         Recipient.n == bindparam("r"),
-        Recipient.lease_owner == bindparam("owner"),  # who lost the lease has no say
+        or_(Recipient.lease_owner == bindparam("owner"), _GIVEN_BACK),  # else who lost the lease has no say
     )
     .values(
         state=bindparam("s"),
@@ -91,7 +98,10 @@ class Settlement:
 
 
 def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
-    """Record all outcomes; False for those whose lease another worker has taken over (nothing is recorded)."""
+    """Record all outcomes; False for those whose lease was lost (nothing is recorded).
+
+    A final state that a mail server has caused counts as long as no other worker has leased the recipient.
+    """
     held = _update(session, settlements)
     settled = [s for s, ok in zip(settlements, held, strict=True) if ok]
     if settled:
@@ -127,6 +137,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "a": s.message.account_id,
         "r": s.recipient.n,
         "owner": s.worker,
+        "tried": s.recipient.attempts if s.final and s.transmitted else -1,
         "s": s.state,
         "doubt": int(s.in_doubt),
         "next": s.next_attempt_at,

@@ -232,7 +232,7 @@ class Worker(Base):
 
 
 class Duty(Base):
-    """Work that one worker of all does at a time (events to plugins, taking over expired leases), held by lease."""
+    """Work that one worker of all does at a time (telling plugins the events), held by lease."""
 
     __tablename__ = "duty"
     name: Mapped[str] = mapped_column(primary_key=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from postmeter.store.engine import Store
-from postmeter.store.errors import connection_lost
+from postmeter.store.errors import connection_lost, disk_is_full, in_short, unusable
 from postmeter.threads import BatchThread
 
 log = logging.getLogger(__name__)
@@ -19,10 +21,13 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 # A change to the database for many items at once: one result for each, in order. It may have a method
-# ``confirm(session, items)`` that finds each one's result after a commit whose answer was lost (None: not committed);
-# a change without must be harmless when made twice.
+# ``confirm(session, items)`` that finds each one's result after a commit whose answer was lost (None: not committed).
+# A change without is made again then, and its results are those of the second time: it may change nothing more (as
+# settling and heartbeats), nor give out anything that would be forgotten (as leasing does).
 Change = Callable[[Session, Sequence[Item]], Sequence[Result]]
 
+TELL_AGAIN = 1.0  # seconds between lines in the log while the database cannot be used
+GATHER = 0.003  # seconds to wait for more where several clients wait already
 LOOK_AGAIN = 1.0  # seconds until a database that is gone is looked for again, to find an outcome out
 
 
@@ -45,15 +50,21 @@ class OutcomeUnknown(Exception):
 class Writer:
     """Commits what is submitted, in groups of one transaction; ``post`` brings each group's outcomes home at once.
 
-    When a group fails, its parts are tried again, so that one bad item cannot refuse the others. When a commit's
+    When a group fails, its parts are tried again, so that one bad item cannot refuse the others; unless the database
+    cannot be used at all (the disk is full, the server is away): then all are answered at once. When a commit's
     answer is lost, the database is asked what became of it before anybody is answered.
     """
 
-    def __init__(self, store: Store, post: Callable[[Outcomes], None]) -> None:
+    def __init__(
+        self, store: Store, post: Callable[[Outcomes], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._post = post
+        self._clock = clock
+        self._tell_at = -math.inf
         self._stopping = threading.Event()
-        self._thread: BatchThread[Job] = BatchThread("writer", self._commit)
+        self._awaited = 0  # how many of the last group somebody waited for
+        self._thread: BatchThread[Job] = BatchThread("writer", self._commit, pause=self._pause)
 
     def start(self) -> None:
         """Begin to commit."""
@@ -68,7 +79,12 @@ class Writer:
         """Have ``change`` made for ``item``; ``done`` is called through ``post`` after the commit."""
         self._thread.put(Job(change, item, done))
 
+    def _pause(self) -> float:
+        """Where several clients wait for commits, the next ones are near: one commit for them costs half."""
+        return GATHER if self._awaited > 1 else 0.0
+
     def _commit(self, jobs: list[Job]) -> None:
+        self._awaited = sum(getattr(job.change, "awaited", False) for job in jobs)
         # SQLite has one writer, and each commit costs a sync. PostgreSQL has many, which would deadlock if some
         # transactions made two changes in another order than others.
         for group in [jobs] if self._store.sqlite else _by_change(jobs):
@@ -78,12 +94,12 @@ class Writer:
         try:
             return self._together(jobs)
         except OutcomeUnknown as unknown:
-            log.warning("the answer to a commit was lost: %s", unknown.__cause__)
+            log.warning("the answer to a commit was lost: %s", in_short(unknown.__cause__ or unknown))
             return self._find_out(jobs, unknown.__cause__ or unknown)
         except Exception as error:
-            if len(jobs) == 1 or connection_lost(error):
-                return _failed(jobs, error)
-            log.warning("a group of %d failed and is tried in parts: %s", len(jobs), error)
+            if len(jobs) == 1 or unusable(error):
+                return self._failed(jobs, error)
+            log.warning("a group of %d failed and is tried in parts: %s", len(jobs), in_short(error))
         return [outcome for part in _parts(jobs) for outcome in self._made(part)]
 
     def _together(self, jobs: list[Job]) -> Outcomes:
@@ -96,10 +112,18 @@ class Writer:
                     outcomes += [(job.done, result) for job, result in zip(group, results, strict=True)]
                 made = True
         except Exception as error:
-            if made:
+            if made and not disk_is_full(error):  # that is no commit (SQLite finds it out there)
                 raise OutcomeUnknown from error
             raise
         return outcomes
+
+    def _failed(self, jobs: list[Job], error: BaseException) -> Outcomes:
+        if not unusable(error):
+            log.error("a commit failed: %s", in_short(error), exc_info=error)
+        elif (now := self._clock()) >= self._tell_at:
+            self._tell_at = now + TELL_AGAIN
+            log.error("the database cannot be used: %s", in_short(error))
+        return [(job.done, error) for job in jobs]
 
     # Lost answers
 
@@ -108,25 +132,26 @@ class Writer:
 
         That also waits for a commit which the server is still at: its rows keep ours from being inserted.
         """
-        try:
-            found, missing = self._look_up(jobs)
-        except Exception as trouble:
-            log.error("what became of a commit could not be found out: %s", trouble, exc_info=trouble)
-            return _failed(jobs, error)
-        for job in missing:
-            found += self._once_more(job)
+        found, missing = self._known(jobs, error)
+        while missing:
+            job = missing.pop(0)
+            try:
+                found += self._together([job])
+            except Exception as again:
+                cause = again.__cause__ or again if isinstance(again, OutcomeUnknown) else again
+                doubtful = [job, *missing] if unusable(again) else [job]  # unusable: the others will not fare better
+                known, failed = self._known(doubtful, cause)
+                found += known + self._failed(failed, cause)
+                missing = [] if unusable(again) else missing
         return found
 
-    def _once_more(self, job: Job) -> Outcomes:
+    def _known(self, jobs: list[Job], error: BaseException) -> tuple[Outcomes, list[Job]]:
+        """As ``_look_up``; when the database does not tell, all have failed."""
         try:
-            return self._together([job])
-        except Exception as error:
-            cause = error.__cause__ or error if isinstance(error, OutcomeUnknown) else error
-            try:
-                return self._look_up([job])[0] or _failed([job], cause)
-            except Exception as trouble:
-                log.error("what became of a commit could not be found out: %s", trouble, exc_info=trouble)
-                return _failed([job], cause)
+            return self._look_up(jobs)
+        except Exception as trouble:
+            log.error("what became of a commit could not be found out: %s", in_short(trouble), exc_info=trouble)
+            return self._failed(jobs, error), []
 
     def _look_up(self, jobs: list[Job]) -> tuple[Outcomes, list[Job]]:
         """The outcomes that the database knows, and the jobs it does not know; waits for a database that is gone."""
@@ -167,8 +192,3 @@ def _parts(jobs: list[Job]) -> list[list[Job]]:
         return groups
     half = len(jobs) // 2
     return [jobs[:half], jobs[half:]]
-
-
-def _failed(jobs: list[Job], error: BaseException) -> Outcomes:
-    log.error("a commit failed: %s", error, exc_info=error)
-    return [(job.done, error) for job in jobs]
