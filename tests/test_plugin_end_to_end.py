@@ -125,7 +125,7 @@ def shop(witness: Witness, sink: MailSink, tmp_path_factory: pytest.TempPathFact
 
 def test_the_fields_of_a_plugin_arrive_and_the_signature_covers_them(shop: Shop, sink: MailSink) -> None:
     identifier = shop.send("fields@kunde.example")
-    (arrived,) = wait_until(lambda: sink.to("fields@kunde.example"), 10, "delivery")
+    (arrived,) = wait_until(lambda: sink.to("fields@kunde.example"), 20, "delivery")
     parts = Parts.of(arrived.content)
     assert parts.named(b"x-witness") == [f"X-Witness: {identifier}\r\n".encode()]
     assert parts.named(b"feedback-id") == [b"Feedback-ID: witness:1\r\n"]
@@ -150,7 +150,7 @@ def test_a_plugin_refuses_a_message_and_nothing_of_it_is_kept(shop: Shop, sink: 
 
 def test_a_plugin_is_told_of_a_delivery_and_of_a_bounce(shop: Shop, sink: MailSink, witness: Witness) -> None:
     identifier = shop.send("anna@kunde.example", "unknown@kunde.example")
-    told = wait_until(lambda: len(found := witness.events(identifier)) >= 2 and found, 10, shop.relay.log)
+    told = wait_until(lambda: len(found := witness.events(identifier)) >= 2 and found, 20, shop.relay.log)
     events = {event["recipient"]: event for event in told}
     assert len(told) == 2
     check(events["anna@kunde.example"], "delivered", "250 2.0.0 Ok: kept", sink)
@@ -168,13 +168,13 @@ def check(event: Any, kind: str, reply: str, sink: MailSink) -> None:
 def test_what_a_plugin_was_being_told_when_the_relay_was_killed_is_told_again(shop: Shop, witness: Witness) -> None:
     witness.hold(True)
     identifier = shop.send("bert@kunde.example", "unknown@kunde.example")
-    wait_until(lambda: witness.events(identifier, "called"), 10, shop.relay.log)
-    wait_until(lambda: all(one["final_at"] for one in shop.relay.message(identifier)["recipients"]), 10, "both final")
+    wait_until(lambda: witness.events(identifier, "called"), 20, shop.relay.log)
+    wait_until(lambda: all(one["final_at"] for one in shop.relay.message(identifier)["recipients"]), 20, "both final")
     shop.relay.kill()
     assert witness.events(identifier) == []
     witness.hold(False)
     shop.relay.start()
-    told = wait_until(lambda: len(found := witness.events(identifier)) >= 2 and found, 10, shop.relay.log)
+    told = wait_until(lambda: len(found := witness.events(identifier)) >= 2 and found, 20, shop.relay.log)
     assert {(event["kind"], event["recipient"]) for event in told} == {
         ("delivered", "bert@kunde.example"),
         ("bounced", "unknown@kunde.example"),

@@ -67,7 +67,7 @@ def verified(content: bytes, records: dict[str, str]) -> list[tuple[str, str, bo
 
 def test_a_mail_is_signed_with_both_keys_of_its_domain_and_with_the_operators(scene: Scene) -> None:
     scene.shop.send("signed@kunde.example")
-    (arrived,) = wait_until(lambda: scene.sink.to("signed@kunde.example"), 10, "delivery")
+    (arrived,) = wait_until(lambda: scene.sink.to("signed@kunde.example"), 20, "delivery")
     assert sorted(verified(arrived.content, scene.records)) == [
         (OPERATOR, "rsa-sha256", True),
         (DOMAIN, "ed25519-sha256", True),
@@ -79,7 +79,7 @@ def test_a_mail_is_signed_with_both_keys_of_its_domain_and_with_the_operators(sc
 
 def test_a_changed_mail_fails_all_three_signatures(scene: Scene) -> None:
     scene.shop.send("changed@kunde.example")
-    (arrived,) = wait_until(lambda: scene.sink.to("changed@kunde.example"), 10, "delivery")
+    (arrived,) = wait_until(lambda: scene.sink.to("changed@kunde.example"), 20, "delivery")
     changed = arrived.content.replace(b"Subject: Your order", b"Subject: Your prize")
     assert [verdict for _, _, verdict in verified(changed, scene.records)] == [False] * 3
 
@@ -99,7 +99,7 @@ def settled(relay: Relay, identifier: str) -> Any:
         message = relay.message(identifier)
         return message if all(one["attempts"] for one in message["recipients"]) else None
 
-    return wait_until(found, 10, lambda: str(relay.message(identifier)))
+    return wait_until(found, 20, lambda: str(relay.message(identifier)))
 
 
 def seconds(text: str) -> float:

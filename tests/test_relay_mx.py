@@ -75,7 +75,7 @@ def last_event(relay: Relay, identifier: str, state: str) -> Any:
         message = relay.message(identifier)
         return message if message["recipients"][0]["state"] == state else None
 
-    message = wait_until(found, 10, lambda: f"{state}: {relay.message(identifier)}")
+    message = wait_until(found, 20, lambda: f"{state}: {relay.message(identifier)}")
     assert message["events"][-1]["kind"] == state
     return message["events"][-1]["facts"]
 

@@ -51,7 +51,7 @@ def shop(relay: Relay) -> Shop:
 def test_mail_is_delivered_and_counted_also_when_a_worker_is_killed(shop: Shop, sink: MailSink) -> None:
     relay = shop.relay
     first = shop.send("anna@kunde.example", "unknown@kunde.example")
-    wait_until(lambda: relay.stats()["queued"] == 0, 10, relay.log)
+    wait_until(lambda: relay.stats()["queued"] == 0, 20, relay.log)
     told = relay.stats()
     assert (told["arrived"], told["delivered"], told["bounced"]) == (2, 1, 1)
     assert [event["kind"] for event in relay.message(first)["events"][:1]] == ["accepted"]
@@ -63,8 +63,8 @@ def test_mail_is_delivered_and_counted_also_when_a_worker_is_killed(shop: Shop, 
     assert len(sink.copies()) < 1 + len(UNDER_WAY)
     killed = relay.kill_worker()
     sink.delay = 0.0
-    wait_until(lambda: set(UNDER_WAY) <= set(sink.copies()), 10, lambda: f"{sink.copies()}\n{relay.log()}")
-    wait_until(lambda: relay.stats()["queued"] == 0, 10, relay.log)
+    wait_until(lambda: set(UNDER_WAY) <= set(sink.copies()), 20, lambda: f"{sink.copies()}\n{relay.log()}")
+    wait_until(lambda: relay.stats()["queued"] == 0, 20, relay.log)
     told = relay.stats()
     assert (told["arrived"], told["delivered"], told["bounced"]) == (2 + len(UNDER_WAY), 1 + len(UNDER_WAY), 1)
     assert max(sink.copies().values()) <= 2

@@ -209,7 +209,8 @@ def test_a_message_whose_workers_die_again_and_again_waits_longer_and_longer(sto
         assert len(lease(store, worker)) == 1
         with store.write() as session:
             assert queue.take_over(session, NOW + 0.5) == 1
-            assert [r.next_attempt_at for r in recipients(store)] == [NOW + 0.5 + wait]
+        assert [r.next_attempt_at for r in recipients(store)] == [NOW + 0.5 + wait]
+        with store.write() as session:
             session.execute(text("UPDATE recipient SET next_attempt_at = :now"), {"now": NOW})
     audit(store)
 

@@ -36,20 +36,21 @@ class SubmissionFactory(Factory):
 class PromptServer(tcp.Server):
     """Sends a reply at once, where Twisted asks the kernel first whether it may: two system calls and a turn less."""
 
-    _sending = False
+    _waiting = False  # for the kernel to take more
 
     def startWriting(self) -> None:
-        """Send what is in the buffer; wait for room for what does not go out, and leave every ending to the reactor."""
-        if self.disconnecting or self._sending:
-            super().startWriting()  # type: ignore[no-untyped-call]
-            return
-        self._sending = True
-        try:
-            trouble = self.doWrite()  # type: ignore[no-untyped-call]
-        finally:
-            self._sending = False
-        if trouble is not None or self.dataBuffer or self._tempDataBuffer:
-            super().startWriting()  # type: ignore[no-untyped-call]
+        """Send what was just written, unless there is more before it; what ends the link is left to the reactor."""
+        if self._tempDataBuffer and not self._waiting:
+            self._waiting = True  # not again while we are at it
+            if self.doWrite() is None and not self.dataBuffer:  # type: ignore[no-untyped-call]
+                return
+        self._waiting = True
+        super().startWriting()  # type: ignore[no-untyped-call]
+
+    def stopWriting(self) -> None:
+        """All is sent."""
+        self._waiting = False
+        super().stopWriting()  # type: ignore[no-untyped-call]
 
 
 def bind(setting: str, text: str, count: int = 1) -> list[socket.socket]:
