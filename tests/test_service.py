@@ -18,7 +18,8 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from postmeter.service import node_name
+from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
+from postmeter.service import Worker, node_name
 from postmeter.supervisor import Child
 from support.relay import Relay, wait_until
 
@@ -166,3 +167,68 @@ def test_a_signal_to_a_process_that_has_just_died_is_no_error() -> None:
     child.makeConnection(Mock(pid=5, signalProcess=Mock(side_effect=ProcessExitedAlready())))
     child.signal("TERM")
     assert child.pid == 5
+
+
+class Heart:
+    """A worker of which only the heart beats, with a clock and a store that the test moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.submitted: list[tuple[str, Any]] = []
+        self.exits: list[int] = []
+        self.answer: Any = True
+        self.worker: Any = object.__new__(Worker)
+        self.worker.number = 7
+        self.worker._lease = Lease(lambda: Moment(self.now, self.now))
+        self.worker._writer = Mock(submit=self._submit)
+        self.worker._scheduler = Mock()
+        monkeypatch.setattr("postmeter.service.time.time", lambda: self.now)
+        monkeypatch.setattr("postmeter.service.os._exit", self.exits.append)
+
+    def _submit(self, change: Any, item: Any, done: Any) -> None:
+        self.submitted.append((change.__name__, item))
+        done(self.answer)
+
+    def live(self, seconds: float) -> list[str]:
+        """What is asked of the store meanwhile."""
+        self.submitted.clear()
+        for _ in range(int(seconds // HEARTBEAT)):
+            self.now += HEARTBEAT
+            self.worker._beat()
+            self.worker._take_over()
+        return [name for name, _ in self.submitted]
+
+
+def test_a_worker_looks_after_others_when_its_own_heart_has_beaten_for_a_whole_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heart = Heart(monkeypatch)
+    assert heart.live(40) == ["_beat"] * 4
+    assert heart.submitted[-1] == ("_beat", (7, heart.now + LEASE))
+    assert heart.live(20) == ["_beat", "_take_over"] * 2
+    heart.answer = OSError("the database is gone")
+    heart.live(60)
+    assert not heart.worker._lease.held
+    heart.answer = True
+    assert heart.live(40) == ["_beat"] * 4  # others may be late as well: let them renew first
+    assert heart.live(20)[-1] == "_take_over"
+    assert heart.exits == []
+
+
+def test_what_waits_for_the_leases_goes_on_with_the_first_confirmed_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    heart = Heart(monkeypatch)
+    heart.answer = OSError("the database is gone")
+    heart.live(60)
+    resume = heart.worker._scheduler.resume
+    assert (resume.call_count, heart.worker._lease.held) == (0, False)
+    heart.answer = True
+    heart.live(10)
+    assert (resume.call_count, heart.worker._lease.held) == (1, True)
+
+
+def test_a_worker_whose_leases_were_taken_over_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heart = Heart(monkeypatch)
+    heart.answer = False
+    heart.live(10)
+    assert heart.exits == [1]
+    assert heart.worker._scheduler.resume.call_count == 0

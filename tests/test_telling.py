@@ -69,7 +69,9 @@ def teller(store: Store, worker: int = 1, **plugins: object) -> Teller:
     manager = new_manager()
     for name, plugin in plugins.items():
         manager.register(plugin, name)
-    return Teller(Plugins(manager), store, worker)
+    made = Teller(Plugins(manager), store, worker)
+    made.begin()
+    return made
 
 
 def begun(store: Store, **plugins: object) -> Teller:

@@ -62,6 +62,13 @@ class Teller:
         """Whether anybody listens."""
         return bool(self._listeners)
 
+    def begin(self) -> None:
+        """Let plugins that are new here be told what happens from now on. Blocks."""
+        for listener in self._listeners:
+            with self._store.write() as session:
+                if cursors.position(session, listener.name) is None:
+                    cursors.begin(session, listener.name)
+
     def tell(self, now: float) -> None:
         """Tell each plugin what it has not been told yet. Blocks, but not for long: who hangs is left alone."""
         if not self._on_duty(now):
@@ -99,14 +106,10 @@ class Teller:
         """Tell a batch of events; whether there may be more to be told at once."""
         with self._store.read() as session:
             stands = cursors.position(session, listener.name)
-            if stands is not None and stands.retry_at > now:
+            if stands is None or stands.retry_at > now:
                 return False
-            facts = events.after(session, stands, BATCH, list(listener.functions)) if stands else []
+            facts = events.after(session, stands, BATCH, list(listener.functions))
             newest = events.newest(session)
-        if stands is None:
-            with self._store.write() as session:
-                cursors.begin(session, listener.name)  # a new plugin is told what happens from now on
-            return False
         reached = stands
         for fact in facts:
             error = _call(listener, fact)

@@ -14,9 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from postmeter.errors import ConfigError, UnreachableError
+from postmeter.store import schema
 from postmeter.store.engine import Store, Turns
+from postmeter.store.errors import unusable
 from postmeter.store.tables import Account
 from support.postage import at_once, rows
 from support.postgres import Cluster
@@ -134,6 +137,46 @@ def test_postgresql_that_does_not_wait_for_the_disk_is_refused(postgres: Cluster
         connection.execute(f'ALTER DATABASE "{name}" SET {setting} = off'.encode())
     assert f"{setting} = off" in sentence(url, ConfigError)
     postgres.drop(name)
+
+
+LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+
+
+def limits(store: Store) -> list[str]:
+    with store.write() as session:
+        return [str(session.scalar(text(f"SHOW {name}"))) for name in LIMITS]
+
+
+def test_postgresql_lets_nobody_wait_for_ever(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    assert limits(store) == ["10s", "1min", "1min"]
+    schema.upgrade(store)  # that may take longer, and changes nothing for those after it
+    assert limits(store) == ["10s", "1min", "1min"]
+    store.close()
+
+
+def test_the_operator_may_set_other_limits_in_the_url(postgres_url: str) -> None:
+    store = Store.open(f"{postgres_url}&options=-c%20lock_timeout%3D50ms%20-c%20work_mem%3D8MB")
+    assert limits(store) == ["50ms", "1min", "1min"]
+    store.close()
+
+
+def test_a_lock_that_another_holds_is_an_error_in_time(postgres_url: str) -> None:
+    store = Store.open(f"{postgres_url}&options=-c%20lock_timeout%3D50ms")
+    add(store)
+    with store.write() as first, pytest.raises(OperationalError) as caught, store.write() as second:
+        first.execute(text("UPDATE account SET name = 'a'"))
+        second.execute(text("UPDATE account SET name = 'b'"))
+    assert unusable(caught.value)
+    add(store)
+    store.close()
+
+
+def test_an_error_does_not_tell_the_values(store: Store) -> None:
+    with pytest.raises(DBAPIError) as caught, store.write() as session:
+        session.execute(text("INSERT INTO no_such_table VALUES (:address)"), {"address": "joe@example.org"})
+    assert "no_such_table" in str(caught.value)
+    assert "joe" not in str(caught.value)
 
 
 # Turns

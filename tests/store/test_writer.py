@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import errors as pg
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from postmeter.store.accept import Accepted
 from postmeter.store.engine import Store
+from postmeter.store.errors import disk_is_full
 from postmeter.store.settle import settle
 from postmeter.store.tables import DELIVERED, Account
-from postmeter.store.writer import Writer
+from postmeter.store.writer import TELL_AGAIN, Writer
 from support.desk import Desk, note
 from support.postage import (
     accept,
@@ -171,3 +176,112 @@ def test_two_writers_that_pay_crosswise_do_not_stop_each_other(
     at_once(work, 2)
     assert "failed" not in caplog.text
     audit(store)
+
+
+# A full disk
+
+
+def fill(store: Store, pages: int) -> None:
+    """Let the database grow no more, or again."""
+    event.listen(store.engine, "begin", lambda c: c.exec_driver_sql(f"PRAGMA max_page_count = {pages}"), insert=True)
+
+
+def test_a_full_disk_is_told_to_all_at_once_and_over_when_there_is_room_again(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, now, results = Store.open(sqlite_url), [0.0], []  # type: Store, list[float], list[Any]
+    funded(store)
+    answered = threading.Semaphore(0)
+
+    def done(result: Any) -> None:
+        results.append(result)
+        answered.release()
+
+    writer = Writer(store, lambda outcomes: [done(result) for done, result in outcomes] and None, lambda: now[0])
+    writer.start()
+
+    def offer(number: int) -> list[Any]:
+        results.clear()
+        for _ in range(number):
+            writer.submit(accept_all, submission(2), done)
+        for _ in range(number):
+            assert answered.acquire(timeout=20)
+        return list(results)
+
+    fill(store, 1)  # SQLite takes as many as there are already
+    while not disk_is_full(offer(64)[-1]):
+        pass
+    caplog.clear()
+    assert all(disk_is_full(result) for result in offer(300))
+    assert caplog.text == ""  # said less than a second ago
+    now[0] += TELL_AGAIN
+    offer(300)
+    [line] = caplog.records
+    assert (line.getMessage(), line.exc_info) == ("the database cannot be used: database or disk is full", None)
+    assert line.levelno == logging.ERROR
+    fill(store, 1 << 30)
+    assert all(isinstance(result, Accepted) for result in offer(64))
+    writer.stop()
+    audit(store)
+    store.close()
+
+
+class Failing:
+    """A store whose commits fail, or whose statements do; counts the transactions."""
+
+    sqlite = True
+
+    def __init__(self, error: Exception, at_commit: bool) -> None:
+        self.error, self.at_commit, self.writes, self.reads = error, at_commit, 0, 0
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        self.writes += 1
+        if not self.at_commit:
+            raise self.error
+        yield Session()
+        raise self.error
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        self.reads += 1
+        yield Session()
+
+
+@pytest.mark.parametrize(
+    ("error", "at_commit"),
+    [
+        (pg.DiskFull("x"), False),
+        (pg.DiskFull("x"), True),  # the server's word: nothing is committed
+        (pg.LockNotAvailable("x"), False),
+        (pg.QueryCanceled("x"), False),
+        (psycopg.OperationalError("connection refused"), False),
+    ],
+)
+def test_when_the_whole_database_is_in_trouble_nothing_is_tried_in_parts(error: Exception, at_commit: bool) -> None:
+    failing = Failing(error, at_commit)
+    desk = Desk(failing)
+    for n in range(64):
+        desk.submit(echo, n)
+    assert desk.finish() == [error] * 64
+    assert (failing.writes, failing.reads) == (1, 0)
+
+
+def echo(session: Session, items: Sequence[int]) -> Sequence[int]:
+    return items
+
+
+def test_after_a_lost_answer_a_lock_that_is_held_is_waited_for_once() -> None:
+    failing = Failing(psycopg.OperationalError("server closed the connection"), at_commit=True)
+    desk = Desk(failing)
+
+    def blocked(session: Session, items: Sequence[int]) -> Sequence[int]:
+        if failing.writes > 1:
+            raise waited
+        return items
+
+    waited = pg.LockNotAvailable("x")
+    for n in range(64):
+        desk.submit(blocked, n)
+    assert desk.finish() == [waited] * 64
+    assert failing.writes == 2

@@ -221,7 +221,10 @@ class Recipient(Base):
 
 
 class Worker(Base):
-    """A process that may own recipients. Its leases all end at ``lease_until``, which its heartbeat moves on."""
+    """A process that may own recipients. Its leases all end at ``lease_until``, which its heartbeat moves on.
+
+    A number is never given again: who lost its leases must not be taken for somebody else.
+    """
 
     __tablename__ = "worker"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -229,6 +232,7 @@ class Worker(Base):
     pid: Mapped[int]
     started_at: Mapped[float]
     lease_until: Mapped[float]
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - SQLAlchemy's own form
 
 
 class Duty(Base):

@@ -232,6 +232,7 @@ def _workers() -> None:
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("lease_until", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_worker"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "duty",
