@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from postmeter import config
 from postmeter.config import Settings, address, load
 from postmeter.errors import ConfigError
 
@@ -85,6 +88,16 @@ def test_routes_can_be_an_inline_table_in_the_environment() -> None:
         ("[server]\nworkers = -1\n", "server.workers must be at least 0"),
         ("[server]\nworkers = true\n", "server.workers must be a whole number"),
         ("[server]\nhostname = 4\n", "server.hostname must be a text"),
+        ("[server]\nhostname = 'm\u00e4il.example'\n", "server.hostname: 'm\u00e4il.example' is not a host name"),
+        ("[server]\nhostname = 'mail_1.example'\n", "server.hostname: 'mail_1.example' is not a host name"),
+        ("[server]\nhostname = 'mail.-x.example'\n", "server.hostname: 'mail.-x.example' is not a host name"),
+        (
+            '[server]\nhostname = "mail.example\\r\\nQUIT"\n',
+            "server.hostname: 'mail.example\\r\\nQUIT' is not a host name",
+        ),
+        (f"[server]\nhostname = '{'x' * 64}.example'\n", "is not a host name in ASCII letters"),
+        (f"[server]\nhostname = '{'x.' * 127}example'\n", "is not a host name in ASCII letters"),
+        ("[server]\ndrain_timeout = 31\n", "server.drain_timeout must be at most 30"),
         ("[smtp]\nsubmission = '127.0.0.1:25'\n", "smtp.submission must be a list of texts"),
         ("[delivery]\nroutes = { a = 1 }\n", "delivery.routes must be a table of texts"),
         ("[delivery]\nallow_private = 1\n", "delivery.allow_private must be true or false"),
@@ -122,9 +135,28 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         load(tmp_path / "nothing.toml", {})
 
 
-def test_without_a_name_it_is_this_machines() -> None:
-    assert Settings().hostname
+@pytest.fixture
+def machine() -> Iterator[None]:
+    """A machine that has not been asked for its name."""
+    config._machine.cache_clear()
+    yield
+    config._machine.cache_clear()
+
+
+@pytest.mark.usefixtures("machine")
+def test_without_a_name_it_is_this_machines_which_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["host.example"]
+    monkeypatch.setattr(socket, "getfqdn", names.pop)
+    assert [Settings().hostname, Settings().hostname, load(None, {}).hostname] == ["host.example"] * 3
     assert Settings().worker_count >= 1
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_machine_with_an_odd_name_needs_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda: "my_host")
+    with pytest.raises(ConfigError, match=r"'my_host' is not a host name in ASCII letters; set server\.hostname"):
+        _ = load(None, {}).hostname
+    assert load(None, {"POSTMETER_SERVER_HOSTNAME": "localhost"}).hostname == "localhost"
 
 
 @pytest.mark.parametrize(

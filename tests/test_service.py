@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import smtplib
 import socket
@@ -18,8 +19,9 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from postmeter import service
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
-from postmeter.service import Worker, node_name
+from postmeter.service import Worker, allow_many_files, node_name
 from postmeter.supervisor import Child
 from support.relay import Relay, wait_until
 
@@ -232,3 +234,87 @@ def test_a_worker_whose_leases_were_taken_over_ends_at_once(monkeypatch: pytest.
     heart.live(10)
     assert heart.exits == [1]
     assert heart.worker._scheduler.resume.call_count == 0
+
+
+class FirstSteps:
+    """A reactor and a worker in one, whose start may fail."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.trouble = trouble
+        self.triggers: list[Any] = []
+
+    def start(self) -> None:
+        """The worker's."""
+        if self.trouble is not None:
+            raise self.trouble
+
+    def stop(self) -> None:
+        """The worker's."""
+
+    def addSystemEventTrigger(self, *trigger: Any) -> None:
+        """The reactor's."""
+        self.triggers.append(trigger)
+
+
+def test_a_worker_says_ready_when_it_has_started(capsys: pytest.CaptureFixture[str]) -> None:
+    worker: Any = FirstSteps()
+    service.begin(worker, worker)
+    assert capsys.readouterr().out == "ready\n"
+    assert worker.triggers == [("before", "shutdown", worker.stop)]
+
+
+def test_a_worker_that_cannot_start_ends_without_the_word_ready(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "_exit", Mock(side_effect=SystemExit))
+    worker: Any = FirstSteps(OSError("no files left"))
+    with pytest.raises(SystemExit):
+        service.begin(worker, worker)
+    os._exit.assert_called_once_with(1)  # type: ignore[attr-defined]
+    assert capsys.readouterr().out == ""
+    assert "no files left" in caplog.text
+
+
+def test_as_many_files_as_the_system_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
+        allow_many_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def deaf_resolver() -> Iterator[str]:
+    """The address of a DNS server that never answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{deaf.getsockname()[1]}"
+
+
+def test_a_look_up_without_end_does_not_hold_the_stop_and_files_are_the_relays_own(
+    tmp_path: Path, deaf_resolver: str
+) -> None:
+    settings = {"server": "drain_timeout = 1", "delivery": f'resolver = "{deaf_resolver}"'}
+    relay = Relay(tmp_path, "", workers=1, settings=settings)
+    before = os.umask(0o022)
+    try:
+        relay.start()
+        limits = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in relay.children()]
+        assert all(soft == hard for soft, hard in limits)
+        access = relay.set_up()
+        with open_session(relay) as client:
+            client.login(access.username, access.password)
+            client.sendmail("a@shop.example", "b@slow.example", "From: a@shop.example\r\n\r\nHello\r\n")
+        began = time.monotonic()
+        assert relay.stop() == 0
+        assert time.monotonic() - began < 4.5  # less than one question to the DNS takes
+        assert {path.name: oct(path.stat().st_mode & 0o077) for path in relay.data.rglob("*")} == {
+            path.name: "0o0" for path in relay.data.rglob("*")
+        }
+        assert relay.database.exists()
+        assert relay.stats()["queued"] == 1
+    finally:
+        os.umask(before)
+        relay.kill()

@@ -70,12 +70,12 @@ async def test_a_certificate_of_a_known_authority_for_the_right_name_is_verified
         assert facts.tls.verified is verified
 
 
-def test_broken_tls_is_remembered_for_three_days() -> None:
+def test_broken_tls_is_remembered_for_an_hour() -> None:
     clock, host = Clock(), Host("mx.test", "192.0.2.1", 25)
     broken = BrokenTls(clock)
     assert host not in broken
     broken.add(host)
-    clock.advance(3 * 86_400 - 1)
+    clock.advance(3600 - 1)
     assert host in broken
     clock.advance(1)
     assert host not in broken
@@ -89,8 +89,26 @@ async def test_a_broken_handshake_is_followed_by_clear_text_and_remembered(
     for _ in range(2):
         delivery = await pool.deliver(route(server), mail())
         assert delivery.outcomes[0].delivered
-        assert delivery.facts.tls is None
+        assert (delivery.facts.tls, delivery.facts.tls_failed) == (None, True)
     assert server.commands.count(b"STARTTLS") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_link_lost_in_the_handshake_leads_to_the_next_host_and_not_to_clear_text(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    lost, good = (mail_server(starttls=kind) for kind in ("lost", "good"))
+    lost.script["STARTTLS"] = Drop(b"220 2.0.0 Go ahead\r\n")
+    pool = new_pool()
+    delivery = await pool.deliver(route(lost, good), mail())
+    assert delivery.outcomes[0].delivered
+    assert delivery.facts.port == good.port
+    assert delivery.facts.tls is not None
+    assert not delivery.facts.tls_failed
+    assert not lost.started
+    [outcome] = (await new_pool().deliver(route(lost), mail())).outcomes
+    assert (outcome.stage, outcome.reply.code, outcome.reply.status) == ("starttls", 451, "4.4.2")
+    assert not lost.started
 
 
 @pytest_twisted.ensureDeferred

@@ -10,6 +10,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.error import CannotListenError
 
 from postmeter.delivery import dns_transport
 from postmeter.delivery.resolver import MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
@@ -179,3 +180,26 @@ def test_the_setting_or_the_system_names_the_servers(tmp_path: Path) -> None:
     assert servers("[::1]:5353") == (Server("::1", 5353),)
     with pytest.raises(ConfigError):
         servers("127.0.0.1")
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("error", [OSError("no files left"), CannotListenError("", 0, OSError("no files left"))])
+async def test_no_question_can_be_sent_without_files(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    here = Hours()
+
+    def listen(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(here, "listenUDP", listen, raising=False)
+    assert await Resolver(here, (Server("127.0.0.1"),)).lookup("example.org", "MX") == Answer("failure")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_is_no_address_and_a_defect_are_failures(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await Resolver(reactor, (Server("nonsense"),)).lookup("example.org", "MX") == Answer("failure")
+    assert caplog.text == ""
+    monkeypatch.setattr("postmeter.delivery.resolver.ask_udp", lambda *_: 1 / 0)
+    assert await Resolver(reactor, (Server("127.0.0.1"),)).lookup("example.org", "MX") == Answer("failure")
+    assert "ZeroDivisionError" in caplog.text

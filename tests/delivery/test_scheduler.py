@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -298,45 +299,30 @@ def test_a_pick_that_comes_back_after_the_stop_is_left_alone(bench: Bench) -> No
     assert bench.empty
 
 
-# Leases that may be another's
-
-
-def test_nothing_is_begun_while_the_leases_may_be_lost_and_all_is_when_they_are_renewed(bench: Bench) -> None:
-    bench.router.found = {"a.net": route("mx")}
-    bench.take(leased("joe@example.org"))
-    bench.lease_held = False
-    bench.take(leased("1@example.org", "2@a.net", message_id="two"))
-    bench.scheduler.resume()
-    assert len(bench.pool.sent) == 1
-    bench.pool.sent[0][2].callback(delivery(DONE))  # what was begun comes to its end
-    assert bench.gather() == {("one", 0): "delivered"}
-    bench.lease_held = True
-    bench.scheduler.resume()
-    bench.scheduler.resume()
-    assert bench.pool.paths() == {"static": [["joe@example.org"], ["1@example.org"]], "mx": [["2@a.net"]]}
-    for _, _, sent in bench.pool.sent[1:]:
-        sent.callback(delivery(DONE))
-    assert len(bench.gather()) == 3
-    assert bench.empty
-
-
-def test_what_waits_for_the_leases_goes_back_as_it_was_at_the_end(bench: Bench) -> None:
-    bench.lease_held = False
-    bench.take(leased("1@example.org", "2@example.org"))
+def test_what_no_server_was_given_when_the_time_to_stop_is_over_goes_back_as_it_was(bench: Bench) -> None:
+    looked_up: Deferred[Route | NoRoute] = Deferred()
+    bench.router.found = {"slow.net": looked_up}
+    bench.take(leased("1@example.org", "2@slow.net"))
     bench.signer.answer = None
-    bench.take(leased("3@example.org", message_id="two"))
+    bench.take(leased("3@example.org", message_id="unsigned"))
     idle: list[None] = []
     bench.scheduler.stop().addCallback(idle.append)
+    bench.pool.sent[0][2].callback(delivery(DONE))
     assert idle == []
-    bench.signer.orders[1].done(SIGNED)
+    bench.scheduler.abandon()
+    assert bench.gather() == {("one", 0): "delivered"}
     assert idle == [None]
-    assert bench.gather() == {}
-    assert bench.pool.sent == []
+    assert bench.empty
+    looked_up.callback(NoRoute("null-mx", NULL_MX))
+    bench.signer.orders[-1].done(SIGNED)
+    bench.pool.sent[-1][2].callback(delivery(STOPPING, stage="connect"))
+    assert bench.gather() == {("one", 0): "delivered"}
     assert bench.empty
 
 
-def test_a_pick_can_be_found_again_when_the_answer_to_its_commit_was_lost(bench: Bench) -> None:
-    changes: list[Any] = []
-    bench.scheduler._submit = lambda change, item, done: changes.append(change)
-    bench.scheduler.start()
-    assert [callable(change.confirm) for change in changes] == [True]
+def test_that_a_mail_went_in_clear_because_tls_failed_is_told(bench: Bench) -> None:
+    bench.take(leased("joe@example.org"))
+    done = delivery(DONE)
+    bench.pool.sent[0][2].callback(replace(done, facts=replace(done.facts, tls_failed=True)))
+    bench.gather()
+    assert bench.writer.settled[0].facts["tls"] == "failed, sent in clear"

@@ -37,6 +37,9 @@ class Transport(StringTransport):
         if self.full and self.producer is not None:
             self.producer.pauseProducing()
 
+    def startTLS(self, creator: object) -> None:
+        """The server stays silent."""
+
     def abortConnection(self) -> None:
         self.aborted = True
         super().abortConnection()
@@ -109,6 +112,17 @@ def test_each_phase_has_its_deadline(steps: int, stage: str, patience: float) ->
     [closed] = play.watcher.closed
     assert (closed.stage, closed.reply.status, play.transport.aborted) == (stage, "4.4.2", True)
     assert [outcome.in_doubt for outcome in play.watcher.outcomes] == ([stage == "content"] if steps >= 2 else [])
+    assert play.end() == []
+
+
+def test_a_handshake_that_takes_too_long_says_nothing_about_tls() -> None:
+    play = Stage()
+    play.hear(STEPS[0], b"250-mx.test\r\n250 STARTTLS\r\n", b"220 go\r\n")
+    assert play.sender.machine.state == "handshake"
+    play.clock.advance(300)
+    [closed] = play.watcher.closed
+    assert (closed.stage, closed.reply.status) == ("starttls", "4.4.2")
+    assert not play.sender.handshake_failed
     assert play.end() == []
 
 

@@ -105,6 +105,27 @@ def test_a_failed_look_up_is_not_remembered() -> None:
     assert len(waiting) == 2
 
 
+def test_who_asks_during_a_look_up_waits_for_that_one() -> None:
+    waiting: list[Deferred[Access | None]] = []
+
+    def look_up(_username: str) -> Deferred[Access | None]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    clock = Clock()
+    directory = Directory(look_up, clock.seconds)
+    found: list[Access | None] = []
+    for _ in range(3):
+        directory.get("shop").addCallback(found.append)
+    assert directory.at_hand("shop") is None
+    [only] = waiting
+    only.callback(ACCESS)
+    assert found == [ACCESS] * 3
+    assert directory.at_hand("shop") is ACCESS
+    clock.advance(auth.REMEMBERED)
+    assert directory.at_hand("shop") is None
+
+
 def test_only_submitters_are_let_in() -> None:
     door = portal(Directory(Store(ACCESS).look_up, Clock().seconds), hash_token)
     failures: list[Failure] = []

@@ -59,3 +59,12 @@ def test_nothing_is_left_of_those_who_have_left(visits: list[tuple[str, bool]]) 
     assert len(census) == 0
     assert not census._by_address
     assert not census._by_connection
+
+
+def test_an_ipv6_network_of_64_bits_counts_as_one_address() -> None:
+    census = Census(Smtp(max_sessions_per_ip=2))
+    first, here = Session(), ["2001:db8::1", "2001:db8:0:0:ffff::2%eth0", "2001:db8::3", "2001:db8:0:1::1", "192.0.2.1"]
+    assert census.enter(first, here[0])
+    assert [census.enter(Session(), address) for address in here[1:]] == [True, False, True, True]
+    census.leave(first, here[0], None)
+    assert sorted(census._by_address.values()) == [1, 1, 2]

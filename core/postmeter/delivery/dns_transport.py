@@ -16,14 +16,15 @@ TIMEOUT = 5.0  # seconds for one question to one server
 
 async def ask_udp(reactor: Any, address: str, port: int, query: dns.message.Message) -> dns.message.Message | None:
     """The response, None after ``TIMEOUT`` seconds, when nobody listens there or no question can be sent."""
-    question = _DatagramQuestion(address, port, query)
+    question = _DatagramQuestion(query)
     try:
         listening = reactor.listenUDP(0, question, interface="::" if ":" in address else "")
-    except (OSError, CannotListenError, InvalidAddressError):
+    except (OSError, CannotListenError):
         return None
     try:
+        question.ask(address, port)
         return await question.answer.addTimeout(TIMEOUT, reactor)
-    except TimeoutError:
+    except (OSError, InvalidAddressError, TimeoutError):
         return None
     finally:
         await maybeDeferred(listening.stopListening)
@@ -51,14 +52,13 @@ def _matching(query: dns.message.Message, data: bytes) -> dns.message.Message | 
 
 
 class _DatagramQuestion(DatagramProtocol):
-    def __init__(self, address: str, port: int, query: dns.message.Message) -> None:
+    def __init__(self, query: dns.message.Message) -> None:
         self.answer: Deferred[dns.message.Message | None] = Deferred()
-        self._server = (address, port)
         self._query = query
 
-    def startProtocol(self) -> None:
+    def ask(self, address: str, port: int) -> None:
         transport: Any = self.transport
-        transport.connect(*self._server)  # the kernel drops what comes from anywhere else
+        transport.connect(address, port)  # the kernel drops what comes from anywhere else
         transport.write(self._query.to_wire())
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:

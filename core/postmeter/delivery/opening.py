@@ -14,7 +14,7 @@ from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sender import Facts, Sender
 from postmeter.smtp.mail import Outcome, Stage
 from postmeter.smtp.reply import Reply
-from postmeter.smtp.sending import Closed, SendingSession, TlsPolicy
+from postmeter.smtp.sending import Closed, SendingSession
 
 CONNECT_TIMEOUT = 30.0
 BROKEN_TLS_LIFE = 3600.0

@@ -61,7 +61,8 @@ class InactiveConnection(UnauthorizedLogin):
 class Directory:
     """The accesses of this moment: looked up in the store, off the reactor, and remembered for a second.
 
-    Who asks while a look-up is under way waits for that one. That there is none is remembered as well, so that the time of an answer does not tell which user names exist.
+    Who asks while a look-up is under way waits for that one. That there is none is remembered as well, so that the
+    time of an answer does not tell which user names exist.
     """
 
     def __init__(self, look_up: Callable[[str], Deferred[Access | None]], clock: Callable[[], float]) -> None:
@@ -87,7 +88,7 @@ class Directory:
             maybeDeferred(self._look_up, username).addBoth(self._looked_up, username)
         return answer
 
-    def _looked_up(self, found: Access | None | Failure, username: str) -> None:
+    def _looked_up(self, found: Access | Failure | None, username: str) -> None:
         if not isinstance(found, Failure):
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()

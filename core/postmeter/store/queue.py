@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
@@ -55,8 +55,6 @@ class Leased:
 def register(session: Session, node: str, pid: int, now: float, lease_until: float) -> int:
     """A new owner of leases; its number, which nobody had before."""
     row = {"node": node, "pid": pid, "started_at": now, "lease_until": lease_until}
-    if session.get_bind().dialect.name == "sqlite":  # gives numbers again, and who had one may not know that it is gone
-        row["id"] = max(int(now * 1000), 1 + (session.scalar(select(func.max(Worker.id))) or 0))
     return session.execute(insert(Worker).values(row).returning(Worker.id)).scalar_one()
 
 
