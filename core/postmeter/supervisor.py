@@ -32,6 +32,7 @@ from postmeter.store import queue, schema
 from postmeter.store.accounts import add_operator
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
+from postmeter.telling import Teller
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def prepare(settings: Settings) -> Prepared:
     node = node_name(settings.data)
     with store.write() as session:
         queue.take_over(session, time.time(), node)
+    Teller(plugins, store, worker=0).begin()
     prepared = Prepared(settings, store, node, plugins, lock)
     for name, addresses in (("submission", settings.smtp.submission), ("submissions", settings.smtp.submissions)):
         prepared.sockets[name] = [bind(f"smtp.{name}", address, settings.worker_count) for address in addresses]

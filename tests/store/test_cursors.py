@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postmeter.store import cursors, events
+from postmeter.store import cursors, events, queue
 from postmeter.store.engine import Store
 from postmeter.store.events import Position
 from postmeter.store.tables import DeadLetter
@@ -82,3 +82,17 @@ def test_every_error_can_be_kept_and_kept_again(store: Store, error: str) -> Non
     assert (letter.plugin, letter.event_id, letter.at) == ("p", 5, NOW + 1)
     assert letter.error[:2] == error[:2]
     assert len(letter.error) <= cursors.MAX_ERROR
+
+
+def test_the_duty_of_a_worker_that_ends_or_is_gone_is_free_at_once(store: Store) -> None:
+    for end in (queue.forget, lambda session, worker: queue.take_over(session, NOW, "node", 1)):
+        with store.write() as session:
+            first = queue.register(session, "node", 1, NOW, NOW + 45)
+            second = queue.register(session, "other", 2, NOW, NOW + 45)
+            assert cursors.hold_duty(session, "telling", first, NOW, NOW + 30)
+            assert not cursors.hold_duty(session, "telling", second, NOW, NOW + 30)
+        with store.write() as session:
+            end(session, first)
+        with store.write() as session:
+            assert cursors.hold_duty(session, "telling", second, NOW, NOW + 30)
+            queue.forget(session, second)

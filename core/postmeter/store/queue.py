@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
-from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Message, Recipient, Worker
+from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Duty, Message, Recipient, Worker
 
 AFTER_DOUBT = 300.0  # seconds of waiting for each attempt in doubt, when the next one's worker was lost as well
 
@@ -70,6 +70,7 @@ def forget(session: Session, worker: int) -> None:
     """End a worker in order: what it still owns was not begun, and waits for anyone."""
     _give_back(session, Recipient.lease_owner == worker)
     session.execute(delete(Worker).where(Worker.id == worker))
+    _free_duties(session)
 
 
 def take_over(session: Session, now: float, node: str | None = None, pid: int | None = None) -> int:
@@ -84,10 +85,16 @@ def take_over(session: Session, now: float, node: str | None = None, pid: int | 
     if node is not None:
         gone = (Worker.node == node) if pid is None else (Worker.node == node) & (Worker.pid == pid)
     session.execute(delete(Worker).where(gone))
+    _free_duties(session)
     alive = select(Worker.id)
     freed = (Recipient.lease_owner.is_not(None)) & (Recipient.lease_owner.not_in(alive))
     again = now + AFTER_DOUBT * Recipient.in_doubt
     return _give_back(session, freed, in_doubt=Recipient.in_doubt + 1, next_attempt_at=again)
+
+
+def _free_duties(session: Session) -> None:
+    """What a worker did for all is anybody's at once."""
+    session.execute(delete(Duty).where(Duty.owner.not_in(select(Worker.id))))
 
 
 def _give_back(session: Session, which: ColumnElement[bool], **changes: Any) -> int:
