@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hmac
 import re
+from dataclasses import replace
 
 import pytest
 
 from postmeter.errors import UsageError
+from postmeter.store.accept import USED_EVERY, Acceptance, Accepted
 from postmeter.store.connections import AllowedDomain, access, add_connection, connections_of
 from postmeter.store.engine import Store
 from postmeter.store.tables import Connection
+from support.postage import submission
 from support.tenants import NOW, SECRETS, make_account, make_domain
 
 
@@ -131,3 +134,20 @@ def test_passwords_do_not_show_in_logs(store: Store) -> None:
     with store.write() as session:
         added = add_connection(session, SECRETS, make_account(session), "shop", [], NOW)
     assert added.password not in repr(added)
+
+
+def test_an_accepted_message_shows_when_the_connection_was_last_used(store: Store) -> None:
+    with store.write() as session:
+        account = make_account(session)
+        make_domain(session, account)
+        used = add_connection(session, SECRETS, account, "shop", ["shop.example"], NOW).connection_id
+        idle = add_connection(session, SECRETS, account, "idle", ["shop.example"], NOW).connection_id
+        account_id = account.id
+    take = Acceptance("always")
+    for at, shown in ((NOW, NOW), (NOW + USED_EVERY - 1, NOW), (NOW + USED_EVERY, NOW + USED_EVERY)):
+        message = replace(submission(), account_id=account_id, connection_id=used, accepted_at=at)
+        with store.write() as session:
+            assert isinstance(take(session, [message])[0], Accepted)
+        with store.read() as session:
+            facts = {one.id: one.last_used_at for one in connections_of(session, account_id)}
+        assert facts == {used: shown, idle: None}

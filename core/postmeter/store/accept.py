@@ -125,6 +125,7 @@ class Acceptance:
 
     def __init__(self, overdraft: str) -> None:
         self._overdraft = overdraft
+        self._used: dict[int, float] = {}  # when a connection was last marked by this process
 
     def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | Reply]:
         """Store all submissions that their accounts can pay; the others get the reply that says why not."""
@@ -143,7 +144,15 @@ class Acceptance:
             _reserve(session, taken, now)
             _notice(session, purses, now)
             _insert(session, taken)
+            self._mark_used(session, {submission.connection_id for submission, _ in taken}, now)
         return answers
+
+    def _mark_used(self, session: Session, connections: set[int], now: float) -> None:
+        due = sorted(connection for connection in connections if self._used.get(connection, 0.0) <= now - USED_EVERY)
+        if due:
+            before = now - USED_EVERY
+            _USED.run(session, [{"connection": connection, "before": before, "now": now} for connection in due])
+            self._used |= dict.fromkeys(due, now)
 
     def confirm(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | None]:
         """After a commit whose answer was lost: which submissions are stored; None: nothing of it is."""
@@ -200,9 +209,6 @@ def _insert(session: Session, taken: list[tuple[Submission, Accepted]]) -> None:
             for s, _ in taken
         ],
     )
-    now = taken[0][0].accepted_at
-    used = sorted({submission.connection_id for submission, _ in taken})
-    _USED.run(session, [{"connection": connection, "before": now - USED_EVERY, "now": now} for connection in used])
     count(session, ((s.account_id, s.connection_id, s.accepted_at, "arrived", len(a.block_ids)) for s, a in taken))
 
 
