@@ -44,7 +44,7 @@ _USED = Statement(
     update(table(Connection))
     .where(
         Connection.id == bindparam("connection"),
-        or_(Connection.last_used_at.is_(None), Connection.last_used_at < bindparam("before")),
+        or_(Connection.last_used_at.is_(None), Connection.last_used_at <= bindparam("before")),
     )
     .values(last_used_at=bindparam("now"))
 )
