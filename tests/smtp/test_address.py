@@ -134,7 +134,7 @@ def test_a_recipient_needs_a_domain_with_a_dot() -> None:
 
 @pytest.mark.parametrize("domain", ["[192.0.2.1]", "[IPv6:2001:db8::1]", "[ipv6:::1]"])
 def test_an_address_literal_is_read_but_no_recipient(domain: str) -> None:
-    assert Mailbox.parse(f"a@{domain}").is_literal
+    assert Mailbox.parse(f"a@{domain}").domain == domain
     assert parse_reverse_path(f"<a@{domain}>").mailbox == f"a@{domain}"
     with pytest.raises(Refused) as refused:
         parse_forward_path(f"<a@{domain}>")

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from postmeter.store.connections import add_connection
 from postmeter.store.counters import BUCKET, count
 from postmeter.store.engine import Store
-from postmeter.store.statistics import Totals, buckets, by_connection, totals
+from postmeter.store.statistics import Totals, buckets, totals
 from support.tenants import NOW, SECRETS, make_account
 
 
@@ -57,18 +57,6 @@ def test_a_window_counts_what_happened_in_it(store: Store) -> None:
         one, _, _ = fill(session)
         since = totals(session, one, NOW + BUCKET)
     assert (since.arrived, since.delivered, since.queued) == (5, 1, 4)
-
-
-def test_connections_are_counted_apart(store: Store) -> None:
-    with store.write() as session:
-        one, two, shop = fill(session)
-        rows = by_connection(session, one)
-        assert [(row.name, row.totals.arrived, row.totals.delivered) for row in rows] == [
-            ("blog", 5, 0),
-            ("shop", 10, 5),
-        ]
-        assert rows[1].connection_id == shop
-        assert [(row.name, row.connection_id) for row in by_connection(session, two)] == [("", 99)]
 
 
 def test_buckets_come_in_order(store: Store) -> None:

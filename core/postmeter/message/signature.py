@@ -81,12 +81,6 @@ class SigningKey:
         """The TXT record's text (RFC 6376, 3.6.1; RFC 8463, 4)."""
         return f"v=DKIM1; k={self.algorithm.partition('-')[0]}; p={self._public()}"
 
-    def zone_text(self) -> str:
-        """The record for a zone file, cut into strings of at most 255 octets (RFC 6376, 3.6.2.2)."""
-        value = self.dns_value()
-        strings = [f'"{value[place : place + 255]}"' for place in range(0, len(value), 255)]
-        return f"{self.dns_name}. IN TXT ( {' '.join(strings)} )"
-
     def fault_in(self, record: str) -> str:
         """What is wrong with this TXT text found under ``dns_name``, as a sentence; empty when it publishes the key."""
         try:

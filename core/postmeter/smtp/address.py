@@ -46,11 +46,6 @@ class Mailbox:
             raise ValueError(f"not a mailbox: {text[:80]!r}")
         return cls(local, domain)
 
-    @property
-    def is_literal(self) -> bool:
-        """Whether the domain is an address such as ``[192.0.2.1]`` (RFC 5321, 4.1.3)."""
-        return self.domain.startswith("[")
-
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"
 

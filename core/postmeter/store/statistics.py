@@ -1,4 +1,4 @@
-"""Statistics, read from the counters: of everything, an account, a connection or a time."""
+"""Statistics, read from the counters: of everything, of an account, of a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from postmeter.store.counters import NAMES
-from postmeter.store.tables import Connection, Counter
+from postmeter.store.tables import Counter
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,6 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class ConnectionTotals:
-    """The totals of one connection."""
-
-    connection_id: int
-    name: str
-    totals: Totals
-
-
-@dataclass(frozen=True)
 class Bucket:
     """The totals of one quarter of an hour from ``start`` (seconds since the epoch)."""
 
@@ -53,18 +44,6 @@ _SUMS = [func.coalesce(func.sum(getattr(Counter, name)), 0) for name in NAMES]
 def totals(session: Session, account_id: int | None, since: float | None = None) -> Totals:
     """The totals of an account (None: of all), since a time or ever."""
     return _totals(session.execute(select(*_SUMS).where(*_within(account_id, since))).one())
-
-
-def by_connection(session: Session, account_id: int | None, since: float | None = None) -> list[ConnectionTotals]:
-    """The totals of each connection that has any, by name."""
-    query = (
-        select(Counter.connection_id, Connection.name, *_SUMS)
-        .outerjoin(Connection, Connection.id == Counter.connection_id)
-        .where(*_within(account_id, since))
-        .group_by(Counter.connection_id, Connection.name)
-        .order_by(Connection.name, Counter.connection_id)
-    )
-    return [ConnectionTotals(row[0], row[1] or "", _totals(tuple(row)[2:])) for row in session.execute(query)]
 
 
 def buckets(session: Session, account_id: int | None, since: float | None = None) -> list[Bucket]:
