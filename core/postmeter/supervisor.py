@@ -23,13 +23,13 @@ from twisted.python.failure import Failure
 
 from postmeter.config import Delivery, Settings, address
 from postmeter.delivery.resolver import servers
-from postmeter.errors import UnreachableError
+from postmeter.errors import UnreachableError, UsageError
 from postmeter.hooks import Plugins
 from postmeter.server import tls
 from postmeter.server.listener import bind
 from postmeter.service import FIRST_DESCRIPTOR, allow_many_files, node_name, stop_on_signals
 from postmeter.store import queue, schema
-from postmeter.store.accounts import add_operator
+from postmeter.store.accounts import add_operator, clean_email
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.telling import Teller
@@ -228,10 +228,18 @@ def _signal_all(children: list[Child], name: str) -> None:
 
 def first_operator(prepared: Prepared) -> tuple[str, str] | None:
     """Create the first operator, if there is none: address and password, which nobody can see again."""
-    email = f"operator@{prepared.settings.hostname}"
+    email = _operators_address(prepared.settings.hostname)
     with prepared.store.write() as session:
         password = add_operator(session, email, time.time())
     return (email, password) if password else None
+
+
+def _operators_address(hostname: str) -> str:
+    """The log-in of the first operator; a machine without a name in the DNS has one as well."""
+    try:
+        return clean_email(f"operator@{hostname}")
+    except UsageError:
+        return "operator@localhost.localdomain"
 
 
 def announce(prepared: Prepared, operator: tuple[str, str] | None) -> str:

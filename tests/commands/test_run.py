@@ -52,3 +52,12 @@ def test_a_port_of_the_panel_in_use_is_told_in_one_line(relay: Relay, panel: int
     (line,) = relay.log().splitlines()
     assert line.startswith(f"postmeter: the address of panel: cannot listen on 127.0.0.1:{panel}: the port is in use")
     assert relay.out() == ""
+
+
+@pytest.mark.parametrize("hostname", ["", "localhost", f"{'x' * 60}.{'y' * 60}.{'z' * 60}.{'w' * 60}.example"])
+def test_it_starts_whatever_the_machine_is_called(relay: Relay, hostname: str) -> None:
+    relay.config.write_text(relay.config.read_text().replace(f'hostname = "{HOSTNAME}"', f'hostname = "{hostname}"'))
+    relay.start()
+    assert re.match(r"first operator of the panel: operator@\S+\.\S+ with password \S+ ", relay.out())
+    assert relay.set_up().username
+    assert relay.stop() == 0
