@@ -42,6 +42,13 @@ class Server:
     drain_timeout: int = setting(
         30, "seconds a stopping worker gives mail under way before it hands it back", least=1, most=30
     )
+    min_free_percent: int = setting(
+        10,
+        "per cent of the data folder's disk, and of its files; with less free, mail is answered 452",
+        least=0,
+        most=99,
+    )
+    min_free_bytes: int = setting(1_000_000_000, "octets of the data folder's disk; with less free, 452", least=0)
 
 
 @frozen
@@ -60,11 +67,51 @@ class Smtp:
     reports: tuple[str, ...] = setting((), "addresses for inbound bounces and complaints (port 25)")
     certificate: str = setting("", "PEM file with the chain; empty: data/certificate.pem is made, self-signed")
     private_key: str = setting("", "PEM file with the key of the certificate")
+    certificates: tuple[str, ...] = setting(
+        (),
+        "certificates for further host names, chosen by the name a client asks for (SNI): PEM files with chain and "
+        "key, or folders with fullchain.pem and privkey.pem",
+    )
+    proxies: tuple[str, ...] = setting(
+        (), "addresses or networks of proxies that begin every session with a PROXY protocol header (v1 or v2)"
+    )
     max_message_size: int = setting(31_457_280, "octets of one message", least=1024)
     max_recipients: int = setting(100, "recipients of one message; more are answered 452", least=100)
-    max_sessions: int = setting(10_000, "sessions of one worker in all; over it 421", least=1)
-    max_sessions_per_ip: int = setting(200, "sessions of one worker with one address", least=1)
-    max_sessions_per_connection: int = setting(100, "sessions of one worker logged in as one connection", least=1)
+    max_messages_per_session: int = setting(100_000, "messages of one session; then 421", least=1)
+    max_sessions: int = setting(10_000, "sessions of this machine in all; over it 421", least=1)
+    max_sessions_per_ip: int = setting(200, "sessions with one address (IPv6: one /64)", least=1)
+    max_sessions_per_connection: int = setting(100, "sessions logged in as one connection", least=1)
+    max_new_sessions_per_second: int = setting(
+        10, "new sessions per second of an address whose sessions never log in; over it 421", least=1
+    )
+    max_errors: int = setting(20, "refused commands of one session; then 421", least=1)
+    max_junk_commands: int = setting(100, "commands in a row that are not about a message; then 421", least=10)
+    max_login_failures: int = setting(5, "failed log-ins of one session; then 421", least=1)
+    max_login_failures_per_user: int = setting(
+        5, "failed log-ins with one user name in the window; then 454 to everybody who tries it", least=1
+    )
+    max_login_failures_per_network: int = setting(
+        20, "failed log-ins from one network (IPv4: /24, IPv6: /64) in the window; then 454", least=1
+    )
+    login_failure_window: int = setting(900, "seconds in which failed log-ins are counted, and refused then", least=1)
+    max_command_line: int = setting(512, "octets of a command; MAIL and RCPT may have 2048", least=512, most=2048)
+    max_login_line: int = setting(12_288, "octets of a line of AUTH", least=1024, most=65_536)
+    max_header_size: int = setting(131_072, "octets of a message's header section", least=4096)
+    max_header_fields: int = setting(1_000, "fields of a message's header section", least=50)
+    max_received: int = setting(50, "Received fields of a message; with more it goes round in a loop", least=10)
+    bare_line_endings: str = setting(
+        "refuse",
+        "what becomes of a message with a bare CR or LF: refused, or its line ends made CR LF before it is signed",
+        choices=("refuse", "normalise"),
+    )
+    long_lines: str = setting(
+        "refuse", "what becomes of a message with a line of more than 998 octets", choices=("refuse", "accept")
+    )
+    handshake_timeout: int = setting(30, "seconds for a TLS handshake", least=1)
+    login_timeout: int = setting(60, "seconds from the beginning of a session to its log-in", least=1)
+    command_timeout: int = setting(300, "seconds for the next command to be complete", least=10)
+    content_timeout: int = setting(1_800, "seconds for all of a message's content", least=60)
+    min_data_rate: int = setting(500, "octets of content per second, on the average, after its first minute", least=0)
     list_help: str = setting(
         "keep", "keep a message's own valid List-Help field, or replace it", choices=("keep", "replace")
     )

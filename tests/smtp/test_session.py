@@ -187,7 +187,7 @@ def test_the_last_error_closes_the_session_and_a_message_forgives_the_others() -
 
 
 def test_login_tries_are_limited() -> None:
-    driver = secure(Limits(max_auth_failures=2))
+    driver = secure(Limits(max_login_failures=2))
     driver.send(b"EHLO client.example\r\n")
     assert codes(driver.send(b"AUTH PLAIN AGEAYg==\r\n" * 3)) == [535, 421]
     assert driver.session.closing

@@ -241,7 +241,7 @@ class Session:
             self._say(reply)
             return
         self._failures += 1
-        if self._failures < self._limits.max_auth_failures:
+        if self._failures < self._limits.max_login_failures:
             self._say(reply)
         else:
             self._close(replies.TOO_MANY_LOGINS)
