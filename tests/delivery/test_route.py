@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import dns.rdata
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
 
-from postmeter.delivery.resolver import Answer, Status
+from postmeter.delivery.resolver import Answer, Resolver, Server, Status
 from postmeter.delivery.route import (
     DNS_FAILURE,
     NO_ADDRESS,
@@ -20,6 +24,7 @@ from postmeter.delivery.route import (
     Router,
 )
 from postmeter.errors import ConfigError
+from support.dns_server import SERVFAIL, DnsServer
 
 
 class Zone:
@@ -127,6 +132,49 @@ async def test_a_server_with_ipv6_only_is_reached() -> None:
 async def test_a_null_mx_is_permanent() -> None:
     failure = refusal(await router({("example.org", "MX"): ["0 ."]}).route("example.org"))
     assert (failure.kind, failure.reply, failure.reply.permanent) == ("null-mx", NULL_MX, True)
+
+
+def test_whether_a_domain_refuses_mail_is_said_at_once_when_it_is_known() -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("none.org", "MX"): ["0 ."],
+        ("both.org", "MX"): ["0 .", "10 mx.test."],
+        ("bad.org", "MX"): "failure",
+        ("here.org", "MX"): ["0 ."],
+    }
+    here = Router(Zone(zone), {"here.org": "127.0.0.1:2525"}, lambda _: None)
+    assert here.refuses_mail("None.ORG") is True
+    for domain in ("both.org", "bad.org", "nowhere.test", "Here.org", "[192.0.2.1]"):
+        assert here.refuses_mail(domain) is False
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_look_at_the_door_finds_is_there_for_delivery(dns_server: Callable[..., DnsServer]) -> None:
+    zone = {("none.org", "MX"): ["0 ."], ("example.org", "MX"): ["10 mx.test."], ("mx.test", "A"): ["192.0.2.1"]}
+    server = dns_server(zone | {("bad.org", "MX"): SERVFAIL})
+    here = Router(Resolver(reactor, (Server("127.0.0.1", server.port),)), {}, lambda _: None)
+    for domain, refuses in (("none.org", True), ("example.org", False), ("bad.org", False)):
+        first = here.refuses_mail(domain)
+        assert isinstance(first, Deferred)
+        assert await first is refuses
+        assert here.refuses_mail(domain) is refuses
+    assert refusal(await here.route("none.org")).kind == "null-mx"
+    assert addresses(await here.route("example.org")) == ["192.0.2.1"]
+    asked = [question for question in server.questions if question[1] == "MX" and question[0] != "bad.org"]
+    assert asked == [("none.org", "MX", "udp"), ("example.org", "MX", "udp")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_does_not_wait_any_longer_ends_no_look_up(dns_server: Callable[..., DnsServer]) -> None:
+    server = dns_server({("none.org", "MX"): ["0 ."]})
+    here = Router(Resolver(reactor, (Server("127.0.0.1", server.port),)), {}, lambda _: None)
+    given_up, other = here.refuses_mail("none.org"), here.refuses_mail("none.org")
+    assert isinstance(given_up, Deferred)
+    assert isinstance(other, Deferred)
+    given_up.addErrback(lambda failure: failure.trap(CancelledError) and None).cancel()
+    assert await given_up is None
+    assert await other is True
+    assert here.refuses_mail("none.org") is True
+    assert len(server.questions) == 1
 
 
 @pytest_twisted.ensureDeferred

@@ -11,12 +11,21 @@ from hypothesis import strategies as st
 
 from postmeter.message.editing import PreparedHead, date_time, list_help_value, prepare, received, subject_of
 from postmeter.message.header import Field, HeaderSection, split
+from postmeter.smtp.reply import Refused
 from support.corpus import MESSAGES, NEEDS_SMTPUTF8
 
 NOW = 1_795_428_000
 HELP = "<https://shop.example/help>"
 LIST_HELP_FORM = re.compile(r"<(https://|mailto:)[^<> ]+>(, <(https://|mailto:)[^<> ]+>)?")
-STRIPPED = (b"return-path", b"bcc", b"resent-bcc", b"feedback-id", b"x-csa-complaints", b"x-postmeter-")
+STRIPPED = (
+    b"return-path",
+    b"bcc",
+    b"resent-bcc",
+    b"feedback-id",
+    b"x-csa-complaints",
+    b"x-postmeter-",
+    b"postmeter-idempotency-key",
+)
 
 
 def prepared(head: bytes, keep: bool = True, smtputf8: bool = False, extra: tuple[Field, ...] = ()) -> PreparedHead:
@@ -171,6 +180,45 @@ def test_the_subject_is_kept_in_readable_form(subject: bytes, text: str) -> None
 def test_the_message_id_is_the_clients_or_ours() -> None:
     assert prepared(b"From: a@shop.example\r\n\r\n").message_id == "<0ID@mail.example.net>"
     assert prepared(b"From: a@shop.example\r\nMessage-Id: <1@x>\r\n\r\n").message_id == "<1@x>"
+
+
+# The idempotency key
+
+
+@pytest.mark.parametrize(
+    ("field", "key"),
+    [
+        (b"", b""),
+        (b"Postmeter-Idempotency-Key: order 17/a\r\n", b"order 17/a"),
+        (b"POSTMETER-IDEMPOTENCY-KEY:  x \t\r\n", b"x"),
+        (b"Postmeter-Idempotency-Key:\r\n order\r\n 17\r\n", b"order 17"),
+        (b"Postmeter-Idempotency-Key: " + b"~" * 255 + b"\r\n", b"~" * 255),
+        (b"X-Postmeter-Idempotency-Key: other\r\n", b""),
+    ],
+)
+def test_the_key_is_read_and_does_not_leave(field: bytes, key: bytes) -> None:
+    head = prepared(b"From: a@shop.example\r\n" + field + b"Subject: x\r\n\r\n")
+    assert head.key == key
+    assert head.section.raw.endswith(b"From: a@shop.example\r\nSubject: x\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "smtputf8", "text"),
+    [
+        ([b"a", b"b"], False, "at most one is allowed, found 2"),
+        ([b"same", b"same", b"same"], False, "at most one is allowed, found 3"),
+        ([b""], False, "1 to 255 printable ASCII characters are needed"),
+        ([b" \t "], False, "1 to 255 printable ASCII characters are needed"),
+        ([b"a\tb"], False, "1 to 255 printable ASCII characters are needed"),
+        ([b"x" * 256], False, "1 to 255 printable ASCII characters are needed"),
+        (["schlüssel".encode()], True, "1 to 255 printable ASCII characters are needed"),
+    ],
+)
+def test_a_key_that_is_none_is_refused_with_a_sentence(fields: list[bytes], smtputf8: bool, text: str) -> None:
+    raw = b"".join(b"Postmeter-Idempotency-Key: " + value + b"\r\n" for value in fields)
+    with pytest.raises(Refused) as refused:
+        prepared(b"From: a@shop.example\r\n" + raw + b"\r\n", smtputf8=smtputf8)
+    assert str(refused.value) == f"550 5.6.0 Postmeter-Idempotency-Key: {text}"
 
 
 @given(st.text(alphabet="=?utf-8BQbq*_ AZ0\t") | st.text(max_size=50))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from postmeter.message.envelope import Envelope, Recipient
+from postmeter.message.header import HeaderLimits
 from postmeter.server.acceptance import allowed_domain, reply_for, storage_trouble
 from postmeter.server.spool import Spool
 from postmeter.smtp.replies import DISK_FULL, LOCAL_ERROR, QUOTA_EXHAUSTED
@@ -165,6 +166,23 @@ def test_a_header_section_has_at_most_128_kib(tmp_path: Path, size: int, end: by
     assert reply.code == (250 if size < 128 * 1024 else 550)
     if reply.permanent:
         assert reply.text == "The header section is larger than 131072 octets"
+
+
+@pytest.mark.parametrize(
+    ("limits", "reply"),
+    [
+        (HeaderLimits(), "250 2.0.0"),
+        (HeaderLimits(size=99), "550 5.6.0 The header section is larger than 99 octets"),
+        (HeaderLimits(fields=4), "550 5.6.0 The header section has more than 4 fields"),
+        (HeaderLimits(received=1), "554 5.4.6 Routing loop detected"),
+    ],
+)
+def test_the_limits_of_a_header_section_are_settings(tmp_path: Path, limits: HeaderLimits, reply: str) -> None:
+    bench = Bench(tmp_path)
+    acceptance, spool, replies = replace(bench._acceptance(), header_limits=limits), Spool(tmp_path), []
+    spool.write(message(*[b"Received: from a by b"] * 2, *[b"X-Filler: " + b"x" * 20] * 2))
+    acceptance.accept(ACCESS, ENVELOPE, spool).addCallback(replies.append)
+    assert str(replies[0]).startswith(reply)
 
 
 def test_a_message_without_body_is_a_message(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from postmeter.store import writer as writing
-from postmeter.store.accept import Accepted, Submission
+from postmeter.store.accept import Accepted, Duplicate, Submission
 from postmeter.store.engine import Store
 from postmeter.store.errors import connection_lost
 from postmeter.store.queue import Picking, Wish
@@ -136,6 +137,48 @@ def test_a_commit_that_comes_through_late_is_waited_for(postgres_url: str) -> No
     assert all(isinstance(result, Accepted) for result in desk.finish())
     made.timers[0].join()
     assert len(recipients(store)) == 3
+    audit(store)
+    store.close()
+
+
+def with_one_key(store: Store, *faults: str) -> Lossy:
+    """Three messages with the same key, of which the first is told that it was accepted, and the others its id."""
+    block = funded(store, 1)
+    made = Lossy(store, *faults)
+    desk, submissions = Desk(made), [replace(submission(), key=b"order 17") for _ in range(3)]
+    for one in submissions:
+        desk.submit(accept_all, one)
+    desk.finish()
+    told = {item.id: result for item, result in desk.results}
+    first = submissions[0].id
+    assert [told[one.id] for one in submissions] == [Accepted((block,)), Duplicate(first), Duplicate(first)]
+    return made
+
+
+@pytest.mark.parametrize("faults", [["after"], ["before"], ["before", "after", "after"]])
+def test_messages_with_one_key_are_told_what_is_so(store: Store, faults: list[str]) -> None:
+    with_one_key(store, *faults)
+    assert len(recipients(store)) == 1
+    audit(store)
+
+
+def test_messages_with_one_key_wait_for_a_commit_that_comes_through_late(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    made = with_one_key(store, "late")
+    made.timers[0].join()
+    assert len(recipients(store)) == 1
+    audit(store)
+    store.close()
+
+
+def test_a_message_that_took_the_last_mail_is_not_told_that_none_is_left(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    block = funded(store, 1)
+    made = Lossy(store, "late")
+    desk = Desk(made)
+    desk.submit(accept_all, submission())
+    assert desk.finish() == [Accepted((block,))]
+    made.timers[0].join()
     audit(store)
     store.close()
 

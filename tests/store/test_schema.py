@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from sqlalchemy import inspect, text
 
 from postmeter.errors import PostmeterError
 from postmeter.store import schema
+from postmeter.store.accept import Accepted, Duplicate
 from postmeter.store.engine import Store
 from postmeter.store.tables import Base
+from support.postage import accept, add_worker, audit, funded, lease, settle_all, submission
 from support.postgres import Cluster
 
 
@@ -78,6 +82,30 @@ def test_downgrade_takes_everything_back(empty: Store) -> None:
     assert tables(empty) == {"alembic_version"}
 
 
+def test_what_an_older_version_has_stored_is_kept(empty: Store) -> None:
+    with empty.write() as session:
+        command.upgrade(schema._config(session.connection()), "0001")
+    block, worker = funded(empty, 10), add_worker(empty)
+    accept(empty, submission(2), submission())
+    settle_all(empty, lease(empty, worker, limit=1), worker, "delivered")
+    before = everything(empty)
+    schema.upgrade(empty)
+    schema.check(empty)
+    assert everything(empty) == before
+    audit(empty)
+    one, again = (replace(submission(), key=b"order 17") for _ in range(2))
+    assert accept(empty, one, again) == [Accepted((block,)), Duplicate(one.id)]
+
+
+def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of the tables that the first step made."""
+    made = importlib.import_module("postmeter.store.migrations.versions.0001_the_first_tables").TABLES
+    quote = store.engine.dialect.identifier_preparer.quote
+    with store.read() as session:
+        rows = {name: session.execute(text(f"SELECT * FROM {quote(name)} ORDER BY 1, 2")).all() for name in made}
+    return {name: [tuple(row) for row in found] for name, found in rows.items()}
+
+
 def test_two_processes_that_start_at_once_do_not_collide(empty_url: str, empty: Store) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=upgrade_at, args=(empty_url,)) for _ in range(3)]
@@ -116,7 +144,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(store: Store) -
 
 def test_ensure_never_migrates_what_an_older_version_made(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     schema.ensure(empty)
-    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda self: "0002")
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda self: "9999")
     with pytest.raises(PostmeterError, match="older Postmeter"):
         schema.ensure(empty)
 

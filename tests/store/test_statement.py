@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from postmeter.store import events
+from postmeter.store.base import table
 from postmeter.store.engine import Store
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Account, Event, Message, Worker, table
+from postmeter.store.tables import Account, Event, Message, Worker
 from support.postage import accept, funded, rows, submission
 from support.tenants import NOW
 

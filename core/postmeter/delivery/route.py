@@ -10,7 +10,7 @@ from typing import Literal, Protocol, cast
 
 import dns.rdtypes.ANY.MX
 import dns.rdtypes.IN.A
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from postmeter.config import address
 from postmeter.delivery.addresses import is_public
@@ -94,6 +94,13 @@ class Router:
         """The operator's route for a domain (in lower case), or the one for all; None: the DNS decides."""
         return self._static.get(domain) or self._static.get("*")
 
+    def refuses_mail(self, domain: str) -> bool | Deferred[bool]:
+        """Whether a domain says that it takes no mail (RFC 7505); at once when the DNS need not be asked."""
+        if domain.startswith("[") or self.static(domain := domain.lower().rstrip(".")) is not None:
+            return False
+        found = ensureDeferred(self._resolver.lookup(domain, "MX")).addCallback(_is_null_mx)
+        return found.result is True if found.called else found
+
     async def route(self, domain: str, *, unknown_for: float = 0.0) -> Route | NoRoute:
         """The route to a domain; ``unknown_for``: seconds since an attempt first ended with ``NoRoute.unknown``."""
         domain = domain.lower().rstrip(".")
@@ -106,10 +113,9 @@ class Router:
             return _unknown(unknown_for)
         if answer.status == "nodata":
             return await self._implicit(domain, unknown_for)
-        exchanges = self._in_order(answer)
-        if exchanges == [""]:
+        if _is_null_mx(answer):
             return NoRoute("null-mx", NULL_MX)
-        exchanges = [name for name in exchanges if name]
+        exchanges = [name for name in self._in_order(answer) if name]
         return self._checked(_key(answer), await self._addresses(exchanges[:MAX_ADDRESSES]))
 
     async def _implicit(self, domain: str, unknown_for: float) -> Route | NoRoute:
@@ -163,6 +169,11 @@ def _static_route(value: str) -> Route:
 
 def _name(record: dns.rdtypes.ANY.MX.MX) -> str:
     return str(record.exchange.to_text(omit_final_dot=True)).lower().removesuffix(".")
+
+
+def _is_null_mx(answer: Answer) -> bool:
+    """A single record without a name (RFC 7505, 3)."""
+    return [_name(record) for record in cast("tuple[dns.rdtypes.ANY.MX.MX, ...]", answer.records)] == [""]
 
 
 def _key(answer: Answer) -> str:

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from postmeter.message.header import Field, HeaderSection
+from postmeter.message.header import Field, HeaderSection, malformed
 from postmeter.message.originator import a_labels
 
 MAX_SUBJECT = 200  # characters
 MAX_MESSAGE_ID = 255  # characters
 
-# The envelope's business, what others must not see, and what only the relay itself may say.
-STRIPPED = frozenset({b"return-path", b"bcc", b"resent-bcc", b"feedback-id", b"x-csa-complaints"})
+IDEMPOTENCY_KEY = b"postmeter-idempotency-key"
+
+# The envelope's business, what others must not see, what is meant for us, and what only the relay itself may say.
+STRIPPED = frozenset({b"return-path", b"bcc", b"resent-bcc", IDEMPOTENCY_KEY, b"feedback-id", b"x-csa-complaints"})
 STRIPPED_PREFIX = b"x-postmeter-"
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -26,16 +28,21 @@ _LIST_HELP = re.compile(_HELP + rb"(?:, " + _HELP + rb")?")
 _HTTPS = re.compile(r"https://([a-z0-9.-]+\.[a-z0-9-]+)(?::\d{1,5})?(?:[/?#][^\s<>\"\\^`{|}]*)?", re.IGNORECASE)
 _MAILTO = re.compile(r"(?:mailto:)?([a-z0-9.!#$%&'*+/=_~-]+@([a-z0-9.-]+)(?:\?[^\s<>\"\\^`{|}]*)?)", re.IGNORECASE)
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bBqQ])\?([^?\s]*)\?=")
+_KEY = re.compile(rb"[ -~]{1,255}")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t]+(?==\?)")
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedHead:
-    """The header section that is stored, signed and sent, and what the store keeps of it in readable form."""
+    """The header section that is stored, signed and sent, and what the store keeps of it in readable form.
+
+    ``key`` is the client's idempotency key; empty: it has given none.
+    """
 
     section: HeaderSection
     subject: str
     message_id: str
+    key: bytes
 
 
 def prepare(
@@ -55,6 +62,7 @@ def prepare(
     ``identifier`` names the message and ``connection`` who sent it; ``seconds`` since 1970 is the time of acceptance;
     ``list_help`` is the value for the From domain, as ``list_help_value`` makes it. Date and Message-ID are added when
     absent, never replaced (RFC 6409, 8). The client's own List-Help stays with ``keep_list_help`` if single and valid.
+    Refused (550 5.6.0): an idempotency key that is none.
     """
     kept = strip(section)
     front = [received(identifier, connection, hostname, seconds, smtputf8)]
@@ -66,7 +74,20 @@ def prepare(
     if not kept.count(b"message-id"):
         front.append(Field(b"message-id", f"Message-ID: <{identifier}@{hostname}>\r\n".encode()))
     whole = kept.with_front([*front, *extra])
-    return PreparedHead(whole, subject_of(whole), _text(whole.get(b"message-id") or b"")[:MAX_MESSAGE_ID])
+    message_id = _text(whole.get(b"message-id") or b"")[:MAX_MESSAGE_ID]
+    return PreparedHead(whole, subject_of(whole), message_id, key_of(section))
+
+
+def key_of(section: HeaderSection) -> bytes:
+    """What the client wants the message to be known by, so that it is accepted once; empty without the field."""
+    given = section.all(IDEMPOTENCY_KEY)
+    if not given:
+        return b""
+    if len(given) > 1:
+        raise malformed(f"Postmeter-Idempotency-Key: at most one is allowed, found {len(given)}")
+    if not _KEY.fullmatch(given[0].value):
+        raise malformed("Postmeter-Idempotency-Key: 1 to 255 printable ASCII characters are needed")
+    return given[0].value
 
 
 def strip(section: HeaderSection) -> HeaderSection:

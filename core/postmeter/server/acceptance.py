@@ -13,12 +13,12 @@ from postmeter.hooks import Asking
 from postmeter.hookspecs import Message
 from postmeter.message.editing import prepare
 from postmeter.message.envelope import Envelope
-from postmeter.message.header import MAX_HEADER_SIZE, HeaderSection, head_size, malformed
+from postmeter.message.header import HeaderLimits, HeaderSection, head_size
 from postmeter.message.originator import originator_domains
 from postmeter.server.spool import Spool
 from postmeter.smtp.replies import DISK_FULL, LOCAL_ERROR, from_domain_refused, queued
 from postmeter.smtp.reply import Refused, Reply
-from postmeter.store.accept import Accepted, Submission
+from postmeter.store.accept import Accepted, Duplicate, Submission
 from postmeter.store.connections import Access, AllowedDomain
 from postmeter.store.errors import disk_is_full
 from postmeter.store.queue import Leased, QueuedMessage, QueuedRecipient
@@ -48,12 +48,13 @@ class Acceptance:
 
     hostname: str
     keep_list_help: bool
-    change: Change[Submission, Accepted | Reply]
+    change: Change[Submission, Accepted | Duplicate | Reply]
     submit: Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
     new_id: Callable[[], str]
     clock: Callable[[], float]
     asking: Asking
     delivery: HandOver
+    header_limits: HeaderLimits = HeaderLimits()
 
     def accept(self, access: Access, envelope: Envelope, spool: Spool) -> Deferred[Reply]:
         """The reply to the final dot: 250 only after the commit, a refusal, or 451 for what nobody foresaw."""
@@ -66,11 +67,9 @@ class Acceptance:
             return succeed(reply_for(error))
 
     def _prepare(self, access: Access, envelope: Envelope, spool: Spool) -> Candidate:
-        content = spool.head(MAX_HEADER_SIZE + 4)
+        content = spool.head(self.header_limits.size + 4)
         size = head_size(content)
-        if size > MAX_HEADER_SIZE:
-            raise malformed(f"The header section is larger than {MAX_HEADER_SIZE} octets")
-        section = HeaderSection.parse(content[:size], smtputf8=envelope.smtputf8)
+        section = HeaderSection.parse(content[:size], smtputf8=envelope.smtputf8, limits=self.header_limits)
         domains = originator_domains(section)
         allowed = [allowed_domain(access, domain) for domain in domains]
         now, identifier = self.clock(), self.new_id()
@@ -92,6 +91,7 @@ class Acceptance:
             domains[0],
             head.subject,
             head.message_id,
+            head.key,
             head.section.raw,
             spool,
             size,
@@ -123,10 +123,12 @@ class Acceptance:
         submission = candidate.submission(self.delivery.worker if room else None)
         answered: Deferred[Reply] = Deferred()
 
-        def done(result: Accepted | Reply | Exception) -> None:
+        def done(result: Accepted | Duplicate | Reply | Exception) -> None:
             # The client first: whatever becomes of the rest, the message is committed or it is not.
             if isinstance(result, Accepted):
                 answered.callback(queued(candidate.id))
+            elif isinstance(result, Duplicate):
+                answered.callback(queued(result.message_id))
             else:
                 answered.callback(result if isinstance(result, Reply) else storage_trouble(result))
             if room and isinstance(result, Accepted):
@@ -149,6 +151,7 @@ class Candidate:
     header_from: str
     subject: str
     message_id: str
+    key: bytes
     head: bytes
     spool: Spool
     body: int
@@ -181,6 +184,7 @@ class Candidate:
             content=content,
             accepted_at=self.accepted_at,
             worker=worker,
+            key=self.key,
         )
 
     def leased(self, accepted: Accepted, submission: Submission) -> tuple[Leased, bytes | None]:

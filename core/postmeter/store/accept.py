@@ -15,10 +15,12 @@ from postmeter.message.envelope import Envelope
 from postmeter.quota.block import Available, allocate
 from postmeter.smtp.replies import QUOTA_EXHAUSTED, connection_inactive
 from postmeter.smtp.reply import Reply
-from postmeter.store import events, ledger
+from postmeter.store import events, idempotency, ledger
+from postmeter.store.base import table
 from postmeter.store.counters import count
+from postmeter.store.idempotency import Claims, Key
 from postmeter.store.statement import Statement
-from postmeter.store.tables import LEASED, QUEUED, Account, Block, Connection, Content, Message, Recipient, table
+from postmeter.store.tables import LEASED, QUEUED, Account, Block, Connection, Content, Message, Recipient
 
 CHUNK = 1 << 20  # octets of content in one row
 
@@ -56,7 +58,8 @@ class Submission:
     """A message that has passed all checks and waits for its commit.
 
     ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients at once to the
-    worker that took the message, None leaves them queued.
+    worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key`` the
+    first is stored; empty: it has none.
     """
 
     id: str
@@ -71,6 +74,12 @@ class Submission:
     content: Callable[[], Iterable[bytes]]
     accepted_at: float
     worker: int | None
+    key: bytes = b""
+
+    @property
+    def claim(self) -> Key:
+        """What the message is known by."""
+        return idempotency.key(self.account_id, self.connection_id, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,16 @@ class Accepted:
     """Committed: the block that pays for each recipient (None: overdraft)."""
 
     block_ids: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Not stored again: the message that came first with the same key is committed."""
+
+    message_id: str
+
+
+Answer = Accepted | Duplicate | Reply
 
 
 class Purse:
@@ -127,19 +146,14 @@ class Acceptance:
         self._overdraft = overdraft
         self._used: dict[int, float] = {}  # when a connection was last marked by this process
 
-    def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | Reply]:
-        """Store all submissions that their accounts can pay; the others get the reply that says why not."""
+    def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Answer]:
+        """Store all submissions that are new and their accounts can pay; the others get what says why not."""
         now = max(submission.accepted_at for submission in submissions)
         accounts = sorted({submission.account_id for submission in submissions})
         purses = {account: self._open_purse(session, account, now) for account in accounts}
-        answers: list[Accepted | Reply] = []
-        taken: list[tuple[Submission, Accepted]] = []
-        for submission in submissions:
-            payment = purses[submission.account_id].pay(len(submission.envelope.recipients))
-            answer = payment if isinstance(payment, Reply) else Accepted(payment)
-            answers.append(answer)
-            if isinstance(answer, Accepted):
-                taken.append((submission, answer))
+        claims = _claim(session, submissions)
+        answers = [_answer(session, one, purses[one.account_id], claims) for one in submissions]
+        taken = [(s, answer) for s, answer in zip(submissions, answers, strict=True) if isinstance(answer, Accepted)]
         if taken:
             _reserve(session, taken, now)
             _notice(session, purses, now)
@@ -154,9 +168,9 @@ class Acceptance:
             _USED.run(session, [{"connection": connection, "before": before, "now": now} for connection in due])
             self._used |= dict.fromkeys(due, now)
 
-    def confirm(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | None]:
+    def confirm(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | Duplicate | None]:
         """After a commit whose answer was lost: which submissions are stored; None: nothing of it is."""
-        return [_stored(session, submission) for submission in submissions]
+        return [_stored(session, submission) or _doubled(session, submission) for submission in submissions]
 
     def _open_purse(self, session: Session, account: int, now: float) -> Purse:
         rows = _BLOCKS.fetch(session, {"account": account, "now": now})
@@ -168,6 +182,29 @@ class Acceptance:
 
     def _may_overdraw(self, agreement: bool) -> bool:
         return self._overdraft == "always" or (self._overdraft == "agreement" and agreement)
+
+
+def _claim(session: Session, submissions: Sequence[Submission]) -> Claims:
+    """Ask for the keys of the submissions, in an order that is the same for everybody."""
+    claims = Claims(session)
+    for submission in sorted([s for s in submissions if s.key], key=lambda s: s.claim):
+        claims.holder(submission.claim, submission.id, submission.accepted_at)
+    return claims
+
+
+def _answer(session: Session, submission: Submission, purse: Purse, claims: Claims) -> Answer:
+    if submission.key:
+        first = claims.holder(submission.claim, submission.id, submission.accepted_at)
+        if first != submission.id:
+            return Duplicate(first)
+    payment = purse.pay(len(submission.envelope.recipients))
+    if not isinstance(payment, Reply):
+        return Accepted(payment)
+    if _stored(session, submission):  # by a commit whose answer was lost, and which took what was left
+        raise RuntimeError(f"the message {submission.id} is stored already")
+    if submission.key:
+        claims.withdraw(submission.claim)
+    return payment
 
 
 def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: float) -> None:
@@ -196,6 +233,13 @@ def _is_first_overdraft(session: Session, account_id: int, units: int) -> bool:
 def _stored(session: Session, submission: Submission) -> Accepted | None:
     rows = _PAID_BY.fetch(session, {"m": submission.id, "a": submission.account_id})
     return Accepted(tuple(block_id for (block_id,) in rows)) if rows else None
+
+
+def _doubled(session: Session, submission: Submission) -> Duplicate | None:
+    if not submission.key:
+        return None
+    first = idempotency.holder(session, submission.claim, submission.accepted_at)
+    return Duplicate(first) if first is not None else None
 
 
 def _insert(session: Session, taken: list[tuple[Submission, Accepted]]) -> None:

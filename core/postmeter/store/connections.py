@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
+from postmeter.store import suppressions
 from postmeter.store.accounts import clean_name
 from postmeter.store.domains import clean_domain
 from postmeter.store.rows import add_unique
@@ -43,7 +44,8 @@ class Access:
     """What decides about a log-in and a From field.
 
     ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
-    is not; ``domains`` are the verified ones: mail is taken for them and the names below them.
+    is not; ``domains`` are the verified ones: mail is taken for them and the names below them. ``suppressions``:
+    there are addresses that must not be tried for the account, so that each has to be looked up.
     """
 
     connection_id: int
@@ -52,6 +54,7 @@ class Access:
     secret: bytes = field(repr=False)
     reason: str
     domains: tuple[AllowedDomain, ...]
+    suppressions: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,19 @@ _ROWS = (
     )
     .order_by(Connection.name, Connection.id, SendingDomain.name)
 )
-_BY_USERNAME = _ROWS.where(Connection.username == bindparam("username"))
+_BY_USERNAME = _ROWS.add_columns(suppressions.any_for(Connection.account_id).label("suppressions")).where(
+    Connection.username == bindparam("username")
+)
 
 
-def access(session: Session, username: str) -> Access | None:
-    """What the connection of that user name may do; None when there is none."""
+def access(session: Session, username: str, now: float = 0.0) -> Access | None:
+    """What the connection of that user name may do; None when there is none.
+
+    Suppressions that are over at ``now`` do not count.
+    """
     if not (username.isascii() and username.isprintable()):  # some databases raise errors on such a text
         return None
-    found = _grouped(session.execute(_BY_USERNAME, {"username": username}))
+    found = _grouped(session.execute(_BY_USERNAME, {"username": username, "now": now}))
     if not found:
         return None
     connection, rows = found[0]
@@ -127,6 +135,7 @@ def access(session: Session, username: str) -> Access | None:
         secret=connection.secret,
         reason=_reason(connection, rows),
         domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
+        suppressions=rows[0].suppressions,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlalchemy import bindparam, insert, text, update
 from sqlalchemy.orm import Session
 
+from postmeter.store.base import table
 from postmeter.store.events import Position, newest
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Cursor, DeadLetter, Duty, table
+from postmeter.store.tables import Cursor, DeadLetter, Duty
 
 MAX_ERROR = 2048  # characters of a plugin's error that are kept
 

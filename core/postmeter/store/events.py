@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 
+from postmeter.store.base import table
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Event, Recipient, table
+from postmeter.store.tables import Event, Recipient
 
 # PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
 # event carries its transaction's number, and readers stop before the oldest transaction that is still open.

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from sqlalchemy import BigInteger, bindparam, insert, update
 from sqlalchemy.orm import Session
 
+from postmeter.store.base import table
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Account, Block, Ledger, table
+from postmeter.store.tables import Account, Block, Ledger
 
 _ENTRY = Statement(insert(table(Ledger)), ("account_id", "block_id", "kind", "units", "at"))
 _units = bindparam("units", type_=BigInteger())

@@ -11,10 +11,11 @@ from sqlalchemy import and_, bindparam, delete, exists, literal_column, or_, tex
 from sqlalchemy.orm import Session
 
 from postmeter.store import events, ledger
+from postmeter.store.base import table
 from postmeter.store.counters import Change, count
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.statement import Statement
-from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, QUEUED, Content, Recipient, table
+from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, QUEUED, Content, Recipient
 
 # The lease was lost, but nobody has tried since (the number of attempts would be another): what is known to be so may
 # still be said. The states are written out: they would cost a copy of each row.

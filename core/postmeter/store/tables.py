@@ -4,55 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-MESSAGE_ID = String(26)  # UUIDv7 in Crockford base32
+from postmeter.store.base import MESSAGE_ID, Base
 
 # The states of a recipient (queued → leased → (deferred ⇄ leased) → one of FINAL; held waits for a person).
 QUEUED, LEASED, DEFERRED, HELD = "queued", "leased", "deferred", "held"
 DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED = "delivered", "bounced", "expired", "suppressed", "cancelled"
 FINAL = (DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
-
-
-class Base(DeclarativeBase):
-    """All tables; constraints are named so that migrations can address them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own form
-        int: BigInteger().with_variant(Integer(), "sqlite"),
-        float: Double(),
-        bytes: LargeBinary(),
-        str: Text(),
-        dict[str, Any]: JSON(),
-    }
-
-
-def table(entity: type[Base]) -> Table:
-    """The table behind an entity, for statements that need no objects."""
-    found = entity.__table__
-    assert isinstance(found, Table)
-    return found
 
 
 class User(Base):
@@ -270,6 +230,43 @@ class Ledger(Base):
     kind: Mapped[str]
     units: Mapped[int]
     at: Mapped[float]
+
+
+class Idempotency(Base):
+    """A key that a client gave a message (its digest): within a day it stands for the first message that had it."""
+
+    __tablename__ = "idempotency"
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(MESSAGE_ID)
+    at: Mapped[float] = mapped_column(index=True)  # when that message was accepted
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+
+class Suppression(Base):
+    """An address that is not to be tried for an account; account_id 0: for any, on the operator's word.
+
+    ``address`` has the form in which addresses are compared; ``reason`` is bounce, complaint or manual, ``detail`` the
+    server's answer or a person's words, ``message_id`` the message that led to it.
+    """
+
+    __tablename__ = "suppression"
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    address: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    detail: Mapped[str] = mapped_column(default="")
+    message_id: Mapped[str | None] = mapped_column(MESSAGE_ID)
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]  # None: until it is lifted
+    __table_args__ = (
+        Index(
+            "ix_suppression_expires_at",
+            "expires_at",
+            sqlite_where=text("expires_at IS NOT NULL"),
+            postgresql_where=text("expires_at IS NOT NULL"),
+        ),
+    )
 
 
 class Counter(Base):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from postmeter.store.tables import Base
+from postmeter.store.tables import Message
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=Message.metadata,
     render_as_batch=True,  # SQLite alters a table by making a new one
 )
 with context.begin_transaction():

@@ -1,0 +1,95 @@
+"""`postmeter suppression`: addresses that are not to be tried."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from sqlalchemy.orm import Session
+
+from postmeter.commands.common import Relay, json_option, pairs, pass_relay, plain, show, table
+from postmeter.errors import UsageError
+from postmeter.store.accounts import account_by_name
+from postmeter.store.quota import iso
+from postmeter.store.suppressions import (
+    EVERY_ACCOUNT,
+    MANUAL,
+    Suppression,
+    clean_address,
+    lift,
+    suppress,
+    suppressions_of,
+)
+
+DAY = 86_400.0
+ALL = "*"  # in place of an account: every account
+
+
+def register(group: click.Group) -> None:
+    """Add the commands."""
+    group.add_command(suppression)
+
+
+@click.group()
+def suppression() -> None:
+    """Addresses that are not to be tried; '*' (in quotes) as ACCOUNT means every account."""
+
+
+@suppression.command()
+@click.argument("account")
+@click.argument("address")
+@click.option("--reason", metavar="TEXT", default="", help="Why; the sender is told.")
+@click.option(
+    "--days", metavar="N", type=click.IntRange(1, 36_500), help="For how long; until it is removed if not given."
+)
+@json_option
+@pass_relay
+def add(relay: Relay, account: str, address: str, reason: str, days: int | None, as_json: bool) -> None:
+    """Refuse an account's mail to an address."""
+    now = time.time()
+    with relay.store.write() as session:
+        made = suppress(
+            session,
+            _number(session, account),
+            address,
+            MANUAL,
+            now,
+            detail=reason,
+            expires_at=now + days * DAY if days else None,
+        )
+    show(as_json, plain(made), pairs([("Address", made.address), ("Until", _until(made))]))
+
+
+@suppression.command()
+@click.argument("account")
+@click.argument("address")
+@json_option
+@pass_relay
+def remove(relay: Relay, account: str, address: str, as_json: bool) -> None:
+    """Take an account's mail to an address again."""
+    address = clean_address(address)
+    with relay.store.write() as session:
+        if not lift(session, _number(session, account), address):
+            raise UsageError(f"{address} is not suppressed for {account}")
+    show(as_json, {"address": address}, f"{address} may be tried again.")
+
+
+@suppression.command(name="list")
+@click.argument("account")
+@json_option
+@pass_relay
+def show_suppressions(relay: Relay, account: str, as_json: bool) -> None:
+    """Print the addresses that an account's mail is refused to."""
+    with relay.store.read() as session:
+        found = suppressions_of(session, _number(session, account), time.time())
+    rows = [(one.address, one.reason, one.detail, iso(one.created_at), _until(one)) for one in found]
+    told = table(("Address", "Reason", "Detail", "Since", "Until"), rows) if found else "No address is suppressed."
+    show(as_json, plain(found), told)
+
+
+def _number(session: Session, account: str) -> int:
+    return EVERY_ACCOUNT if account == ALL else account_by_name(session, account).id
+
+
+def _until(one: Suppression) -> str:
+    return "it is removed" if one.expires_at is None else iso(one.expires_at)
