@@ -1,30 +1,43 @@
-"""Who is here: counts the sessions of a worker, in all, by address and by connection, and keeps to the limits."""
+"""Who is here: counts sessions, in all, by address and by connection, and keeps to the limits of the whole machine."""
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
 from postmeter.config import Smtp
 from postmeter.server.auth import Submitter
+from postmeter.server.board import Board
+from postmeter.server.origin import origin
 
 
 class Closable(Protocol):
     """A session that can be asked to end."""
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a message is being received, or an answer is ours to give."""
+
     def shut_down(self) -> None:
         """End after what is under way."""
 
+    def cut(self) -> None:
+        """End now; only an answer that is being made is still given."""
+
 
 class Census:
-    """The sessions of one worker; those over a limit are counted until they are gone, but not let in."""
+    """The sessions of one worker; those over a limit are counted until they are gone, but not let in.
 
-    def __init__(self, limits: Smtp) -> None:
+    The limits are for all workers together: each tells the board how many it has.
+    """
+
+    def __init__(self, limits: Smtp, board: Board) -> None:
         self._limits = limits
+        self._board = board
+        self._everybody = board.key("sessions", "")
         self._sessions: set[Closable] = set()
-        self._by_address: Counter[str] = Counter()  # of IPv6 the first 64 bits: each customer has that many addresses
+        self._by_address: Counter[int] = Counter()  # by the board's keys
         self._by_connection: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -35,36 +48,43 @@ class Census:
 
     def enter(self, session: Closable, address: str) -> bool:
         """A session begins; False when it is one too many in all or from its address."""
+        place = self._place(address)
         self._sessions.add(session)
-        origin = _origin(address)
-        self._by_address[origin] += 1
-        few_enough = len(self._sessions) <= self._limits.max_sessions
-        return few_enough and self._by_address[origin] <= self._limits.max_sessions_per_ip
+        self._by_address[place] += 1
+        in_all = self._number(self._everybody, len(self._sessions))
+        from_there = self._number(place, self._by_address[place])
+        return in_all <= self._limits.max_sessions and from_there <= self._limits.max_sessions_per_ip
 
     def log_in(self, submitter: Submitter) -> bool:
         """A session logs in; False when its connection has as many already as it may."""
-        connection = submitter.access.connection_id
-        if self._by_connection[connection] >= self._limits.max_sessions_per_connection:
+        connection = self._connection(submitter)
+        if self._number(connection, self._by_connection[connection]) >= self._limits.max_sessions_per_connection:
             return False
         self._by_connection[connection] += 1
+        self._board.put(connection, self._by_connection[connection])
         return True
 
     def leave(self, session: Closable, address: str, submitter: Submitter | None) -> None:
         """A session is over."""
         self._sessions.discard(session)
-        _lower(self._by_address, _origin(address))
+        self._board.put(self._everybody, len(self._sessions))
+        self._lower(self._by_address, self._place(address))
         if submitter is not None:
-            _lower(self._by_connection, submitter.access.connection_id)
+            self._lower(self._by_connection, self._connection(submitter))
 
+    def _place(self, address: str) -> int:
+        return self._board.key("address", origin(address))
 
-def _origin(address: str) -> str:
-    """An IPv4 address as it is; of an IPv6 address its /64, which is the least that a network gives out (RFC 6177)."""
-    if ":" not in address:
-        return address
-    return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])[:8].hex()
+    def _connection(self, submitter: Submitter) -> int:
+        return self._board.key("connection", str(submitter.access.connection_id))
 
+    def _number(self, key: int, own: int) -> int:
+        """How many sessions all workers have; the own ones are told anew, since a full board forgets."""
+        self._board.put(key, own)
+        return self._board.count(key, after=0)
 
-def _lower(counter: Counter, key: object) -> None:  # type: ignore[type-arg]
-    counter[key] -= 1
-    if counter[key] <= 0:
-        del counter[key]
+    def _lower(self, own: Counter[int], key: int) -> None:
+        own[key] -= 1
+        if own[key] <= 0:
+            del own[key]
+        self._board.put(key, own[key])
