@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 
 from postmeter import service
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
-from postmeter.service import Worker, allow_many_files, node_name
+from postmeter.process import allow_many_files, node_name
+from postmeter.service import Worker
 from postmeter.supervisor import Child
 from support.relay import Relay, wait_until
 

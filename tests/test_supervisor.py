@@ -61,7 +61,7 @@ class Family(Supervisor):
     def _services(self) -> list[Child]:
         return [Known(self, "panel", [], [])]
 
-    def _take_over(self, pid: int | None) -> None:
+    def _take_over(self, pid: int | None, page: int | None) -> None:
         assert pid is None
 
 
@@ -89,7 +89,7 @@ def prepared(tmp_path: Path) -> Prepared:
     """Settings, and nothing else."""
     nothing: Any = Nothing()
     settings = Settings(server=Server(hostname="mail.test", data=str(tmp_path), drain_timeout=7))
-    return Prepared(settings, nothing, "node", nothing, 0)
+    return Prepared(settings, nothing, "node", nothing, 0, 0)
 
 
 class Nothing:

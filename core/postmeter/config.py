@@ -7,8 +7,9 @@ import re
 import socket
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +311,14 @@ def _value(name: str, kind: Any, field: attrs.Attribute[Any], value: Any) -> Any
     if choices and value not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
     return value
+
+
+def networks(name: str, texts: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks that these texts name (an address is one of its own); ConfigError names the setting."""
+    try:
+        return tuple(ip_network(text, strict=False) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def address(name: str, text: str) -> tuple[str, int]:

@@ -6,15 +6,11 @@ import gc
 import logging
 import os
 import random
-import resource
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -33,15 +29,14 @@ from postmeter.delivery.signing import KeyRing, Signer
 from postmeter.delivery.window import Window
 from postmeter.errors import ConfigError, UsageError
 from postmeter.hooks import Asking, Plugins
-from postmeter.message.identifier import IdFactory
-from postmeter.server import auth, tls
-from postmeter.server.acceptance import Acceptance
+from postmeter.process import allow_many_files, end_with_parent, stop_on_signals
+from postmeter.server import reception, tls
+from postmeter.server.board import Board
 from postmeter.server.census import Census
+from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
-from postmeter.smtp.session import Limits
-from postmeter.store import accept as accepting
-from postmeter.store import connections, queue, schema
+from postmeter.store import idempotency, queue, schema, suppressions
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.store.writer import Outcomes, Writer
@@ -50,13 +45,18 @@ from postmeter.telling import Teller
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
-FIRST_DESCRIPTOR = 3  # inherited listening sockets begin here
+FIRST_DESCRIPTOR = 3  # what a process inherits begins here
+CERTIFICATES_EVERY = 5.0  # seconds between two looks at their files
+DISK_EVERY = 5.0
+TIDY_EVERY = 10.0
+LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
 @dataclass(frozen=True)
-class Sockets:
-    """File descriptors of inherited listening sockets."""
+class Inherited:
+    """What a worker has from the supervisor: file descriptors of listening sockets, and its page of the board."""
 
+    board: Board
     submission: Sequence[int] = field(default_factory=tuple)
     submissions: Sequence[int] = field(default_factory=tuple)
 
@@ -64,15 +64,16 @@ class Sockets:
 class Worker:
     """Receives on inherited sockets, and delivers; ``reactor`` runs it, threads do what blocks."""
 
-    def __init__(self, settings: Settings, reactor: Any, sockets: Sockets, node: str) -> None:
+    def __init__(self, settings: Settings, reactor: Any, inherited: Inherited, node: str) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._sockets = sockets
+        self._inherited = inherited
         self._store = Store.open(settings.store_url)
         schema.check(self._store)
         self._secrets = Secrets.open(settings.data)
         self._plugins = Plugins.load(settings)
-        self._tls = tls.context_factory(settings)
+        self._tls = tls.server_tls(settings, inherited.board.secret, time.time)
+        self._disk = DiskWatch(settings.data, settings.server)
         with self._store.write() as session:
             now = time.time()
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
@@ -81,14 +82,17 @@ class Worker:
         self._asking = Asking(self._plugins, reactor)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
         self._pool = Pool(reactor, settings.hostname)
+        self._router = self._make_router()
         self._scheduler = self._make_scheduler()
-        self._census = Census(settings.smtp)
+        self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
         self._ports: list[Any] = []
         self._loops: list[tuple[float, Callable[[], object]]] = [
             (HEARTBEAT, self._beat),
             (HEARTBEAT, self._take_over),
-            (5.0, self._refresh_tls),
+            (CERTIFICATES_EVERY, self._refresh_tls),
+            (DISK_EVERY, self._look_at_disk),
+            (TIDY_EVERY, self._tidy),
         ]
         if self._teller.needed:
             self._loops.append((0.5, self._tell))
@@ -99,11 +103,11 @@ class Worker:
         self._writer.start()
         self._signer.start()
         self._asking.start()
-        reception = self._make_reception()
-        for descriptor in self._sockets.submission:
-            self._ports.append(listen(self._reactor, descriptor, reception, implicit_tls=False))
-        for descriptor in self._sockets.submissions:
-            self._ports.append(listen(self._reactor, descriptor, reception, implicit_tls=True))
+        received = self._make_reception()
+        for descriptor in self._inherited.submission:
+            self._ports.append(listen(self._reactor, descriptor, received, implicit_tls=False))
+        for descriptor in self._inherited.submissions:
+            self._ports.append(listen(self._reactor, descriptor, received, implicit_tls=True))
         self._scheduler.start()
         for interval, function in self._loops:
             loop = task.LoopingCall(function)
@@ -120,7 +124,7 @@ class Worker:
             loop.stop()
         for session in self._census:
             session.shut_down()
-        drained = self._scheduler.stop()
+        drained = defer.gatherResults([self._scheduler.stop(), defer.ensureDeferred(self._last_messages())])
         cut = self._reactor.callLater(self._settings.server.drain_timeout, self._cut)
         self._pool.stop().addErrback(_defect)
         yield drained
@@ -130,7 +134,14 @@ class Worker:
         yield forgotten
         yield deferToThread(self._end_threads)
 
+    async def _last_messages(self) -> None:
+        """Until nobody is sending one."""
+        while any(session.under_way for session in self._census):
+            await task.deferLater(self._reactor, LOOK_AGAIN)
+
     def _cut(self) -> None:
+        for session in self._census:
+            session.cut()
         self._pool.abort()
         self._scheduler.abandon()
 
@@ -142,12 +153,15 @@ class Worker:
 
     # The parts
 
-    def _make_scheduler(self) -> Scheduler:
+    def _make_router(self) -> Router:
         settings = self._settings.delivery
         resolver = Resolver(self._reactor, servers(settings.resolver))
-        router = Router(
+        return Router(
             resolver, settings.routes, random.shuffle, port=settings.port, allow_private=settings.allow_private
         )
+
+    def _make_scheduler(self) -> Scheduler:
+        settings = self._settings.delivery
         return Scheduler(
             worker=self.number,
             window=Window(settings.window),
@@ -156,7 +170,7 @@ class Worker:
             random=random.random,
             submit=self._writer.submit,
             signer=self._signer,
-            router=router,
+            router=self._router,
             pool=self._pool,
             judge=Judge(self.number, settings.lifetime_days * DAY),
             asking=self._asking,
@@ -165,31 +179,20 @@ class Worker:
         )
 
     def _make_reception(self) -> Reception:
-        smtp = self._settings.smtp
-        acceptance = Acceptance(
-            hostname=self._settings.hostname,
-            keep_list_help=smtp.list_help == "keep",
-            change=accepting.Acceptance(self._settings.overdraft.policy),
+        parts = reception.Parts(
+            board=self._inherited.board,
+            census=self._census,
+            disk=self._disk,
+            tls=self._tls,
+            secrets=self._secrets,
+            read=self._read,
             submit=self._writer.submit,
-            new_id=IdFactory(time.time, os.urandom),
-            clock=time.time,
             asking=self._asking,
             delivery=self._scheduler,
-        )
-        directory = auth.Directory(
-            lambda username: self._read(partial(connections.access, username=username)), time.monotonic
-        )
-        return Reception(
-            hostname=self._settings.hostname,
-            limits=Limits(max_message_size=smtp.max_message_size, max_recipients=smtp.max_recipients),
-            portal=auth.portal(directory, self._secrets.hash_token),
-            directory=directory,
-            acceptance=acceptance,
-            census=self._census,
-            tls=self._tls,
-            spool_folder=self._settings.data,
+            null_mx=self._router.refuses_mail,
             reactor=self._reactor,
         )
+        return reception.build(self._settings, parts)
 
     # Threads
 
@@ -229,6 +232,12 @@ class Worker:
         except ConfigError as error:
             log.error("the changed certificate cannot be used, the old one stays: %s", error)
 
+    def _look_at_disk(self) -> Deferred[None]:
+        return deferToThread(self._disk.look).addErrback(_defect)
+
+    def _tidy(self) -> None:
+        self._writer.submit(_tidy, time.time(), lambda _: None)
+
     def _tell(self) -> Deferred[None]:
         return deferToThread(self._teller.tell, time.time()).addErrback(_defect)
 
@@ -253,19 +262,23 @@ def _take_over(session: Session, times: Sequence[float]) -> list[int]:
     return [queue.take_over(session, now) for now in times]
 
 
+def _tidy(session: Session, times: Sequence[float]) -> list[int]:
+    return [idempotency.forget(session, now) + suppressions.forget(session, now) for now in times]
+
+
 def _forget(session: Session, workers: Sequence[int]) -> Sequence[None]:
     for worker in workers:
         queue.forget(session, worker)
     return [None] * len(workers)
 
 
-def run(settings: Settings, sockets: Sockets, node: str) -> None:
+def run(settings: Settings, inherited: Inherited, node: str) -> None:
     """The life of a worker process: says ``ready`` on standard output, ends when standard input does, or on SIGTERM."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
     allow_many_files()
-    worker = Worker(settings, reactor, sockets, node)
+    worker = Worker(settings, reactor, inherited, node)
     reactor.callWhenRunning(begin, worker, reactor)
     end_with_parent()
     stop_on_signals(reactor)
@@ -287,28 +300,6 @@ def begin(worker: Worker, reactor: Any) -> None:
     print("ready", flush=True)
 
 
-def allow_many_files() -> None:
-    """Let this process open as many files as the system allows it: every session is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def stop_on_signals(reactor: Any) -> None:
-    """End on SIGTERM or SIGINT; the same signal once more (terminals and service managers do that) changes nothing."""
-    begun = threading.Event()
-
-    def stop() -> None:
-        if not begun.is_set():
-            begun.set()
-            reactor.stop()
-
-    def catch() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: reactor.callFromThread(stop))
-
-    reactor.callWhenRunning(catch)  # after the reactor's own handlers, which complain about a second signal
-
-
 def serve(settings: Settings, name: str, descriptor: int) -> None:
     """The life of a process that a plugin offers (``Service.run``), on an inherited listening socket."""
     for offered in Plugins.load(settings).services(settings):
@@ -319,22 +310,3 @@ def serve(settings: Settings, name: str, descriptor: int) -> None:
             offered.run(settings, descriptor)
             return
     raise UsageError(f"no plugin offers a service {name!r}")
-
-
-def end_with_parent() -> None:
-    """SIGTERM to ourselves when standard input ends: the supervisor is gone, however it went."""
-
-    def wait() -> None:
-        while os.read(0, 64):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="parent", daemon=True).start()
-
-
-def node_name(data: Path) -> str:
-    """What this machine calls itself among the workers' owners: made once, kept in the data folder."""
-    path = data / "node"
-    if not path.exists():
-        path.write_text(f"{os.urandom(8).hex()}\n")
-    return path.read_text().strip()

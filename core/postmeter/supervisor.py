@@ -21,13 +21,15 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from postmeter.config import Delivery, Settings, address
+from postmeter.config import Delivery, Settings, address, networks
 from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError, UsageError
 from postmeter.hooks import Plugins
+from postmeter.process import allow_many_files, node_name, stop_on_signals
 from postmeter.server import tls
+from postmeter.server.board import Board
 from postmeter.server.listener import bind
-from postmeter.service import FIRST_DESCRIPTOR, allow_many_files, node_name, stop_on_signals
+from postmeter.service import FIRST_DESCRIPTOR
 from postmeter.store import queue, schema
 from postmeter.store.accounts import add_operator, clean_email
 from postmeter.store.engine import Store
@@ -51,6 +53,7 @@ class Prepared:
     node: str
     plugins: Plugins
     lock: int
+    board: int
     sockets: dict[str, list[list[socket.socket]]] = field(default_factory=dict)  # by address, then by process
 
 
@@ -62,13 +65,14 @@ def prepare(settings: Settings) -> Prepared:
     lock = _lock(settings.data / "lock")
     store = Store.open(settings.store_url)
     schema.upgrade(store)
-    tls.context_factory(settings)
+    tls.server_tls(settings)
+    networks("smtp.proxies", settings.smtp.proxies)
     plugins = Plugins.load(settings)
     node = node_name(settings.data)
     with store.write() as session:
         queue.take_over(session, time.time(), node)
     Teller(plugins, store, worker=0).begin()
-    prepared = Prepared(settings, store, node, plugins, lock)
+    prepared = Prepared(settings, store, node, plugins, lock, Board.create(settings.worker_count))
     for name, addresses in (("submission", settings.smtp.submission), ("submissions", settings.smtp.submissions)):
         prepared.sockets[name] = [bind(f"smtp.{name}", address, settings.worker_count) for address in addresses]
     return prepared
@@ -100,10 +104,21 @@ def _lock(path: Path) -> int:
 
 
 class Child(ProcessProtocol):
-    """One process of the relay: started, watched until it says ``ready``, started again when it dies."""
+    """One process of the relay: started, watched until it says ``ready``, started again when it dies.
 
-    def __init__(self, supervisor: Supervisor, name: str, arguments: list[str], descriptors: list[int]) -> None:
+    A worker has a ``page`` of the board.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        name: str,
+        arguments: list[str],
+        descriptors: list[int],
+        page: int | None = None,
+    ) -> None:
         self.name = name
+        self.page = page
         self.pid: int | None = None
         self.ready: Deferred[None] = Deferred()
         self._supervisor = supervisor
@@ -193,12 +208,14 @@ class Supervisor:
 
     def child_died(self, child: Child, pid: int | None, wait: float) -> None:
         """Free what the process owned, and start it again."""
-        deferToThread(self._take_over, pid).addErrback(
+        deferToThread(self._take_over, pid, child.page).addErrback(
             lambda failure: log.error("leases could not be taken over: %s", failure.value)
         )
         self.reactor.callLater(wait, lambda: None if self.stopping else child.start())
 
-    def _take_over(self, pid: int | None) -> None:
+    def _take_over(self, pid: int | None, page: int | None) -> None:
+        if page is not None:
+            Board.clear(self._prepared.board, page)  # its sessions are gone
         with self._prepared.store.write() as session:
             queue.take_over(session, time.time(), self._prepared.node, pid or 0)
 
@@ -208,7 +225,8 @@ class Supervisor:
         children = []
         for n in range(self._prepared.settings.worker_count):
             own = [by_worker[n].fileno() for name in ("submission", "submissions") for by_worker in sockets[name]]
-            children.append(Child(self, f"worker {n + 1}", ["worker", *counts], [*own, self._prepared.lock]))
+            descriptors = [self._prepared.board, *own, self._prepared.lock]
+            children.append(Child(self, f"worker {n + 1}", ["worker", f"--page={n}", *counts], descriptors, page=n))
         return children
 
     def _services(self) -> list[Child]:

@@ -129,8 +129,8 @@ def test_an_address_that_cannot_be_had_is_a_problem(checked: Checked, monkeypatc
 
 
 def test_the_certificate_must_belong_to_its_key(checked: Checked, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = [files(Settings(server=Server(data=str(folder)))) for folder in folders(data)]
-    (certificate, key), (_, other_key) = pairs
+    one, other = [files(Settings(server=Server(data=str(folder)))) for folder in folders(data)]
+    certificate, key, other_key = one.certificate, one.key, other.key
     monkeypatch.setenv("POSTMETER_SMTP_CERTIFICATE", str(certificate))
     monkeypatch.setenv("POSTMETER_SMTP_PRIVATE_KEY", str(key))
     assert checked()["certificate"][0]["state"] == "ok"
@@ -143,22 +143,24 @@ def test_the_certificate_must_belong_to_its_key(checked: Checked, data: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("free", "files", "states"),
+    ("free", "files", "state"),
     [
-        (2 << 30, 100_000, ["ok"]),
-        (500 << 20, 100_000, ["warning"]),
-        (50 << 20, 100_000, ["problem"]),
-        (2 << 30, 500, ["ok", "warning"]),
+        (20 << 30, 500_000, "ok"),
+        (4 << 30, 500_000, "warning"),
+        (500 << 20, 500_000, "problem"),  # less than server.min_free_bytes
+        (9 << 30, 500_000, "problem"),  # less than server.min_free_percent
+        (20 << 30, 50_000, "problem"),  # the same of the inodes
     ],
 )
 def test_little_disk_is_told_before_it_is_full(
-    free: int, files: int, states: list[str], checked: Checked, monkeypatch: pytest.MonkeyPatch
+    free: int, files: int, state: str, checked: Checked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = SimpleNamespace(f_frsize=4096, f_bavail=free // 4096, f_files=1_000_000, f_favail=files)
+    blocks = (100 << 30 if free == 9 << 30 else 2 * free) // 4096
+    disk = SimpleNamespace(f_frsize=4096, f_bavail=free // 4096, f_blocks=blocks, f_files=1_000_000, f_favail=files)
     monkeypatch.setattr(os, "statvfs", lambda path: disk)
-    found = checked()["disk"]
-    assert [f["state"] for f in found] == states
-    assert [bool(f["mend"]) for f in found] == [state != "ok" for state in states]
+    [found] = checked()["disk"]
+    assert found["state"] == state
+    assert bool(found["mend"]) is (state != "ok")
 
 
 def clock_of(monkeypatch: pytest.MonkeyPatch, module: ModuleType, ahead: float) -> None:

@@ -19,7 +19,7 @@ from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 
 from postmeter.config import Server, Settings
-from postmeter.demo.recipient_side import KEPT, RecipientSession, RecipientSide
+from postmeter.demo.recipient_side import KEPT, RecipientSession, RecipientSide, server_side_tls
 from postmeter.server import tls
 
 reactor: Any = _reactor
@@ -185,7 +185,7 @@ def test_any_order_of_lines_is_answered(lines: list[bytes]) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_session_over_starttls_with_a_certificate(tmp_path: Path) -> None:
     settings = Settings(server=Server(hostname="mx.demo.example", data=str(tmp_path)))
-    side = RecipientSide(tls.context_factory(settings))
+    side = RecipientSide(server_side_tls(tls.files(settings)))
     port = side.listen(reactor)
 
     def send() -> None:

@@ -14,12 +14,14 @@ from twisted.internet.task import Clock
 from postmeter.config import Smtp
 from postmeter.server import protocol as protocol_module
 from postmeter.server.spool import Spool
+from postmeter.smtp.limits import Limits
 from postmeter.smtp.replies import LOCAL_ERROR, queued
 from postmeter.store.connections import Access
 from support.reception import ACCESS, MESSAGE_ID, Client, FakeAcceptance, inactive, logged_in, reception
 
 MAIL = b"MAIL FROM:<orders@shop.example>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n"
 CONTENT = b"From: orders@shop.example\r\n\r\nHello\r\n"
+CHATTY = Limits(max_junk_commands=100_000)
 LOGIN = b"EHLO client.example\r\nAUTH PLAIN AHNob3AAc2VjcmV0\r\n"
 
 
@@ -45,7 +47,7 @@ def test_commands_behind_the_final_dot_are_answered_after_the_commit() -> None:
     assert client.send(CONTENT + b".\r\nRSET\r\nNOOP\r\nQUIT\r\nNOOP\r\n") == b""
     assert not client.wire.disconnecting
     acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
-    assert codes(client.wire.take()) == [250, 250, 250, 221]
+    assert codes(client.take()) == [250, 250, 250, 221]
     assert client.closing
 
 
@@ -56,9 +58,9 @@ def test_pipelined_messages_are_answered_in_their_order() -> None:
     assert codes(client.send(whole + whole)) == [250, 250, 354]
     assert len(acceptance.taken) == 1
     acceptance.taken[0].answer.callback(LOCAL_ERROR)
-    assert codes(client.wire.take()) == [451, 250, 250, 354]
+    assert codes(client.take()) == [451, 250, 250, 354]
     acceptance.taken[1].answer.callback(queued(MESSAGE_ID))
-    assert codes(client.wire.take()) == [250]
+    assert codes(client.take()) == [250]
 
 
 def test_a_client_lost_during_the_commit_leaves_nothing_open(tmp_path: Path) -> None:
@@ -67,10 +69,10 @@ def test_a_client_lost_during_the_commit_leaves_nothing_open(tmp_path: Path) -> 
     shared = reception(clock, acceptance, folder=tmp_path)
     client = logged_in(shared)
     client.send(MAIL + CONTENT + b".\r\nQUIT\r\n")
-    client.wire.take()
+    client.take()
     client.hang_up()
     acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
-    assert client.wire.take() == b""
+    assert client.take() == b""
     assert len(shared.census) == 0
     assert not clock.getDelayedCalls()
 
@@ -95,14 +97,14 @@ def test_a_client_lost_in_the_content_leaves_no_file(tmp_path: Path) -> None:
 
 def test_the_transport_rests_while_commands_pile_up_behind_a_commit() -> None:
     acceptance = FakeAcceptance(late=True)
-    client = logged_in(reception(Clock(), acceptance))
+    client = logged_in(reception(Clock(), acceptance, limits=CHATTY))
     client.send(MAIL + CONTENT + b".\r\n" + b"NOOP\r\n" * 5)
     assert client.wire.producerState == "producing"
     client.send(b"NOOP\r\n" * 11_000)
     assert client.wire.producerState == "paused"
     acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
     assert client.wire.producerState == "producing"
-    assert codes(client.wire.take())[-11_005:] == [250] * 11_005
+    assert codes(client.take())[-11_005:] == [250] * 11_005
 
 
 def test_a_client_that_does_not_read_its_replies_is_not_read_from() -> None:
@@ -116,7 +118,7 @@ def test_a_client_that_does_not_read_its_replies_is_not_read_from() -> None:
 
 def test_a_full_write_buffer_and_a_pending_commit_pause_together() -> None:
     acceptance = FakeAcceptance(late=True)
-    client = logged_in(reception(Clock(), acceptance))
+    client = logged_in(reception(Clock(), acceptance, limits=CHATTY))
     client.send(MAIL + CONTENT + b".\r\n" + b"NOOP\r\n" * 11_000)
     client.wire.producer.pauseProducing()
     acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
@@ -137,7 +139,7 @@ def test_what_comes_behind_starttls_in_one_segment_is_never_executed() -> None:
     client = Client(reception(Clock()), implicit_tls=False)
     said = client.send(b"EHLO client.example\r\nSTARTTLS\r\nEHLO evil.example\r\nMAIL FROM:<a@shop.example>\r\n")
     assert codes(said) == [250, 501]
-    assert not client.wire.tls
+    assert not client.protocol.secure
     assert client.closing
 
 
@@ -145,7 +147,9 @@ def test_starttls_answers_in_clear_before_tls_and_says_nothing_more() -> None:
     client = Client(reception(Clock()), implicit_tls=False)
     client.send(b"EHLO client.example\r\n")
     assert client.send(b"STARTTLS\r\n") == b"220 2.0.0 Ready to start TLS\r\n"
-    assert client.wire.tls
+    client.shake_hands()
+    assert client.protocol.secure
+    assert client.take() == b""
     assert not client.wire.disconnecting
 
 
@@ -159,7 +163,7 @@ def test_a_log_in_at_once_and_one_that_takes_time_say_the_same() -> None:
     client = Client(reception(Clock(), look_up=look_up))
     assert codes(client.send(LOGIN + b"NOOP\r\n")) == [250]
     waiting[0].callback(ACCESS)
-    assert codes(client.wire.take()) == [235, 250]
+    assert codes(client.take()) == [235, 250]
 
 
 def test_a_store_that_is_down_is_no_wrong_password(caplog: pytest.LogCaptureFixture) -> None:
@@ -264,7 +268,7 @@ def test_a_defect_in_the_acceptance_is_451_and_logged(late: bool, caplog: pytest
     said = client.send(CONTENT + b".\r\n")
     if late:
         acceptance.taken[0].answer.errback(RuntimeError("a defect"))
-        said = client.wire.take()
+        said = client.take()
     assert codes(said) == [451]
     assert b"defect" not in said
     assert "a defect" in caplog.text
@@ -307,12 +311,12 @@ def test_shutting_down_waits_for_the_commit_and_answers_it_first() -> None:
     shared = reception(Clock(), acceptance)
     busy, idle = logged_in(shared), logged_in(shared)
     busy.send(MAIL + CONTENT + b".\r\nNOOP\r\n")
-    busy.wire.take()
+    busy.take()
     for session in shared.census:
         session.shut_down()
-    assert codes(idle.wire.take()) == [421]
+    assert codes(idle.take()) == [421]
     assert idle.closing
-    assert busy.wire.take() == b""
+    assert busy.take() == b""
     acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
-    assert codes(busy.wire.take()) == [250, 421]
+    assert codes(busy.take()) == [250, 421]
     assert busy.closing

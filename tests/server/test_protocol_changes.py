@@ -88,7 +88,7 @@ def test_what_is_pipelined_behind_mail_waits_for_the_look_up() -> None:
     shelf.late = []
     assert client.send(MAIL) == b""
     shelf.late[0].callback(ACCESS)
-    assert codes(client.wire.take()) == [250, 250, 354]
+    assert codes(client.take()) == [250, 250, 354]
 
 
 def test_a_client_lost_during_the_look_up_leaves_nothing_behind() -> None:
@@ -98,7 +98,7 @@ def test_a_client_lost_during_the_look_up_leaves_nothing_behind() -> None:
     client.send(MAIL)
     client.hang_up()
     shelf.late[0].callback(ACCESS)
-    assert client.wire.take() == b""
+    assert client.take() == b""
     assert not shelf.clock.getDelayedCalls()
 
 
@@ -108,6 +108,6 @@ def test_a_store_that_is_down_at_mail_is_451(caplog: pytest.LogCaptureFixture) -
     shelf.late = []
     client.send(MAIL)
     shelf.late[0].errback(OSError("database is gone"))
-    assert codes(client.wire.take())[0] == 451
+    assert codes(client.take())[0] == 451
     assert not client.closing
     assert "database is gone" in caplog.text

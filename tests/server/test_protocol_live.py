@@ -10,21 +10,24 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
-from postmeter.server import protocol as protocol_module
+from postmeter.config import Smtp
+from postmeter.server import link as link_module
 from postmeter.server.protocol import SubmissionProtocol
+from postmeter.smtp.limits import Limits
 from postmeter.smtp.replies import queued
 from support.reception import MESSAGE_ID, FakeAcceptance, Live, go_live, reception, trusting
 
 WAYS = pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
 LOGIN = b"EHLO client.example\r\nAUTH PLAIN AHNob3AAc2VjcmV0\r\n"
 MAIL = b"MAIL FROM:<orders@shop.example>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n"
+QUICK = Smtp(handshake_timeout=1)
 FLOOD = b"EHLO client.example\r\n" * 500
 
 
 @pytest_twisted.async_yield_fixture
 async def live() -> AsyncIterator[Live]:
     """Both kinds of ports."""
-    made = go_live(reactor, reception(reactor, FakeAcceptance()))
+    made = go_live(reactor, reception(reactor, FakeAcceptance(), smtp=QUICK, limits=Limits(max_junk_commands=10**9)))
     yield made
     for port in made.ports:
         await port.stopListening()
@@ -92,7 +95,7 @@ async def test_a_client_that_does_not_read_is_not_read_from_and_then_served(live
     [session] = _sessions(live)
     assert session._paused
     assert sent < 30_000_000
-    tcp = session.transport.transport if implicit else session.transport
+    tcp = session.transport
     waiting = len(tcp.dataBuffer) + sum(map(len, tcp._tempDataBuffer))
     assert waiting + len(session._session._lines.buffer) < 4_000_000
 
@@ -158,8 +161,7 @@ async def test_a_large_content_passes_in_blocks_and_unchanged(live: Live, implic
 async def test_a_handshake_that_never_comes_is_cut_off(
     live: Live, implicit: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol_module, "LOGIN_TIMEOUT", 0.1)
-    monkeypatch.setattr(protocol_module, "FAREWELL_TIMEOUT", 0.1)
+    monkeypatch.setattr(link_module, "TICK", 0.2)
 
     def wait_for_the_end() -> bytes:
         link = socket.create_connection(("127.0.0.1", live.tls if implicit else live.plain), 5)

@@ -6,30 +6,37 @@ import atexit
 import shutil
 import ssl
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from postmeter.config import Server, Settings, Smtp
+from postmeter.config import Server, Settings, Smtp, networks
 from postmeter.message.envelope import Envelope
 from postmeter.server.acceptance import Acceptance
 from postmeter.server.auth import Directory, portal
+from postmeter.server.board import Board
 from postmeter.server.census import Census
+from postmeter.server.guard import Guard
+from postmeter.server.link import Entrance
 from postmeter.server.listener import bind, listen
+from postmeter.server.policy import RecipientPolicy
 from postmeter.server.protocol import Reception, SubmissionProtocol
 from postmeter.server.spool import Spool
-from postmeter.server.tls import ServerContextFactory, context_factory
+from postmeter.server.tls import ServerTls, server_tls
 from postmeter.smtp.limits import Limits
 from postmeter.smtp.replies import queued
 from postmeter.smtp.reply import Reply
 from postmeter.store.connections import Access, AllowedDomain
+from support.tls_client import TlsClient
 
 HELP = "<https://shop.example/help>"
 MESSAGE_ID = "01M845D52EFTKSJPV36DHCW3RR"
@@ -74,9 +81,9 @@ class FakeAcceptance:
 
 
 @cache
-def certificate() -> ServerContextFactory:
+def certificate() -> ServerTls:
     """TLS with a certificate that is made once for all tests."""
-    return context_factory(_settings())
+    return server_tls(_settings(), b"secret", time.time)
 
 
 @cache
@@ -100,19 +107,23 @@ def reception(
     smtp: Smtp | None = None,
     limits: Limits | None = None,
     folder: Path | None = None,
+    tls: ServerTls | None = None,
 ) -> Reception:
     """What a worker's sessions share; ``reactor`` may be a Clock."""
     directory = Directory(look_up, reactor.seconds)
+    settings, board = smtp or Smtp(), Board.alone()
     return Reception(
         hostname="mail.example.net",
         limits=limits or Limits(),
         portal=portal(directory, hash_token),
         directory=directory,
         acceptance=cast(Acceptance, acceptance or FakeAcceptance()),
-        census=Census(smtp or Smtp()),
-        tls=certificate(),
+        policy=RecipientPolicy(lambda _account, _address: succeed(None), lambda _domain: False, reactor),
+        census=Census(settings, board),
+        guard=Guard(settings, board, reactor.seconds),
+        entrance=Entrance(tls or certificate(), settings, networks("smtp.proxies", settings.proxies), reactor),
         spool_folder=folder or _settings().data,
-        reactor=reactor,
+        disk_is_low=lambda: False,
     )
 
 
@@ -121,14 +132,13 @@ class Wire(StringTransport):
 
     producer: Any = None
     aborting = False
-    tls = False
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Accepted."""
 
-    def startTLS(self, context: object) -> None:
-        """Noted."""
-        self.tls = True
+    def loseWriteConnection(self) -> None:
+        """The end of what the server says."""
+        self.disconnecting = True
 
     def unregisterProducer(self) -> None:
         """As a real transport it takes this without a producer, too."""
@@ -139,28 +149,42 @@ class Wire(StringTransport):
         """Noted."""
         self.aborting = True
 
-    def take(self) -> bytes:
-        """What was written since the last call."""
-        said: bytes = self.value()
-        self.clear()
-        return said
-
 
 class Client:
-    """A client's end of one session without a socket."""
+    """A client's end of one session without a socket, with real TLS."""
 
-    def __init__(self, shared: Reception, implicit_tls: bool = True) -> None:
-        self.wire = Wire()
+    def __init__(
+        self, shared: Reception, implicit_tls: bool = True, address: str = "192.0.2.1", handshake: bool = True
+    ) -> None:
+        self.wire = Wire(peerAddress=IPv4Address("TCP", address, 40_000))
         self.protocol = SubmissionProtocol(shared, implicit_tls)
+        self._tls: TlsClient | None = None
         self.protocol.makeConnection(self.wire)
-        if implicit_tls:
-            self.protocol.handshakeCompleted()
-        self.greeting = self.wire.take()
+        if implicit_tls and handshake:
+            self.shake_hands()
+        self.greeting = self.take()
+
+    def shake_hands(self) -> None:
+        """Start TLS."""
+        self._tls = TlsClient(trusting(), self._deliver)
+        self._tls.shake_hands()
+
+    def _deliver(self, data: bytes) -> bytes:
+        if data:
+            self.protocol.dataReceived(data)
+        said: bytes = self.wire.value()
+        self.wire.clear()
+        return said
 
     def send(self, data: bytes) -> bytes:
         """What the server says at once."""
-        self.protocol.dataReceived(data)
-        return self.wire.take()
+        self.protocol.dataReceived(data if self._tls is None else self._tls.seal(data))
+        return self.take()
+
+    def take(self) -> bytes:
+        """What the server has said since the last call, until it said that it would say no more."""
+        said = self._deliver(b"")
+        return said if self._tls is None else self._tls.open(said)
 
     @property
     def closing(self) -> bool:

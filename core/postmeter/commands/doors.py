@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from postmeter.commands import lookup
 from postmeter.commands.finding import Finding, ok, problem, warning
 from postmeter.config import Settings, address
+from postmeter.server.tls import Source
 from postmeter.store.quota import iso
 
 PATIENCE = 5.0  # seconds for an answer
@@ -39,7 +40,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
 
 
 def certificate(settings: Settings) -> Iterator[Finding]:
-    """Whether the certificate can be read, belongs to its key and is valid."""
+    """Whether each certificate can be read, belongs to its key and is valid."""
     smtp = settings.smtp
     path, key = Path(smtp.certificate), Path(smtp.private_key or smtp.certificate)
     if not smtp.certificate:
@@ -51,6 +52,8 @@ def certificate(settings: Settings) -> Iterator[Finding]:
             "certificate", f"{path} is self-signed: shops must be told not to check it", "set smtp.certificate"
         )
     yield _pair(path, key)
+    for source in map(Source.of, smtp.certificates):
+        yield _pair(source.certificate, source.key)
 
 
 def hostname(settings: Settings) -> Iterator[Finding]:

@@ -16,14 +16,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from postmeter.commands.finding import Finding, ok, problem, warning
 from postmeter.config import Settings
 from postmeter.errors import ConfigError
+from postmeter.server.disk import is_low
 from postmeter.store import schema
 from postmeter.store.engine import Store
 from postmeter.store.quota import iso
 from postmeter.store.tables import Message
 
-LITTLE_ROOM = 1 << 30  # octets
-NO_ROOM = 100 << 20  # octets
-FEW_INODES = 10_000
+LITTLE_ROOM = 5 << 30  # octets
 THIS_PROGRAM = 1_763_856_000.0  # 2025-11-23: the present is later than that
 CLOCK_TOLERANCE = 60.0  # seconds
 
@@ -53,16 +52,17 @@ def data_folder(settings: Settings) -> Iterator[Finding]:
 def room(settings: Settings) -> Iterator[Finding]:
     """How much disk is free for the data folder."""
     status = os.statvfs(_nearest(settings.data))
-    free = status.f_bavail * status.f_frsize
-    text, mend = f"{free / 2**30:,.1f} GiB are free", "make room: without it every mail is answered 452"
-    if free < NO_ROOM:
+    free, share = status.f_bavail * status.f_frsize, 100 * status.f_bavail / (status.f_blocks or 1)
+    text = f"{free / 2**30:,.1f} GiB are free, {share:.0f} %"
+    if status.f_files:
+        text += f"; {status.f_favail:,} files can still be made, {100 * status.f_favail / status.f_files:.0f} %"
+    if is_low(status, settings.server):
+        mend = "make room, or lower server.min_free_percent and server.min_free_bytes: mail is answered 452"
         yield problem("disk", text, mend)
     elif free < LITTLE_ROOM:
-        yield warning("disk", text, mend)
+        yield warning("disk", text, "make room")
     else:
         yield ok("disk", text)
-    if status.f_files and status.f_favail < FEW_INODES:
-        yield warning("disk", f"only {status.f_favail:,} files can still be made (inodes)", "remove files nobody needs")
 
 
 def database(settings: Settings) -> Iterator[Finding]:

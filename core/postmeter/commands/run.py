@@ -33,17 +33,21 @@ def demo(mails: int | None, leave: bool) -> None:
 
 
 @click.command(hidden=True)
+@click.option("--page", default=0, help="Which page of the board is its own.")
 @click.option("--submission", default=0, help="Number of inherited sockets with STARTTLS.")
 @click.option("--submissions", default=0, help="Number of inherited sockets with implicit TLS.")
 @pass_relay
-def worker(relay: Relay, submission: int, submissions: int) -> None:
+def worker(relay: Relay, page: int, submission: int, submissions: int) -> None:
     """One process that receives and delivers; the supervisor starts it."""
-    from postmeter import logs, service
+    from postmeter import logs, process, service
+    from postmeter.server.board import Board
 
     logs.set_up("worker")
-    first = service.FIRST_DESCRIPTOR + submission
-    sockets = service.Sockets(range(service.FIRST_DESCRIPTOR, first), range(first, first + submissions))
-    service.run(relay.settings, sockets, service.node_name(relay.settings.data))
+    board = Board(service.FIRST_DESCRIPTOR, page)
+    first = service.FIRST_DESCRIPTOR + 1
+    between, behind = first + submission, first + submission + submissions
+    inherited = service.Inherited(board, range(first, between), range(between, behind))
+    service.run(relay.settings, inherited, process.node_name(relay.settings.data))
 
 
 @click.command(hidden=True)

@@ -46,7 +46,7 @@ class Customer:
 def furnish(settings: Settings) -> Customer:
     """Make tables and certificate in the data folder, and the customer with a block (so there is no hourly limit)."""
     secrets = Secrets.open(settings.data)
-    certificate, _ = tls.files(settings)
+    certificate = tls.files(settings).certificate
     store = Store.open(settings.store_url)
     try:
         schema.ensure(store)

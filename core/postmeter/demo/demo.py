@@ -23,7 +23,7 @@ from twisted.internet.threads import deferToThread
 from postmeter import logs, supervisor
 from postmeter.config import Settings, load
 from postmeter.demo.customer import DOMAIN, Customer, furnish
-from postmeter.demo.recipient_side import RecipientSide
+from postmeter.demo.recipient_side import RecipientSide, server_side_tls
 from postmeter.demo.samples import samples
 from postmeter.demo.shop import Shop
 from postmeter.server import tls
@@ -94,7 +94,7 @@ def _run(folder: Path, mails: int | None, leave: bool) -> int:
     )
     settings = load(config, {})
     customer = furnish(settings)
-    side.tls = tls.context_factory(settings)
+    side.tls = server_side_tls(tls.files(settings))
     shop = Shop(customer.access, islice(samples(DOMAIN, time.time), mails))
     told = places(settings, customer, port, submissions, folder)
     return supervisor.run(settings, ["--config", str(config)], partial(_begin, told, shop, customer.account_id, leave))

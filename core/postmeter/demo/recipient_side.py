@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
+from postmeter.server.tls import Source
 from postmeter.smtp.content import ContentReader
 from postmeter.smtp.incoming import IncomingTransaction, parse_mail
 from postmeter.smtp.limits import DEFAULT_LIMITS
@@ -55,6 +57,11 @@ class Received:
     recipients: tuple[str, ...]
     content: bytes
     tls: bool
+
+
+def server_side_tls(source: Source) -> DefaultOpenSSLContextFactory:
+    """What STARTTLS needs of a certificate."""
+    return DefaultOpenSSLContextFactory(str(source.key), str(source.certificate))  # type: ignore[no-untyped-call]
 
 
 class RecipientSide(Factory):

@@ -10,7 +10,6 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from postmeter.config import address
 from postmeter.errors import UnreachableError
@@ -96,9 +95,7 @@ def _why(error: OSError) -> str:
 
 def listen(reactor: Any, descriptor: int, reception: Reception, implicit_tls: bool) -> IListeningPort:
     """Serve submission on an inherited listening socket."""
-    factory: Any = SubmissionFactory(reception, implicit_tls)
-    if implicit_tls:
-        factory = TLSMemoryBIOFactory(reception.tls, False, factory)
+    factory = SubmissionFactory(reception, implicit_tls)
     with socket.socket(fileno=os.dup(descriptor)) as inherited:
         kind = inherited.family
     port: Any = reactor.adoptStreamPort(descriptor, kind, factory)

@@ -11,123 +11,151 @@ from typing import Any
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import ContextFactory
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from postmeter.server.acceptance import Acceptance, reply_for
 from postmeter.server.auth import Directory, InactiveConnection, ISubmitter, Submitter, TokenCredentials
 from postmeter.server.census import Census
+from postmeter.server.guard import Guard
+from postmeter.server.link import Entrance, Link
+from postmeter.server.policy import RecipientPolicy
 from postmeter.server.spool import Spool
 from postmeter.smtp import replies
-from postmeter.smtp.events import Content, EndOfContent, Login, Mail, Rcpt, StartTls
+from postmeter.smtp.events import Abandoned, Content, EndOfContent, Login, Mail, Rcpt, StartTls
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.session import Limits, Session
 from postmeter.store.connections import Access
 
 log = logging.getLogger(__name__)
 
-COMMAND_TIMEOUT = 300.0  # seconds for the next command to be complete (RFC 5321, 4.5.3.2.7)
-LOGIN_TIMEOUT = 60.0  # seconds a session has until it has logged in
-CONTENT_TIMEOUT = 1800.0  # seconds for all of a content
-FAREWELL_TIMEOUT = 30.0  # seconds for a client to read its last reply, then the link is cut
+LOGIN_FAILURE_TIME = 0.3  # seconds that a failed log-in takes, whether the user name or the password is wrong
+HELD, HELD_STEP = 10, 0.1  # how often, and after how many seconds each, a surplus session is looked at again
 DEFECT = Reply(421, "4.3.0", "Something went wrong here; try again later")
 
 
 @dataclass(frozen=True)
 class Reception:
-    """What all sessions of a worker share. ``tls`` is asked for each session, so certificates may change."""
+    """What all sessions of a worker share; ``disk_is_low`` says that nothing more should be taken for now."""
 
     hostname: str
     limits: Limits
     portal: Portal
     directory: Directory
     acceptance: Acceptance
+    policy: RecipientPolicy
     census: Census
-    tls: ContextFactory
+    guard: Guard
+    entrance: Entrance
     spool_folder: Path
-    reactor: Any
+    disk_is_low: Callable[[], bool]
 
 
-@implementer(IHandshakeListener, IPushProducer)
-class SubmissionProtocol(Protocol):
+class SubmissionProtocol(Link):
     """Drives one session; knows no rule of SMTP itself."""
 
-    transport: Any  # plain TCP or TLS over it; Twisted's interfaces do not name all that both have
-
     def __init__(self, reception: Reception, implicit_tls: bool) -> None:
+        super().__init__(reception.entrance, implicit_tls)
         self._reception = reception
-        self._implicit_tls = implicit_tls
         self._session = Session(reception.hostname, reception.limits, implicit_tls)
         self._submitter: Submitter | None = None
         self._spool: Spool | None = None
         self._trouble: Reply | None = None  # why the content could not be kept
-        self._busy = False  # an event waits for its answer
+        self._busy = False  # an event waits for its answer, or the session for its greeting
+        self._held = False  # the latter
         self._working = False
-        self._paused = False
-        self._clogged = False
-        self._in_content = False
-        self._leaving = False  # the last reply is on its way
-        self._deadline = 0.0
-        self._timer: IDelayedCall | None = None
-        self._peer = ""
+        self._delay: IDelayedCall | None = None
 
-    # The transport's side
+    # The link's side
 
-    def connectionMade(self) -> None:
-        """Greet, or turn away when there are too many sessions."""
-        self.transport.setTcpNoDelay(True)
-        if not self._implicit_tls:  # a handshake must be read while its answer waits: with TLS only after it
-            self.transport.registerProducer(self, True)
-        self._peer = self.transport.getPeer().host
-        self._deadline = self._now() + LOGIN_TIMEOUT
-        self._timer = self._reception.reactor.callLater(LOGIN_TIMEOUT, self._check_deadline)
-        if not self._reception.census.enter(self, self._peer):
-            self._session.outgoing()  # no greeting: the first reply is the refusal
-            self._session.refuse(replies.OVERLOADED)
-        self._flush()
+    def came(self) -> None:
+        """Greet, or turn away when there are too many sessions; a surplus one of an unknown address is held first."""
+        if not self._reception.census.enter(self, self.address):
+            self._turn_away(replies.OVERLOADED)
+        elif self._reception.guard.may_begin(self.address):
+            self._flush()
+        else:
+            self._held = self._busy = True
+            self._later(HELD_STEP, self._look_again, HELD - 1)
 
-    def handshakeCompleted(self) -> None:
-        """TLS is up; after STARTTLS Twisted has brought the producer along itself."""
-        if self._implicit_tls and self.connected and not self._session.closing:
-            self.transport.registerProducer(self, True)
-
-    def dataReceived(self, data: bytes) -> None:
+    def received(self, text: bytes) -> None:
         """Bytes of the client."""
-        self._session.receive(data)
+        if self._session.in_content:
+            self.deadline.octets += len(text)
+        self._session.receive(text)
         if not self._busy:
             self._work()
-        self._read_or_wait()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def lost(self) -> None:
         """The link is gone; a message that was not committed is not ours."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self.connected = 0
-        self._reception.census.leave(self, self._peer, self._submitter)
+        self._do_not_wait()
+        self._reception.census.leave(self, self.address, self._submitter)
         self._drop_spool()
         self._session.closing = True
 
-    def pauseProducing(self) -> None:
-        """The client does not read its replies: take nothing from it meanwhile."""
-        self._clogged = True
-        self._read_or_wait()
+    def too_late(self) -> None:
+        """The client has taken too long; while an answer is ours to give, no time runs out."""
+        if not self._busy:
+            self._session.refuse(replies.TIMED_OUT)
+            self._flush()
 
-    def resumeProducing(self) -> None:
-        """The client reads again."""
-        self._clogged = False
-        self._read_or_wait()
-
-    def stopProducing(self) -> None:
-        """The link is going down; ``connectionLost`` follows."""
+    def full(self) -> bool:
+        """Whether enough waits behind the open event."""
+        return self._busy and self._session.wants_pause
 
     def shut_down(self) -> None:
         """The server stops: end the session after what is under way."""
+        if self._held:
+            self._let_go()
+            self._turn_away(replies.SHUTTING_DOWN)
+            return
         self._session.shut_down()
         self._flush()
+
+    def cut(self) -> None:
+        """The server does not wait any longer: whoever still sends a message has to send it again."""
+        self._session.refuse(replies.SHUTTING_DOWN)
+        self._flush()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a message is being received, or an answer is ours to give."""
+        return not self._session.closing and (self._busy or self._session.in_content)
+
+    # Many sessions
+
+    def _turn_away(self, reply: Reply) -> None:
+        self._session.outgoing()  # no greeting: the first reply is the refusal
+        self._session.refuse(reply)
+        self._flush()
+
+    def _look_again(self, times: int) -> None:
+        """Whether a session of this address has logged in meanwhile: then it is a server with many shops."""
+        if self._reception.guard.trusted(self.address):
+            self._let_go()
+            self._work()
+            self.read_or_wait()
+        elif times:
+            self._later(HELD_STEP, self._look_again, times - 1)
+        else:
+            self._let_go()
+            self._turn_away(replies.TOO_MANY_NEW_SESSIONS)
+
+    def _let_go(self) -> None:
+        self._held = self._busy = False
+        self._do_not_wait()
+
+    def _later(self, seconds: float, function: Callable[..., None], *arguments: object) -> None:
+        def call() -> None:
+            self._delay = None
+            function(*arguments)
+
+        self._delay = self._entrance.reactor.callLater(seconds, call)
+
+    def _do_not_wait(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
 
     # The session's side
 
@@ -138,6 +166,9 @@ class SubmissionProtocol(Protocol):
             while not self._busy and (event := self._session.poll()) is not None:
                 if type(event) is Content:
                     self._keep(event)
+                elif type(event) is Abandoned:
+                    self._drop_spool()
+                    self._trouble = None
                 else:
                     self._busy = True
                     _HANDLERS[type(event)](self, event)
@@ -153,7 +184,7 @@ class SubmissionProtocol(Protocol):
         if self._working:
             return
         self._work()
-        self._read_or_wait()
+        self.read_or_wait()
 
     def _stumble(self, error: BaseException | None) -> None:
         """A defect: the client is told to come back, the process lives on."""
@@ -169,32 +200,17 @@ class SubmissionProtocol(Protocol):
         self._stumble(failure.value)
         self._flush()
 
-    def _read_or_wait(self) -> None:
-        """Read on only while neither commands nor replies pile up; at the end until the client has closed, too."""
-        wait = (self._clogged or (self._busy and self._session.wants_pause)) and not self._leaving
-        if wait != self._paused and self.connected:
-            self._paused = wait
-            (self.transport.pauseProducing if wait else self.transport.resumeProducing)()
-
     def _flush(self) -> None:
         out = self._session.outgoing()
         if not self.connected:
             return
+        in_content = self._session.in_content
         if out:
-            self.transport.write(out)
-            self._progress()
+            self.write(out)
+        if out or in_content != self.deadline.in_content:
+            self.deadline.answered(self.now(), in_content)
         if self._session.closing and not self._busy and not self._leaving:
-            self._leave()
-
-    def _leave(self) -> None:
-        """Close the link behind the last reply; whoever does not read it is cut off after a while."""
-        self._leaving = True
-        self._deadline = self._now() + FAREWELL_TIMEOUT
-        if self._timer is not None:
-            self._timer.reset(FAREWELL_TIMEOUT)
-        self._read_or_wait()
-        self.transport.unregisterProducer()  # as long as there is one, the link is not closed
-        self.transport.loseConnection()
+            self.leave()
 
     def _keep(self, event: Content) -> None:
         if self._trouble is not None:
@@ -213,39 +229,54 @@ class SubmissionProtocol(Protocol):
             self._spool = None
 
     def _start_tls(self, _event: StartTls) -> None:
-        transport = self.transport
         self._answer(replies.READY_FOR_TLS)
         if self._session.closing:
             return
-        transport.write(self._session.outgoing())
-        transport.startTLS(self._reception.tls)
+        self.write(self._session.outgoing())
+        self.start_tls()
         self._session.tls_started()
 
     def _log_in(self, event: Login) -> None:
+        if not self._reception.guard.may_log_in(event.username, self.address):
+            self._answer(replies.LOGIN_LOCKED)
+            return
         credentials = TokenCredentials(event.username, event.password)
         d: Deferred[Any] = self._reception.portal.login(credentials, None, ISubmitter)
-        d.addCallbacks(self._logged_in, self._not_logged_in)
-        d.addCallback(self._answer).addErrback(self._stumbled)
+        d.addCallbacks(self._logged_in, self._not_logged_in, errbackArgs=(event.username, self.now()))
+        d.addErrback(self._stumbled)
 
-    def _logged_in(self, result: tuple[object, Submitter, Callable[[], None]]) -> Reply:
+    def _logged_in(self, result: tuple[object, Submitter, Callable[[], None]]) -> None:
         submitter = result[1]
+        reception = self._reception
         if not self.connected:
-            return replies.AUTHENTICATION_UNAVAILABLE  # it has left the census already
-        if not self._reception.census.log_in(submitter):
-            return replies.TOO_MANY_SESSIONS
+            self._answer(replies.AUTHENTICATION_UNAVAILABLE)  # it has left the census already
+            return
+        reception.guard.succeeded(submitter.access.username, self.address)
+        if not reception.census.log_in(submitter):
+            self._answer(replies.TOO_MANY_SESSIONS)
+            return
         self._submitter = submitter
-        return replies.AUTHENTICATED
+        self.deadline.logged_in()
+        self._answer(replies.AUTHENTICATED)
 
-    def _not_logged_in(self, failure: Failure) -> Reply:
+    def _not_logged_in(self, failure: Failure, username: str, begun: float) -> None:
         if isinstance(failure.value, InactiveConnection):
-            return replace(replies.connection_inactive(str(failure.value)), code=535, status="5.7.8")
-        if isinstance(failure.value, UnauthorizedLogin):
-            return replies.AUTHENTICATION_FAILED
-        log.error("a log-in could not be checked", exc_info=failure.value)
-        return replies.AUTHENTICATION_UNAVAILABLE
+            inactive = replies.connection_inactive(str(failure.value))
+            self._answer(replace(inactive, code=535, status="5.7.8"))
+        elif isinstance(failure.value, UnauthorizedLogin):
+            self._reception.guard.failed(username, self.address)
+            if self.connected:  # as late as any other, so that the time does not tell what was wrong
+                left = begun + LOGIN_FAILURE_TIME - self.now()
+                self._later(max(left, 0.0), self._answer, replies.AUTHENTICATION_FAILED)
+        else:
+            log.error("a log-in could not be checked", exc_info=failure.value)
+            self._answer(replies.AUTHENTICATION_UNAVAILABLE)
 
     def _mail(self, _event: Mail) -> None:
         """A session may last for long: what has changed since its log-in holds for its next message."""
+        if self._reception.disk_is_low():
+            self._answer(replies.DISK_FULL)
+            return
         directory = self._reception.directory
         username = self._submitter.access.username if self._submitter is not None else ""
         access = directory.at_hand(username)
@@ -268,11 +299,14 @@ class SubmissionProtocol(Protocol):
         return replies.SENDER_OK
 
     def _rcpt(self, event: Rcpt) -> None:
-        qualified = "@" in event.recipient.forward_path  # RFC 6409, 4.2: nothing is local here
-        self._answer(replies.RECIPIENT_OK if qualified else replies.NO_SUCH_DOMAIN)
+        assert self._submitter is not None  # there is no RCPT before the log-in
+        answer = self._reception.policy.check(self._submitter.access, event.recipient.forward_path)
+        if isinstance(answer, Reply):
+            self._answer(answer)
+        else:
+            answer.addErrback(_reply_for).addCallback(self._answer).addErrback(self._stumbled)
 
     def _end_of_content(self, event: EndOfContent) -> None:
-        self._in_content = False
         refusal, self._trouble = event.flaw or self._trouble, None
         if refusal is not None or self._submitter is None:
             self._drop_spool()
@@ -286,37 +320,6 @@ class SubmissionProtocol(Protocol):
     def _accepted(self, reply: Reply, spool: Spool) -> None:
         spool.close()
         self._answer(reply)
-
-    # Time
-
-    def _now(self) -> float:
-        seconds: float = self._reception.reactor.seconds()
-        return seconds
-
-    def _progress(self) -> None:
-        """Something was answered. Set the time for what comes next: for a command anew, for all of a content once.
-
-        Until log-in it is not moved at all.
-        """
-        if self._session.in_content:
-            if not self._in_content:
-                self._deadline = self._now() + CONTENT_TIMEOUT
-        elif self._submitter is not None:
-            self._deadline = self._now() + COMMAND_TIMEOUT
-        self._in_content = self._session.in_content
-
-    def _check_deadline(self) -> None:
-        """One timer for the whole session: it looks whether the deadline has moved on meanwhile."""
-        self._timer = None
-        if self._deadline <= self._now() and not self._busy:
-            if self._leaving:
-                self.transport.abortConnection()
-                return
-            self._session.refuse(replies.TIMED_OUT)
-            self._flush()
-        if self.connected:
-            left = self._deadline - self._now()
-            self._timer = self._reception.reactor.callLater(max(left, 1.0), self._check_deadline)
 
 
 def _reply_for(failure: Failure) -> Reply:

@@ -1,149 +1,176 @@
-"""The server's certificate: configured or made once, loaded anew when its files change, for TLS 1.2 and above."""
+"""The server's certificates: configured or made once, chosen by name (SNI), loaded anew when their files change."""
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
+import logging
 import os
 import re
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from OpenSSL import SSL
-from twisted.internet.ssl import ContextFactory
+from cryptography.hazmat.primitives import serialization
 
 from postmeter.config import Settings
-from postmeter.errors import ConfigError, UnreachableError
+from postmeter.errors import ConfigError
+from postmeter.server import tickets
+from postmeter.server.channel import Channel
+from postmeter.server.self_signed import make
 
-VALID_DAYS = 3650
+log = logging.getLogger(__name__)
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
 _BEGIN_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
 
 
-def files(settings: Settings) -> tuple[Path, Path]:
-    """Where certificate and key are: as configured, or in the data folder (made there when absent)."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a certificate is: its chain and its key, and the settings that name them."""
+
+    certificate: Path
+    key: Path
+    setting: str = "smtp.certificate"
+    key_setting: str = "smtp.private_key"
+
+    @classmethod
+    def of(cls, place: str) -> Source:
+        """What ``smtp.certificates`` names: a file that holds both, or a folder as certbot makes it."""
+        path, setting = Path(place), "smtp.certificates"
+        if path.is_dir():
+            return cls(path / "fullchain.pem", path / "privkey.pem", setting, setting)
+        return cls(path, path, setting, setting)
+
+
+def files(settings: Settings) -> Source:
+    """The certificate of all who ask for no other: as configured, or in the data folder (made there when absent)."""
     smtp = settings.smtp
     if smtp.certificate:
-        return Path(smtp.certificate), Path(smtp.private_key or smtp.certificate)
-    certificate, key = settings.data / "certificate.pem", settings.data / "certificate.key"
-    if not (certificate.exists() and key.exists()):
-        _make(certificate, key, settings.hostname)
-    return certificate, key
+        return Source(Path(smtp.certificate), Path(smtp.private_key or smtp.certificate))
+    source = Source(settings.data / "certificate.pem", settings.data / "certificate.key")
+    if not (source.certificate.exists() and source.key.exists()):
+        make(source.certificate, source.key, settings.hostname)
+    return source
 
 
-def context_factory(settings: Settings) -> ServerContextFactory:
-    """TLS for all listeners; ConfigError says what is wrong with certificate or key."""
-    certificate, key = files(settings)
-    return ServerContextFactory(certificate, key)
+def server_tls(settings: Settings, secret: bytes = b"", clock: Callable[[], float] = float) -> ServerTls:
+    """TLS for all listeners; ConfigError says what is wrong with a certificate or a key.
+
+    Workers with the same ``secret`` and the same ``clock`` understand each other's session tickets.
+    """
+    return ServerTls([files(settings), *map(Source.of, settings.smtp.certificates)], secret, clock)
 
 
-class ServerContextFactory(ContextFactory):
-    """Gives one context to all sessions; ``refresh`` loads changed files without touching running sessions."""
+class ServerTls:
+    """Begins TLS sessions; ``refresh`` loads changed files without touching the sessions that run."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._certificate = certificate
-        self._key = key
-        self._stamp = _stamp(certificate, key)
-        self._context = _context(certificate, key)
+    def __init__(self, sources: Iterable[Source], secret: bytes, clock: Callable[[], float]) -> None:
+        self._sources = list(sources)
+        self._secret = secret
+        self._clock = clock
+        self._load()
 
-    def getContext(self) -> SSL.Context:
-        """The context for a session that begins now."""
-        return self._context
+    def channel(self) -> Channel:
+        """TLS for a session that begins now."""
+        return Channel(self._context)
 
     def refresh(self) -> bool:
         """Load the files anew if they have changed; True if they were. ConfigError leaves the old ones in use."""
-        stamp = _stamp(self._certificate, self._key)
-        if stamp == self._stamp:
-            return False
-        self._context = _context(self._certificate, self._key)
-        self._stamp = stamp
-        return True
+        if self._stamp != [_stamp(source) for source in self._sources]:
+            self._load()
+            return True
+        if self._tickets != tickets.epoch(self._clock()):
+            self._share_tickets()
+        return False
+
+    def _load(self) -> None:
+        stamp = [_stamp(source) for source in self._sources]
+        contexts = [_context(source) for source in self._sources]
+        default = contexts[0]
+        named: dict[str, ssl.SSLContext] = {}
+        for source, context in zip(self._sources, contexts, strict=True):
+            for name in _names(source):
+                named.setdefault(name, context)
+        default.sni_callback = _choosing(named)
+        self._stamp, self._context = stamp, default
+        self._share_tickets()
+
+    def _share_tickets(self) -> None:
+        """Of the context that a session begins with: OpenSSL looks nowhere else for the keys."""
+        self._tickets = tickets.epoch(self._clock())
+        if self._secret and not tickets.share(self._context, self._secret, self._tickets):
+            log.info("TLS session tickets are not shared by the workers: this Python hides OpenSSL's function for it")
 
 
-def _stamp(certificate: Path, key: Path) -> tuple[tuple[int, int], ...]:
+def _choosing(named: Mapping[str, ssl.SSLContext]) -> Callable[[Any, str | None, ssl.SSLContext], None]:
+    """Puts the context whose certificate has the name that the client asks for in place of the first one (RFC 6066)."""
+
+    def choose(session: Any, name: str | None, _context: ssl.SSLContext) -> None:
+        if name:
+            name = name.lower()
+            context = named.get(name) or named.get(f"*.{name.partition('.')[2]}")
+            if context is not None:
+                session.context = context
+
+    return choose
+
+
+def _names(source: Source) -> list[str]:
+    """The names that the certificate is for (RFC 6125, 6.4), in lower case; a wildcard as ``*.example.net``."""
+    certificate = x509.load_pem_x509_certificates(source.certificate.read_bytes())[0]
+    with suppress(x509.ExtensionNotFound):
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    return []
+
+
+def _stamp(source: Source) -> tuple[tuple[int, int], ...]:
     stamp = []
-    for setting, path in (("smtp.certificate", certificate), ("smtp.private_key", key)):
+    for setting, path in ((source.setting, source.certificate), (source.key_setting, source.key)):
         try:
-            status = path.stat()
+            status = os.stat(path)
         except OSError as error:
             raise ConfigError(f"{setting}: {path} cannot be read: {error.strerror}") from None
         stamp.append((status.st_mtime_ns, status.st_ino))
     return tuple(stamp)
 
 
-def _context(certificate: Path, key: Path) -> SSL.Context:
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_options(
-        SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION | SSL.OP_SINGLE_ECDH_USE
-    )
-    context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20")
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an idle session gives its 34 kB back
-    context.set_session_id(b"postmeter")
+def _context(source: Source) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION
+    context.set_ciphers(CIPHERS)
+    context.num_tickets = 1
+    certificate, key = source.certificate, source.key
     try:
-        context.use_certificate_chain_file(str(certificate))
-    except (SSL.Error, OSError) as error:
-        raise ConfigError(f"smtp.certificate: {certificate} is not a PEM certificate chain: {_why(error)}") from None
+        x509.load_pem_x509_certificates(certificate.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{source.setting}: {certificate} is not a PEM certificate chain: {error}") from None
+    _check_key(source)
     try:
-        # Not use_privatekey_file: it would ask for a passphrase on the terminal.
-        context.use_privatekey(_private_key(key.read_bytes()))
-        context.check_privatekey()
-    except (SSL.Error, OSError) as error:
-        raise ConfigError(f"smtp.private_key: {key} does not belong to {certificate}: {_why(error)}") from None
-    except TypeError:
-        raise ConfigError(f"smtp.private_key: {key} has a passphrase; give it without one") from None
-    except ValueError:
-        raise ConfigError(f"smtp.private_key: {key} is not a private key in PEM form") from None
+        context.load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "reason", "") or error
+        raise ConfigError(f"{source.key_setting}: {key} does not belong to {certificate}: {reason}") from None
     return context
 
 
-def _private_key(pem: bytes) -> Any:
-    """The first private key in ``pem``, which may hold certificates as well."""
+def _check_key(source: Source) -> None:
+    """ConfigError when it is none, or has a passphrase: OpenSSL would ask for that on the terminal."""
+    try:
+        private_key(source.key.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{source.key_setting}: {source.key} cannot be read: {error.strerror}") from None
+    except TypeError:
+        raise ConfigError(f"{source.key_setting}: {source.key} has a passphrase; give it without one") from None
+    except ValueError:
+        raise ConfigError(f"{source.key_setting}: {source.key} is not a private key in PEM form") from None
+
+
+def private_key(pem: bytes) -> Any:
+    """The first private key in ``pem``, which may hold certificates too; ValueError, or TypeError for a sealed one."""
     begin = _BEGIN_KEY.search(pem)
     return serialization.load_pem_private_key(pem[begin.start() :] if begin else pem, None)
-
-
-def _why(error: Exception) -> str:
-    reasons = error.args[0] if error.args else error
-    return ", ".join(str(r[-1]) for r in reasons) if isinstance(reasons, list) and reasons else str(error)
-
-
-def _make(certificate: Path, key: Path, hostname: str) -> None:
-    """A self-signed ECDSA P-256 certificate for the host name and for this machine itself."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
-    now = datetime.datetime.now(datetime.UTC)
-    names: list[x509.GeneralName] = [x509.DNSName(n) for n in dict.fromkeys((hostname, "localhost")) if n.isascii()]
-    names += [x509.IPAddress(ipaddress.ip_address(a)) for a in ("127.0.0.1", "::1")]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(private, hashes.SHA256())
-    )
-    form = serialization.PrivateFormat.PKCS8
-    secret = private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    _write(key, secret)
-    _write(certificate, made.public_bytes(serialization.Encoding.PEM))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write so that the file is there whole or not at all, readable by its owner only."""
-    part = path.with_suffix(path.suffix + ".part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
-    except OSError as error:
-        raise UnreachableError(f"{path} cannot be written: {error.strerror}") from None

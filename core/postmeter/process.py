@@ -1,0 +1,51 @@
+"""What every process of the relay does when it begins and when it ends."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files as the system allows it: every session is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def stop_on_signals(reactor: Any) -> None:
+    """End on SIGTERM or SIGINT; the same signal once more (terminals and service managers do that) changes nothing."""
+    begun = threading.Event()
+
+    def stop() -> None:
+        if not begun.is_set():
+            begun.set()
+            reactor.stop()
+
+    def catch() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: reactor.callFromThread(stop))
+
+    reactor.callWhenRunning(catch)  # after the reactor's own handlers, which complain about a second signal
+
+
+def end_with_parent() -> None:
+    """SIGTERM to ourselves when standard input ends: the supervisor is gone, however it went."""
+
+    def wait() -> None:
+        while os.read(0, 64):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def node_name(data: Path) -> str:
+    """What this machine calls itself among the workers' owners: made once, kept in the data folder."""
+    path = data / "node"
+    if not path.exists():
+        path.write_text(f"{os.urandom(8).hex()}\n")
+    return path.read_text().strip()

@@ -1,0 +1,112 @@
+"""Builds reception out of the settings and of what a worker has already."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+from twisted.internet.defer import Deferred
+
+from postmeter.config import Settings, Smtp, networks
+from postmeter.hooks import Asking
+from postmeter.message.header import HeaderLimits
+from postmeter.message.identifier import IdFactory
+from postmeter.server import auth
+from postmeter.server.acceptance import Acceptance, HandOver
+from postmeter.server.board import Board
+from postmeter.server.census import Census
+from postmeter.server.disk import DiskWatch
+from postmeter.server.guard import Guard
+from postmeter.server.link import Entrance
+from postmeter.server.policy import RecipientPolicy
+from postmeter.server.protocol import Reception
+from postmeter.server.tls import ServerTls
+from postmeter.smtp.limits import Limits
+from postmeter.store import accept as accepting
+from postmeter.store import connections, suppressions
+from postmeter.store.secrets import Secrets
+from postmeter.store.writer import Change
+
+Submit = Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
+Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What reception stands on: ``read`` looks something up off the reactor, ``null_mx`` is ``Router.refuses_mail``."""
+
+    board: Board
+    census: Census
+    disk: DiskWatch
+    tls: ServerTls
+    secrets: Secrets
+    read: Read
+    submit: Submit
+    asking: Asking
+    delivery: HandOver
+    null_mx: Callable[[str], bool | Deferred[bool]]
+    reactor: Any
+
+
+def build(settings: Settings, parts: Parts) -> Reception:
+    """What all sessions of this worker share."""
+    smtp = settings.smtp
+    directory = auth.Directory(
+        lambda username: parts.read(partial(connections.access, username=username, now=time.time())), time.monotonic
+    )
+    policy = RecipientPolicy(
+        suppressed=lambda account, address: parts.read(
+            partial(suppressions.find, account_id=account, address=address, now=time.time())
+        ),
+        null_mx=parts.null_mx,
+        reactor=parts.reactor,
+    )
+    return Reception(
+        hostname=settings.hostname,
+        limits=session_limits(smtp),
+        portal=auth.portal(directory, parts.secrets.hash_token),
+        directory=directory,
+        acceptance=_acceptance(settings, parts),
+        policy=policy,
+        census=parts.census,
+        guard=Guard(smtp, parts.board),
+        entrance=Entrance(parts.tls, smtp, networks("smtp.proxies", smtp.proxies), parts.reactor),
+        spool_folder=settings.data,
+        disk_is_low=lambda: parts.disk.low,
+    )
+
+
+def _acceptance(settings: Settings, parts: Parts) -> Acceptance:
+    smtp = settings.smtp
+    return Acceptance(
+        hostname=settings.hostname,
+        keep_list_help=smtp.list_help == "keep",
+        change=accepting.Acceptance(settings.overdraft.policy),
+        submit=parts.submit,
+        new_id=IdFactory(time.time, os.urandom),
+        clock=time.time,
+        asking=parts.asking,
+        delivery=parts.delivery,
+        header_limits=HeaderLimits(smtp.max_header_size, smtp.max_header_fields, smtp.max_received),
+    )
+
+
+def session_limits(smtp: Smtp) -> Limits:
+    """What the settings let one session do."""
+    return Limits(
+        max_message_size=smtp.max_message_size,
+        max_recipients=smtp.max_recipients,
+        max_messages=smtp.max_messages_per_session,
+        max_errors=smtp.max_errors,
+        max_junk_commands=smtp.max_junk_commands,
+        max_login_failures=smtp.max_login_failures,
+        max_command_line=smtp.max_command_line,
+        max_login_line=smtp.max_login_line,
+        normalise_line_endings=smtp.bare_line_endings == "normalise",
+        accept_long_lines=smtp.long_lines == "accept",
+    )

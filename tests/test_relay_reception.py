@@ -1,0 +1,198 @@
+"""Reception of the whole relay: limits that hold for all workers together, tickets, and mail under way at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import smtplib
+import socket
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.mail_sink import MailSink
+from support.relay import DOMAIN, Access, Relay, wait_until
+
+SETTINGS = """\
+max_sessions_per_ip = 6
+max_sessions_per_connection = 4
+max_new_sessions_per_second = 1000
+handshake_timeout = 5
+"""
+DRAIN = 6  # seconds
+
+
+@pytest.fixture(scope="module")
+def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSink]:
+    """Everybody's mail server."""
+    made = MailSink(tmp_path_factory.mktemp("sink"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory, sink: MailSink) -> Iterator[Relay]:
+    """A relay with two workers."""
+    settings = {"smtp": SETTINGS, "server": f"drain_timeout = {DRAIN}"}
+    made = Relay(tmp_path_factory.mktemp("relay"), f"127.0.0.1:{sink.port}", settings=settings)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
+
+
+@pytest.fixture(scope="module")
+def access(relay: Relay) -> Access:
+    """A customer."""
+    return relay.set_up()
+
+
+def greeting(relay: Relay, stack: ExitStack) -> bytes:
+    """What a new session is told first; it stays open."""
+    link = stack.enter_context(socket.create_connection(("127.0.0.1", relay.port), 10))
+    return link.recv(1000)[:4]
+
+
+def trusting(relay: Relay) -> ssl.SSLContext:
+    """A client's side of TLS."""
+    return ssl.create_default_context(cafile=str(relay.certificate))
+
+
+def log_in(relay: Relay, username: str, password: str) -> tuple[smtplib.SMTP, int]:
+    """A session that has tried to log in once, and the code that this was answered with."""
+    client = smtplib.SMTP("127.0.0.1", relay.port, timeout=20)
+    client.starttls(context=trusting(relay))
+    client.ehlo()
+    return client, client.docmd("AUTH PLAIN", b64encode(f"\0{username}\0{password}".encode()).decode())[0]
+
+
+def session(relay: Relay, access: Access) -> smtplib.SMTP:
+    """A session that has logged in."""
+    client, code = log_in(relay, access.username, access.password)
+    assert code == 235
+    return client
+
+
+def all_gone(relay: Relay) -> None:
+    """Wait until the sessions of the test before are over."""
+
+    def free() -> bool:
+        with ExitStack() as stack:
+            return [greeting(relay, stack) for _ in range(6)] == [b"220 "] * 6
+
+    wait_until(free, 20, "six free sessions")
+    time.sleep(0.3)  # for the server to see that they are over
+
+
+def test_sessions_of_one_address_are_counted_over_all_workers(relay: Relay) -> None:
+    all_gone(relay)
+    with ExitStack() as stack:
+        told = [greeting(relay, stack) for _ in range(10)]
+        assert sorted(told) == [b"220 "] * 6 + [b"421 "] * 4
+    all_gone(relay)
+
+
+def test_sessions_of_one_connection_are_counted_over_all_workers(relay: Relay, access: Access) -> None:
+    all_gone(relay)
+    clients = [session(relay, access) for _ in range(4)]
+    assert _try(relay, access) == 421
+    clients.pop().quit()
+    wait_until(lambda: _try(relay, access) == 235, 10, "room for one more")
+    for client in clients:
+        client.close()
+
+
+def _try(relay: Relay, access: Access) -> int:
+    client, code = log_in(relay, access.username, access.password)
+    client.close()
+    return code
+
+
+def test_the_sessions_of_a_killed_worker_are_not_counted_any_more(relay: Relay) -> None:
+    all_gone(relay)
+    with ExitStack() as stack:
+        assert [greeting(relay, stack) for _ in range(6)] == [b"220 "] * 6
+        workers = relay.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(set(relay.workers()) - set(workers)) == 2, 20, "two new workers")
+        all_gone(relay)
+
+
+def test_failed_log_ins_are_counted_over_all_workers(relay: Relay, access: Access) -> None:
+    all_gone(relay)
+
+    def failure() -> int:
+        client, code = log_in(relay, "nobody-at-all", "wrong")
+        client.close()
+        return code
+
+    assert [failure() for _ in range(7)] == [535, 535, 535, 535, 535, 454, 454]
+    assert re.search(r"log-ins with one user name are refused for \d+ s: 5 failures, .* 127\.0\.0\.0/24", relay.log())
+    session(relay, access).quit()
+
+
+def test_a_ticket_is_taken_whichever_worker_the_session_comes_to(relay: Relay) -> None:
+    all_gone(relay)
+    context = trusting(relay)
+
+    def visit(ticket: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+        plain = socket.create_connection(("127.0.0.1", relay.tls_port), 10)
+        with context.wrap_socket(plain, server_hostname="localhost", session=ticket) as link:
+            assert link.recv(1000).startswith(b"220 ")
+            link.sendall(b"QUIT\r\n")
+            assert link.recv(1000).startswith(b"221 ")
+            return bool(link.session_reused), link.session
+
+    _, ticket = visit(None)
+    for _ in range(12):
+        resumed, ticket = visit(ticket)
+        assert resumed
+        time.sleep(0.02)
+
+
+def test_no_secret_is_in_any_log(relay: Relay, access: Access) -> None:
+    all_gone(relay)
+    client = smtplib.SMTP("127.0.0.1", relay.port, timeout=20)
+    client.starttls(context=trusting(relay))
+    client.ehlo()
+    for line in (f"AUTH PLAIN {access.password}", f"AUTH {access.password}", access.password, f"NOOP {access.password}"):
+        client.docmd(line)
+    client.close()
+    session(relay, access).quit()
+    assert access.password not in relay.log() + relay.out()
+
+
+def test_a_message_that_is_coming_in_at_the_end_is_taken(relay: Relay, access: Access, sink: MailSink) -> None:
+    all_gone(relay)
+    late, never = session(relay, access), session(relay, access)
+    for client in (late, never):
+        client.mail(f"orders@{DOMAIN}")
+        client.rcpt("late@kunde.example")
+        assert client.docmd("DATA")[0] == 354
+        client.send(f"From: orders@{DOMAIN}\r\nSubject: late\r\n\r\n")
+    idle = session(relay, access)
+    assert relay._process is not None
+    began = time.monotonic()
+    relay._process.terminate()
+    assert idle.getreply()[0] == 421
+    time.sleep(1)
+    late.send("the rest of it\r\n.\r\n")
+    code, text = late.getreply()
+    assert (code, text[:20]) == (250, b"2.0.0 Ok: queued as ")
+    assert late.getreply()[0] == 421
+    assert never.getreply()[0] == 421  # that one has taken too long
+    assert relay.wait() == 0
+    assert DRAIN - 1 < time.monotonic() - began < DRAIN + 10
+    for client in (late, never, idle):
+        client.close()
+    relay.start()
+    wait_until(lambda: [mail for mail in sink.to("late@kunde.example")], 20, "the late mail")
+    assert len(sink.to("late@kunde.example")) == 1
