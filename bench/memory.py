@@ -20,18 +20,18 @@ from processes import Memory
 
 SAMPLE = 0.2  # seconds between two looks
 LIMIT = 1800  # seconds for all messages to be accepted
-IDLE_EXIT = 60  # seconds without an arrival after which the sink gives up
+IDLE_EXIT = 600  # seconds without an arrival after which the sink gives up
 
 
-def watch(access: Access, load: subprocess.Popen[str]) -> Iterator[Memory]:
-    """The server's memory, again and again until the load has ended."""
-    while load.poll() is None:
+def watch(access: Access, tool: subprocess.Popen[str]) -> Iterator[Memory]:
+    """The server's memory, again and again until the tool has ended."""
+    while tool.poll() is None:
         yield processes.memory(access.pids)
         time.sleep(SAMPLE)
 
 
 def upload(tools: Tools, server: Peer, options: argparse.Namespace) -> dict[str, object]:
-    """All sessions at once, and what the server needed for it."""
+    """All sessions at once, and what the server needed until the last message has arrived."""
     run = tools.run_id()
     access = server.start()
     sink = tools.sink(run, "-e", options.sessions, "-T", IDLE_EXIT)
@@ -39,9 +39,9 @@ def upload(tools: Tools, server: Peer, options: argparse.Namespace) -> dict[str,
     shape = ("-c", options.sessions, "-m", 1, "-n", options.sessions, "-s", options.size, "-T", LIMIT)
     begun = time.monotonic()
     load = tools.load(access, *shape, "-x", run, "-L", tools.load_log)
-    seen = list(watch(access, load))
+    receiving = list(watch(access, load))
     seconds = time.monotonic() - begun
-    counted = json.loads(sink.communicate()[0])
+    seen = receiving + list(watch(access, sink))
     return {
         "peer": server.name,
         "sessions": options.sessions,
@@ -49,10 +49,11 @@ def upload(tools: Tools, server: Peer, options: argparse.Namespace) -> dict[str,
         "seconds": round(seconds, 1),
         "rss_before": before.rss,
         "rss_most": max(memory.rss for memory in seen),
+        "rss_most_receiving": max(memory.rss for memory in receiving),
         "pss_most": max(memory.pss for memory in seen),
         "accepted": len(tools.accepted()),
         "arrived": len(tools.arrived()),
-        "duplicates": counted["dup"],
+        "duplicates": json.loads(sink.communicate()[0])["dup"],
     }
 
 

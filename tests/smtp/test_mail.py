@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
+import sys
 from itertools import pairwise
 
 import pytest
@@ -132,3 +134,21 @@ def test_a_refusal_before_mail_is_never_permanent() -> None:
     refusal = Reply(554, "5.7.1", "We do not like you")
     assert not any(Outcome(0, refusal, stage).permanent for stage in ("connect", "banner", "ehlo", "starttls"))
     assert all(Outcome(0, refusal, stage).permanent for stage in ("mail", "rcpt", "data", "content"))
+
+
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_a_content_that_was_written_is_let_go_without_the_garbage_collector(size: int) -> None:
+    content = (b"Subject: hello\r\n\r\n", b"x" * size + b"\r\n")
+    before = sys.getrefcount(content[1])
+    gc.disable()
+    try:
+        writer = ContentWriter(content, size)
+        while not writer.finished:
+            writer.next()
+        abandoned = ContentWriter(content, size)
+        abandoned.next()
+        del writer, abandoned
+        after = sys.getrefcount(content[1])
+    finally:
+        gc.enable()
+    assert after == before

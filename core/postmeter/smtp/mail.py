@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,19 +91,21 @@ class ContentWriter:
     def __init__(self, content: tuple[bytes, ...], size: int) -> None:
         self.finished = False  # the final dot was handed out
         self._end = b"\r\n"  # the last two octets; the stream begins at the beginning of a line
-        pieces = self._stuffed(content)
-        self._pieces = pieces if size > PIECE else _joined(pieces)
+        self._at_once = size <= PIECE
+        # Nothing that refers back to us: a large content must not wait for the garbage collector.
+        self._pieces = iter(content) if self._at_once else _pieces(content)
 
     def next(self) -> bytes:
         """The next piece to write, the last one with the final dot; empty when that is out."""
-        return next(self._pieces, b"")
+        if self._at_once and not self.finished:
+            return b"".join([*map(self._stuff, self._pieces), self._finish()])
+        for piece in self._pieces:
+            return self._stuff(piece)
+        return b"" if self.finished else self._finish()
 
-    def _stuffed(self, content: tuple[bytes, ...]) -> Iterator[bytes]:
-        for chunk in content:
-            for start in range(0, len(chunk), PIECE):
-                yield self._stuff(chunk if len(chunk) <= PIECE else chunk[start : start + PIECE])
+    def _finish(self) -> bytes:
         self.finished = True
-        yield b".\r\n" if self._end == b"\r\n" else b"\r\n.\r\n"
+        return b".\r\n" if self._end == b"\r\n" else b"\r\n.\r\n"
 
     def _stuff(self, piece: bytes) -> bytes:
         stuffed = piece.replace(b"\r\n.", b"\r\n..")
@@ -115,5 +117,7 @@ class ContentWriter:
         return stuffed
 
 
-def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    yield b"".join(pieces)
+def _pieces(content: tuple[bytes, ...]) -> Iterator[bytes]:
+    for chunk in content:
+        for start in range(0, len(chunk), PIECE):
+            yield chunk if len(chunk) <= PIECE else chunk[start : start + PIECE]

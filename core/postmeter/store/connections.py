@@ -105,7 +105,10 @@ _ROWS = (
         SendingDomain.verified_at,
     )
     .join(Account, Account.id == Connection.account_id)
-    .outerjoin(ConnectionDomain, ConnectionDomain.connection_id == Connection.id)
+    .outerjoin(
+        ConnectionDomain,
+        (ConnectionDomain.account_id == Connection.account_id) & (ConnectionDomain.connection_id == Connection.id),
+    )
     .outerjoin(
         SendingDomain,
         (SendingDomain.account_id == Connection.account_id) & (SendingDomain.name == ConnectionDomain.domain),
