@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postmeter.message.header import Field, HeaderSection, head_size, split
+from postmeter.message.header import Field, HeaderLimits, HeaderSection, head_size, split
 from postmeter.message.originator import originator_domains
 from postmeter.smtp.reply import Refused, Reply
 from support.corpus import MESSAGES, NEEDS_SMTPUTF8
@@ -88,6 +88,23 @@ def test_what_is_no_header_section_is_refused_with_the_field_named(head: bytes, 
     assert text in reply.text
     assert reply.text.isprintable()
     assert reply.text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        (HeaderLimits(size=99), "larger than 99 octets"),
+        (HeaderLimits(fields=7), "more than 7 fields"),
+        (HeaderLimits(received=5), "Routing loop detected"),
+    ],
+)
+def test_the_limits_may_be_set(limits: HeaderLimits, text: str) -> None:
+    head = FROM + b"Received: x\r\n" * 6 + b"X: y\r\n\r\n"
+    assert len(head) == 108
+    with pytest.raises(Refused) as refused:
+        HeaderSection.parse(head, limits=limits)
+    assert text in refused.value.reply.text
+    assert len(HeaderSection.parse(head, limits=HeaderLimits(108, 8, 6)).fields) == 8
 
 
 def test_a_field_without_a_line_end_is_refused() -> None:

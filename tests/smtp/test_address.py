@@ -36,7 +36,15 @@ BAD = [
     "a b@example.org",
     "a@b@example.org",
     '"a"b@example.org',
-    '""@example.org',
+    '""@example.org',  # RFC 5321, erratum 5414
+    'a."b"@example.org',
+    '"a".b@example.org',
+    '"a\tb"@example.org',
+    '"a\\\x07"@example.org',
+    "(a)@example.org",
+    "a@(b)example.org",
+    "a@example.org(b)",
+    "a@exam ple.org",
     '"a@example.org',
     '"a\\"@example.org',
     "a@example..org",
@@ -66,6 +74,12 @@ BAD = [
     "a@[IPv6:]",
     "a@[IPv6:fe80::1%eth0]",
     "a@[example.org]",
+    "a@[IPv6:2001:db8:::1]",
+    "a@[2001:db8::1]",
+    "a@[192.0.2]",
+    "a@[192.0.2.1",
+    "a@192.0.2.1]",
+    "a@[tag:content]",
 ]
 
 
@@ -110,8 +124,17 @@ def test_the_parameters_are_what_follows_the_path() -> None:
     assert parse_forward_path("<a@example.org>").parameters == ""
 
 
-def test_a_source_route_is_ignored() -> None:
-    assert parse_forward_path("<@relay.example,@other.example:a@example.org>").mailbox == "a@example.org"
+@pytest.mark.parametrize("route", ["@relay.example", "@relay.example,@other.example", "@localhost", "@exämple.org"])
+def test_a_source_route_is_ignored(route: str) -> None:
+    assert parse_forward_path(f"<{route}:a@example.org>").mailbox == "a@example.org"
+    assert parse_reverse_path(f"<{route}:a@example.org>").mailbox == "a@example.org"
+
+
+@pytest.mark.parametrize("route", ["relay.example", "@", "@a.example,", "@a.example,b.example", "@[192.0.2.1]", "@a b"])
+def test_a_bad_source_route_is_refused(route: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_forward_path(f"<{route}:a@example.org>")
+    assert status(refused) == "501 5.1.3"
 
 
 def test_the_null_path_is_a_sender_only() -> None:
@@ -132,7 +155,32 @@ def test_a_recipient_needs_a_domain_with_a_dot() -> None:
     assert parse_reverse_path("<www-data@localhost>").mailbox == "www-data@localhost"
 
 
-@pytest.mark.parametrize("domain", ["[192.0.2.1]", "[IPv6:2001:db8::1]", "[ipv6:::1]"])
+@pytest.mark.parametrize("domain", ["192.0.2.1", "example.123", "exämple", "ü" * 58 + ".org", "exa\u00admple.org"])
+def test_a_recipient_needs_a_domain_that_can_exist(domain: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_forward_path(f"<a@{domain}>")
+    assert status(refused) == "550 5.1.2"
+    assert parse_reverse_path(f"<a@{domain}>").mailbox == f"a@{domain}"
+
+
+def test_the_refusals_say_what_to_look_for() -> None:
+    for text, hint in (("<joe.example.org>", "missing @"), ("<joe@example>", "typing error or no ending")):
+        with pytest.raises(Refused) as refused:
+            parse_forward_path(text)
+        assert hint in refused.value.reply.text
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "[192.0.2.1]",
+        "[IPv6:2001:db8::1]",
+        "[ipv6:::1]",
+        "[IPv6:2001:DB8:0:0:0:0:0:1]",
+        "[IPv6:::ffff:192.0.2.1]",
+        "[IPv6:::]",
+    ],
+)
 def test_an_address_literal_is_read_but_no_recipient(domain: str) -> None:
     assert Mailbox.parse(f"a@{domain}").domain == domain
     assert parse_reverse_path(f"<a@{domain}>").mailbox == f"a@{domain}"
@@ -141,12 +189,26 @@ def test_an_address_literal_is_read_but_no_recipient(domain: str) -> None:
     assert status(refused) == "501 5.1.3"
 
 
+@pytest.mark.parametrize("letter", ["a", "ü"])
+def test_a_local_part_has_at_most_64_octets(letter: str) -> None:
+    longest = letter * (64 // len(letter.encode()))
+    assert parse_forward_path(f"<{longest}@example.org>").mailbox == f"{longest}@example.org"
+    for local in (longest + "x", f'"{longest}"'):
+        with pytest.raises(Refused) as refused:
+            parse_forward_path(f"<{local}@example.org>")
+        assert status(refused) == "501 5.1.3"
+
+
 def test_a_path_has_at_most_256_octets_with_its_brackets() -> None:
     domain = ".".join(["b" * 61] * 4)[:-5] + ".org"
     longest = "a" * (254 - 1 - len(domain)) + "@" + domain
-    assert parse_forward_path(f"<{longest}>").mailbox == longest
-    with pytest.raises(Refused):
-        parse_forward_path(f"<a{longest}>")
+    for parse in (parse_forward_path, parse_reverse_path):
+        assert parse(f"<{longest}>").mailbox == longest
+        with pytest.raises(Refused):
+            parse(f"<a{longest}>")
+        with pytest.raises(Refused):
+            parse(f"<@r.example:{longest}>")
+    assert str(Mailbox.parse(longest)) == longest
 
 
 @given(st.text(alphabet=string.printable + "\0äλ\udcff", max_size=80))

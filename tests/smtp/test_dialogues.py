@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 
-from support.dialogue import Script, load_scripts, octet_by_octet, parse_script, play_on_machine
+from postmeter.smtp.limits import Limits
+from support.dialogue import Script, load_scripts, octet_by_octet, parse_script, play_on_machine, whole
 
 SCRIPTS = load_scripts()
+NORMALISING = load_scripts("normalise")
 # Octet by octet STARTTLS is answered before anything is behind it; then there is nothing to refuse in clear text.
 CUTTABLE = [script for script in SCRIPTS if script.name != "commands_behind_starttls"]
 
@@ -24,6 +28,13 @@ def test_dialogue(script: Script) -> None:
 @pytest.mark.parametrize("script", CUTTABLE, ids=_name)
 def test_dialogue_octet_by_octet(script: Script) -> None:
     assert play_on_machine(script, octet_by_octet).session.closing
+
+
+@pytest.mark.parametrize("cut", [whole, octet_by_octet])
+@pytest.mark.parametrize("script", NORMALISING, ids=_name)
+def test_dialogue_with_a_server_that_normalises(script: Script, cut: Callable[[bytes], Iterable[bytes]]) -> None:
+    assert script.title
+    assert play_on_machine(script, cut, Limits(normalise_line_endings=True)).session.closing
 
 
 def test_a_step_that_is_none_is_told_with_its_line() -> None:

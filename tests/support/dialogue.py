@@ -6,12 +6,14 @@ A script is a head of ``#`` lines and then, line by line::
     C<: text     the client sends exactly this, with Python's escapes and no line end added
     S: text      the next line of the server begins with this
     S*: text     every line of the server's next reply begins with this
+    C{9}: text   nine times the same line; so with S{9}
     *: SECURE    (first) the link is encrypted from the start
     *: TLS       the client starts TLS
     *: LOGIN     the same as EHLO and AUTH PLAIN, both answered well
     *: CLOSED    the server has nothing more to say and closes
 
 ``{plain}``, ``{username}`` and ``{password}`` stand for the base64 of the login data, ``{x*600}`` for 600 times ``x``.
+The scripts in the folder ``normalise`` are for a server that makes all line ends CR LF.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from postmeter.smtp import replies
-from postmeter.smtp.events import Content, EndOfContent, Login, Mail, Question, Rcpt, StartTls
+from postmeter.smtp.events import Abandoned, Content, EndOfContent, Event, Login, Mail, Question, Rcpt, StartTls
+from postmeter.smtp.limits import DEFAULT_LIMITS, Limits
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.session import Session
 
@@ -86,13 +89,13 @@ def parse_script(text: str, name: str = "") -> Script:
         elif line == "*: LOGIN":
             steps.extend(_step(number, each) for each in _LOGIN)
         elif line:
-            steps.append(_step(number, line))
+            steps.extend(_steps(number, line))
     return Script(name, " ".join(head), secure, tuple(steps))
 
 
-def load_scripts() -> list[Script]:
-    """All scripts of the folder, in the order of their names."""
-    return [parse_script(path.read_text("utf-8"), path.stem) for path in sorted(DIALOGUES.glob("*.txt"))]
+def load_scripts(folder: str = "") -> list[Script]:
+    """All scripts of the folder, without those of folders in it, in the order of their names."""
+    return [parse_script(path.read_text("utf-8"), path.stem) for path in sorted((DIALOGUES / folder).glob("*.txt"))]
 
 
 def decide(event: Question, credentials: Credentials) -> Reply:
@@ -117,7 +120,7 @@ class Driver:
 
     session: Session
     credentials: Credentials = field(default_factory=Credentials)
-    events: list[Question | Content] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     written: bytes = b""
 
     def __post_init__(self) -> None:
@@ -128,7 +131,7 @@ class Driver:
         self.session.receive(data)
         while (event := self.session.poll()) is not None:
             self.events.append(event)
-            if not isinstance(event, Content):
+            if not isinstance(event, Content | Abandoned):
                 self.session.answer(decide(event, self.credentials))
         return self.flush()
 
@@ -154,10 +157,12 @@ def octet_by_octet(data: bytes) -> Iterable[bytes]:
     return (data[place : place + 1] for place in range(len(data)))
 
 
-def play_on_machine(script: Script, cut: Callable[[bytes], Iterable[bytes]] = whole) -> Driver:
+def play_on_machine(
+    script: Script, cut: Callable[[bytes], Iterable[bytes]] = whole, limits: Limits = DEFAULT_LIMITS
+) -> Driver:
     """Plays the script on the bare session; AssertionError with the line number where it says something else."""
     credentials = Credentials()
-    driver = Driver(Session("mail.example.net", tls=script.secure), credentials)
+    driver = Driver(Session("mail.example.net", limits, script.secure), credentials)
     waiting = driver.written.splitlines(keepends=True)
     sending = b""
     for step in script.steps:
@@ -248,6 +253,14 @@ def _expect(script: Script, step: Step, waiting: list[bytes]) -> None:
         line = waiting.pop(0)
         assert line.startswith(step.text.encode()), f"{place}: {line!r} instead of {step.text!r}"
         more = step.kind == "S*" and line[3:4] == b"-"
+
+
+def _steps(number: int, line: str) -> list[Step]:
+    """The step of a line, as often as the line says."""
+    repeated = re.match(r"([CS])\{(\d+)\}(:.*)", line)
+    if repeated is None:
+        return [_step(number, line)]
+    return [_step(number, repeated[1] + repeated[3])] * int(repeated[2])
 
 
 def _step(number: int, line: str) -> Step:

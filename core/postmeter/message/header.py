@@ -10,9 +10,6 @@ from typing import NamedTuple
 from postmeter.smtp.replies import ROUTING_LOOP
 from postmeter.smtp.reply import Refused, Reply
 
-MAX_HEADER_SIZE = 128 * 1024  # octets
-MAX_FIELDS = 1000
-MAX_RECEIVED = 50  # RFC 5321, 6.3: what passed more servers than this goes round in a loop
 MAX_LINE, LINE_LENGTH = 998, 78  # RFC 5322, 2.1.1: must not and should not be exceeded
 CRLF = b"\r\n"
 
@@ -21,6 +18,18 @@ _TEXT = rb"[^\x00-\x08\n-\x1f\x7f]"
 _FIELD = re.compile(rb"(" + _NAME + rb"++):" + _TEXT + rb"*+(?:\r\n[ \t]" + _TEXT + rb"*+)*+\r\n")
 _UNFOLD = re.compile(rb"\r\n(?=[ \t])")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderLimits:
+    """How large a header section may be: octets in all, fields, and Received fields among them."""
+
+    size: int = 131072
+    fields: int = 1000
+    received: int = 50  # RFC 5321, 6.3: what passed more servers than this goes round in a loop
+
+
+DEFAULT_LIMITS = HeaderLimits()
 
 
 def malformed(text: str) -> Refused:
@@ -64,21 +73,21 @@ class HeaderSection:
     end: bytes = CRLF
 
     @classmethod
-    def parse(cls, head: bytes, *, smtputf8: bool = False) -> HeaderSection:
+    def parse(cls, head: bytes, *, smtputf8: bool = False, limits: HeaderLimits = DEFAULT_LIMITS) -> HeaderSection:
         """The section in ``head``, which is everything up to and including the empty line.
 
         Refused: 550 5.6.0 with the field named when this is no header section of a message (folded first line,
         line without colon, bad name, control character, bare CR or LF, 8-bit octets without SMTPUTF8 or not in
         UTF-8 with it (RFC 6532), too large), 554 5.4.6 after too many servers.
         """
-        if len(head) > MAX_HEADER_SIZE:
-            raise malformed(f"The header section is larger than {MAX_HEADER_SIZE} octets")
+        if len(head) > limits.size:
+            raise malformed(f"The header section is larger than {limits.size} octets")
         section = cls.read(head)
-        if len(section.fields) > MAX_FIELDS:
-            raise malformed(f"The header section has more than {MAX_FIELDS} fields")
+        if len(section.fields) > limits.fields:
+            raise malformed(f"The header section has more than {limits.fields} fields")
         if not head.isascii():
             section._check_octets(smtputf8)
-        if section.count(b"received") > MAX_RECEIVED:
+        if section.count(b"received") > limits.received:
             raise Refused(ROUTING_LOOP)
         return section
 

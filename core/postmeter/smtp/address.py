@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from postmeter.smtp.domain import can_exist
 from postmeter.smtp.replies import BAD_RECIPIENT, BAD_SENDER, NO_SUCH_DOMAIN
 from postmeter.smtp.reply import Refused
 
@@ -16,7 +17,7 @@ MAX_PATH = 256  # octets with the brackets; RFC 5321, 4.5.3.1.3
 # Every repetition is possessive: what was matched is never tried again, so the time is linear.
 _UTF8 = "\u00a1-\u2027\u202a-\ud7ff\ue000-\U0010ffff"  # no C1 controls, line separators or surrogates
 _ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_UTF8}-]++"
-_QUOTED = rf'"(?:[ !#-\[\]-~{_UTF8}]|\\[ -~])++"'
+_QUOTED = rf'"(?:[ !#-\[\]-~{_UTF8}]|\\[ -~])++"'  # not empty: RFC 5321, erratum 5414
 _LABEL = rf"(?!-)[A-Za-z0-9{_UTF8}-]{{1,63}}+(?<!-)"  # RFC 1035, 2.3.4
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*+"
 _MAILBOX = rf"((?:{_ATOM}(?:\.{_ATOM})*+|{_QUOTED}))@({_DOMAIN}|\[[!-Z^-~]++\])"
@@ -42,7 +43,7 @@ class Mailbox:
         if match is None:
             raise ValueError(f"not a mailbox: {text[:80]!r}")
         local, domain = match.groups()
-        if not _fits(local, domain):
+        if not _fits(text, local, domain):
             raise ValueError(f"not a mailbox: {text[:80]!r}")
         return cls(local, domain)
 
@@ -62,7 +63,7 @@ def parse_reverse_path(text: str) -> Path:
     """The path that MAIL names, empty for ``<>``; raises Refused (501 5.1.7)."""
     if match := _match_path(text):
         path, mailbox, local, domain, parameters = match.groups()
-        if _fits(local, domain) and _octets(path) <= MAX_PATH:
+        if _fits(path, local, domain):
             return Path(mailbox, parameters or "")
     elif match := _match_null(text):
         return Path("", match[1] or "")
@@ -70,16 +71,16 @@ def parse_reverse_path(text: str) -> Path:
 
 
 def parse_forward_path(text: str) -> Path:
-    """The path that RCPT names; raises Refused (501 5.1.3; 550 5.1.2 when the domain has no dot).
+    """The path that RCPT names; raises Refused (501 5.1.3; 550 5.1.2 when the domain cannot exist).
 
     An address literal is refused: it would name a machine around the DNS. ``<Postmaster>`` needs no domain
     (RFC 5321, 4.1.1.3).
     """
     if match := _match_path(text):
         path, mailbox, local, domain, parameters = match.groups()
-        if not _fits(local, domain) or _octets(path) > MAX_PATH or domain[0] == "[":
+        if not _fits(path, local, domain) or domain[0] == "[":
             raise Refused(BAD_RECIPIENT)
-        if "." not in domain:
+        if not can_exist(domain):
             raise Refused(NO_SUCH_DOMAIN)
         return Path(mailbox, parameters or "")
     if match := _match_postmaster(text):
@@ -87,14 +88,16 @@ def parse_forward_path(text: str) -> Path:
     raise Refused(BAD_RECIPIENT)
 
 
-def _fits(local: str, domain: str) -> bool:
-    if _octets(local) > MAX_LOCAL or _octets(domain) > MAX_DOMAIN:
+def _fits(path: str, local: str, domain: str) -> bool:
+    if len(path) <= MAX_LOCAL and path.isascii():
+        pass  # then no part of it can be too long
+    elif _octets(local) > MAX_LOCAL or _octets(domain) > MAX_DOMAIN or _octets(path) > MAX_PATH:
         return False
     return domain[0] != "[" or _is_address(domain[1:-1])
 
 
 def _octets(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
+    return len(text.encode())
 
 
 def _is_address(text: str) -> bool:

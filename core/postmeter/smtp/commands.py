@@ -1,4 +1,4 @@
-"""Which command may come when (RFC 5321, 4.1.4; RFC 3207, 4; RFC 4954, 4), as two tables."""
+"""Which command may come when (RFC 5321, 4.1.4; RFC 3207, 4; RFC 4954, 4; RFC 3030, 2), as two tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import IntEnum, auto
 from postmeter.smtp.replies import (
     ALREADY_AUTHENTICATED,
     AUTHENTICATION_REQUIRED,
+    CHUNKS_BEGUN,
     EHLO_FIRST,
     ENCRYPTION_REQUIRED,
     MAIL_FIRST,
@@ -33,6 +34,7 @@ class State(IntEnum):
     MAIL = auto()  # reverse path taken
     NO_RECIPIENT = auto()  # reverse path taken, all recipients so far refused
     RCPT = auto()  # at least one recipient taken
+    CHUNKS = auto()  # content begun with BDAT
 
 
 _CLEAR = frozenset({"EHLO", "HELO", "NOOP", "RSET", "QUIT"})
@@ -47,20 +49,24 @@ ALLOWED: Mapping[State, frozenset[str]] = {
     State.READY: _SECURE | {"MAIL"},
     State.MAIL: _SECURE | {"RCPT"},
     State.NO_RECIPIENT: _SECURE | {"RCPT"},
-    State.RCPT: _SECURE | {"RCPT", "DATA"},
+    State.RCPT: _SECURE | {"RCPT", "DATA", "BDAT"},
+    State.CHUNKS: _SECURE | {"BDAT"},
 }
 
 _LOGGED_IN = {"AUTH": ALREADY_AUTHENTICATED, "STARTTLS": TLS_ACTIVE}
+_CONTENT = ("DATA", "BDAT")
+_TRANSACTION = ("MAIL", "RCPT", *_CONTENT)
 _REFUSALS: Mapping[State, Mapping[str, Reply]] = {
     State.CLEAR: {"STARTTLS": EHLO_FIRST, "AUTH": ENCRYPTION_REQUIRED},
     State.CLEAR_GREETED: {"AUTH": ENCRYPTION_REQUIRED},
     State.HANDSHAKE: {},
-    State.SECURE: {"STARTTLS": TLS_ACTIVE} | dict.fromkeys(("AUTH", "MAIL", "RCPT", "DATA"), EHLO_FIRST),
-    State.GREETED: {"STARTTLS": TLS_ACTIVE} | dict.fromkeys(("MAIL", "RCPT", "DATA"), AUTHENTICATION_REQUIRED),
-    State.READY: _LOGGED_IN | {"RCPT": MAIL_FIRST, "DATA": MAIL_FIRST},
-    State.MAIL: _LOGGED_IN | {"MAIL": NESTED_MAIL, "DATA": RCPT_FIRST},
-    State.NO_RECIPIENT: _LOGGED_IN | {"MAIL": NESTED_MAIL, "DATA": NO_VALID_RECIPIENTS},
+    State.SECURE: {"STARTTLS": TLS_ACTIVE} | dict.fromkeys(("AUTH", *_TRANSACTION), EHLO_FIRST),
+    State.GREETED: {"STARTTLS": TLS_ACTIVE} | dict.fromkeys(_TRANSACTION, AUTHENTICATION_REQUIRED),
+    State.READY: _LOGGED_IN | dict.fromkeys(("RCPT", *_CONTENT), MAIL_FIRST),
+    State.MAIL: _LOGGED_IN | {"MAIL": NESTED_MAIL} | dict.fromkeys(_CONTENT, RCPT_FIRST),
+    State.NO_RECIPIENT: _LOGGED_IN | {"MAIL": NESTED_MAIL} | dict.fromkeys(_CONTENT, NO_VALID_RECIPIENTS),
     State.RCPT: _LOGGED_IN | {"MAIL": NESTED_MAIL},
+    State.CHUNKS: _LOGGED_IN | dict.fromkeys(("MAIL", "RCPT", "DATA"), CHUNKS_BEGUN),  # RFC 3030, 2
 }
 
 

@@ -1,6 +1,6 @@
 """What the submission session asks and tells the one who drives it.
 
-Every event but ``Content`` must be answered with a reply before the session goes on.
+Every event but ``Content`` and ``Abandoned`` must be answered with a reply before the session goes on.
 """
 
 from __future__ import annotations
@@ -60,5 +60,10 @@ class EndOfContent:
     flaw: Reply | None
 
 
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The client dropped a mail transaction between two chunks of its content: what was kept is void; no answer."""
+
+
 Question = StartTls | Login | Mail | Rcpt | EndOfContent
-Event = Question | Content
+Event = Question | Content | Abandoned

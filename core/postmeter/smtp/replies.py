@@ -19,7 +19,7 @@ START_CONTENT = Reply(354, "", "End the message with a line that holds a single 
 READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 CLOSING = Reply(221, "2.0.0", "Bye")
 HELP = Reply(
-    214, "2.0.0", "Commands: EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT; how to set up is shown in the panel"
+    214, "2.0.0", "Commands: EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT; how to set up is shown in the panel"
 )
 CANNOT_VERIFY = Reply(252, "2.1.5", "Addresses are not verified here; send the message and see")
 NO_LISTS = Reply(502, "5.5.1", "There are no mailing lists here")
@@ -30,12 +30,17 @@ BAD_CHARACTER = Reply(500, "5.5.2", "The command contains a character that is no
 BARE_LF_COMMAND = Reply(500, "5.5.2", "Command lines must end in CR LF, not in a bare LF")
 COMMAND_TOO_LONG = Reply(500, "5.5.2", "Command line too long")
 NOT_HTTP = Reply(500, "5.5.2", "This is a mail server, not a web server")
+NOT_TLS_YET = Reply(
+    500, "5.5.2", "Sessions begin in clear text here: set the encryption to STARTTLS, or take the port for SSL/TLS"
+)
 BAD_ARGUMENT = Reply(501, "5.5.4", "The command has a missing or a wrong argument")
 NAME_YOURSELF = Reply(501, "5.5.4", "Say who you are: EHLO and a host name")
 EHLO_FIRST = Reply(503, "5.5.1", "Send EHLO first")
 MAIL_FIRST = Reply(503, "5.5.1", "Send MAIL first")
 RCPT_FIRST = Reply(503, "5.5.1", "Send RCPT first")
 NESTED_MAIL = Reply(503, "5.5.1", "A message was already begun; send RSET to drop it")
+CHUNKS_BEGUN = Reply(503, "5.5.1", "The content was begun with BDAT; go on with BDAT, or send RSET to drop it")
+BAD_CHUNK = Reply(501, "5.5.4", "Not understood: BDAT needs a number of octets and at most the word LAST")
 NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
 BAD_PARAMETER = Reply(501, "5.5.4", "A parameter has a wrong value or comes twice")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "A parameter is not known here")
@@ -55,6 +60,9 @@ AUTHENTICATION_REQUIRED = Reply(530, "5.7.0", "Authentication required")
 AUTHENTICATION_FAILED = Reply(
     535, "5.7.8", "User name or password is wrong; compare them with the access data in the panel"
 )
+AUTHORIZATION_REFUSED = Reply(
+    535, "5.7.8", "Nobody logs in for somebody else here; leave the authorization identity empty, or put the user name"
+)
 AUTHENTICATION_UNAVAILABLE = Reply(454, "4.7.0", "Logins cannot be checked at the moment; try again later")
 AUTHENTICATION_MALFORMED = Reply(501, "5.5.2", "The login data cannot be decoded")
 AUTHENTICATION_CANCELLED = Reply(501, "5.7.0", "Login cancelled")
@@ -62,13 +70,24 @@ AUTHENTICATION_TOO_LONG = Reply(500, "5.5.6", "Login line too long")
 UNKNOWN_MECHANISM = Reply(504, "5.5.4", "This login method is not offered; use PLAIN or LOGIN")
 ALREADY_AUTHENTICATED = Reply(503, "5.5.1", "Already logged in")
 ACCESS_CHANGED = Reply(421, "4.7.0", "The access data were changed after this login; log in again with the new ones")
+LOGIN_LOCKED = Reply(
+    454, "4.7.0", "Too many failed logins with this user name or from your network; check the data and try again later"
+)
 TOO_MANY_LOGINS = Reply(421, "4.7.0", "Too many failed logins; check user name and password before you try again")
 
 # Addresses (RFC 3463, 3.2; RFC 6531, 3.5)
-BAD_SENDER = Reply(501, "5.1.7", "The sender address is not valid")
-BAD_RECIPIENT = Reply(501, "5.1.3", "The recipient address is not valid")
-NO_SUCH_DOMAIN = Reply(550, "5.1.2", "The domain of the recipient address cannot exist")
+BAD_SENDER = Reply(
+    501, "5.1.7", "The sender address is not valid; it must look like <name@your-domain.example>, without anything else"
+)
+BAD_RECIPIENT = Reply(
+    501, "5.1.3", "The recipient address is not valid; look for a missing @, a space, a comma or two dots in a row"
+)
+NO_SUCH_DOMAIN = Reply(
+    550, "5.1.2", "The domain of the recipient address cannot exist; look behind the @ for a typing error or no ending"
+)
 UTF8_MISSING = Reply(553, "5.6.7", "Addresses with letters beyond ASCII need the parameter SMTPUTF8")
+NULL_MX = Reply(556, "5.1.10", "The domain of the recipient address takes no mail; look for a typing error in it")
+RECIPIENT_UNCHECKED = Reply(451, "4.3.0", "The recipient address cannot be checked at the moment; try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients; send the message again to the others")
 
 # Content
@@ -86,10 +105,15 @@ DISK_FULL = Reply(452, "4.3.1", "Mail system full; try again later")
 OVERLOADED = Reply(421, "4.3.2", "Too busy; try again later")
 SHUTTING_DOWN = Reply(421, "4.3.2", "Service shutting down; try again in a moment")
 TIMED_OUT = Reply(421, "4.4.2", "Nothing was received for too long")
+TOO_MANY_NEW_SESSIONS = Reply(421, "4.7.0", "Too many new sessions from your address, none of which has logged in")
 TOO_MANY_SESSIONS = Reply(421, "4.7.0", "Too many sessions at once; try again later")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
+TOO_MANY_JUNK_COMMANDS = Reply(421, "4.7.0", "Too many commands without a message; connect again to send one")
+TOO_MANY_MESSAGES = Reply(421, "4.7.0", "Enough messages for one session; connect again to send more")
+TOO_MANY_REFUSED = Reply(421, "4.7.0", "Too many refused addresses or messages; correct them before you connect again")
 QUOTA_EXHAUSTED = Reply(450, "4.7.1", "Quota exhausted; book a block in the panel, then the message can be sent again")
 
+_OFFERS = ("8BITMIME", "PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8")
 _replace_odd = re.compile(r"[^ -~]").sub
 
 
@@ -101,9 +125,8 @@ def greeting(hostname: str) -> Reply:
 @lru_cache(maxsize=16)
 def ehlo(hostname: str, max_message_size: int, tls: bool) -> Reply:
     """The answer to EHLO: STARTTLS is offered in clear text only, AUTH inside TLS only (RFC 3207, 4.2; RFC 4954, 4)."""
-    offers = [f"SIZE {max_message_size}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8"]
-    offers.append("AUTH PLAIN LOGIN" if tls else "STARTTLS")
-    return Reply(250, "", "\n".join([hostname, *offers]))
+    own = "AUTH PLAIN LOGIN" if tls else "STARTTLS"
+    return Reply(250, "", "\n".join([hostname, f"SIZE {max_message_size}", *_OFFERS, own]))
 
 
 def helo(hostname: str) -> Reply:
@@ -114,6 +137,11 @@ def helo(hostname: str) -> Reply:
 def queued(message_id: str) -> Reply:
     """The message is committed; the form that clients read the id from."""
     return Reply(250, "2.0.0", f"Ok: queued as {message_id}")
+
+
+def chunk_received(octets: int) -> Reply:
+    """A chunk is here and the content goes on (RFC 3030, 2)."""
+    return Reply(250, "2.0.0", f"{octets} octets received")
 
 
 def message_too_large(limit: int) -> Reply:
@@ -131,6 +159,13 @@ def from_domain_refused(domain: str) -> Reply:
     return Reply(
         550, "5.7.1", f"The From domain {_plain(domain)} is not verified for this connection; add it in the panel"
     )
+
+
+def recipient_suppressed(since: str, why: str, detail: str, by_operator: bool) -> Reply:
+    """The address is not to be tried since a date, for a reason in plain words; ``detail`` is anybody's text."""
+    reason = f"{_plain(why)} ({_plain(detail[:120])})" if detail else _plain(why)
+    remedy = "only the relay's operator can" if by_operator else "you in the panel, or the relay's operator, can"
+    return Reply(550, "5.7.1", f"This address was suppressed on {since}, {reason}; {remedy} take it off the list again")
 
 
 def _plain(text: str) -> str:

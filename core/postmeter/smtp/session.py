@@ -1,67 +1,60 @@
-"""The submission session: bytes of a client in, events and replies out (RFC 5321, RFC 6409, RFC 3207, RFC 4954).
+"""The submission session: bytes of a client in, events and replies out (RFC 5321, 6409, 3207, 4954, 3030).
 
 It knows no socket and no clock. The driver loops::
 
     session.receive(data)
     while (event := session.poll()) is not None:
-        ...                                # every event but Content is answered, now or later
+        ...                                # every event but Content and Abandoned is answered, now or later
     write(session.outgoing()); close when session.closing
 
 No command is taken while an event is open, so a command that was pipelined behind the end of the content is executed
-only after the answer. Between the first ``Content`` and ``EndOfContent`` nothing but the end of the session can come,
-and ``EndOfContent`` closes every transaction that had content; so a driver drops its spool there and nowhere else.
+only after the answer. Behind the first ``Content`` of a transaction come others and then, unless the session ends,
+either ``EndOfContent`` or (only between chunks, by RSET, EHLO or HELO) ``Abandoned``, which close every transaction
+that had content; so a driver drops its spool at these two and at the end of the session, and nowhere else.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from typing import Any
 
 from postmeter.smtp import replies
+from postmeter.smtp.chunk import Chunk, ChunkReader, RefusedChunk
 from postmeter.smtp.commands import ALLOWED, State, refusal
 from postmeter.smtp.content import ContentReader
-from postmeter.smtp.events import Content, EndOfContent, Event, Login, Mail, Question, Rcpt, StartTls
+from postmeter.smtp.dialogue import Dialogue
+from postmeter.smtp.events import Abandoned, Content, EndOfContent, Event, Login, Mail, Question, Rcpt, StartTls
 from postmeter.smtp.incoming import IncomingTransaction, parse_mail
 from postmeter.smtp.limits import DEFAULT_LIMITS
 from postmeter.smtp.limits import Limits as Limits
-from postmeter.smtp.lines import Hopeless, LineReader
+from postmeter.smtp.lines import Hopeless, check_characters
 from postmeter.smtp.login import LoginExchange
+from postmeter.smtp.patience import Trial
 from postmeter.smtp.reply import Refused, Reply
 
-MAX_WAITING = 65536  # octets that may wait behind an open event before the driver should stop reading
-
-_may_be_utf8 = re.compile(r"(?:EHLO|HELO|MAIL|RCPT) ", re.IGNORECASE | re.ASCII).match
-_encode = lru_cache(maxsize=64)(Reply.encode)
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI"})
 _WITHOUT_ARGUMENT = frozenset({"STARTTLS", "DATA", "RSET"})
-_find_control = re.compile("[\0-\x1f\x7f]").search
 _replace_odd = re.compile(r"[^A-Za-z0-9.:_\[\]-]").sub
 
 
-class Session:
+class Session(Dialogue):
     """One client's dialogue; ``tls`` says that it is encrypted from the first octet (RFC 8314, 3.3)."""
 
     __slots__ = (
-        "_content", "_errors", "_exchange", "_failures", "_farewell", "_hostname", "_idle",
-        "_limits", "_lines", "_open", "_out", "_state", "_transaction", "closing", "helo",
+        "_content", "_exchange", "_hostname", "_idle", "_limits", "_reader", "_state", "_transaction", "helo"
     )  # fmt: skip
 
     def __init__(self, hostname: str, limits: Limits = DEFAULT_LIMITS, tls: bool = False) -> None:
+        super().__init__(hostname, limits)
         self._hostname = hostname
         self._limits = limits
-        self._lines = LineReader()
-        self._out = [replies.greeting(hostname).encode()]
-        self._open: Question | None = None
         self._exchange: LoginExchange | None = None
-        self._content: ContentReader | None = None
-        self._farewell: Reply | None = None
+        self._content: ContentReader | ChunkReader | None = None  # of the transaction
+        self._reader: ContentReader | ChunkReader | RefusedChunk | None = None  # takes the octets until it is complete
         self._transaction = IncomingTransaction(limits)
-        self._errors = 0
-        self._failures = 0
         self._idle = State.SECURE if tls else State.CLEAR
         self.helo = ""  # what the client called itself, fit for a header field
-        self.closing = False  # close the link after outgoing() is written
         self._reset()
 
     @property
@@ -76,19 +69,8 @@ class Session:
 
     @property
     def in_content(self) -> bool:
-        """Whether a content is being received."""
+        """Whether a content is being received, also between two chunks of it."""
         return self._content is not None
-
-    @property
-    def wants_pause(self) -> bool:
-        """Whether so much waits behind the open event that no more should be read for now."""
-        return len(self._lines.buffer) > MAX_WAITING
-
-    def outgoing(self) -> bytes:
-        """All replies since the last call, for one write."""
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
 
     def receive(self, data: bytes) -> None:
         """Takes bytes of the client, in any cutting; call ``poll`` then."""
@@ -100,8 +82,14 @@ class Session:
     def poll(self) -> Event | None:
         """The next event; None when more bytes or the answer to the last event are needed."""
         while self._open is None and not self.closing:
-            if self._content is not None:
-                return self._read_content(self._content)
+            if self._reader is not None:
+                block = self._reader.read(self._lines.buffer)
+                if block != b"":
+                    return None if block is None else Content(block)
+                self._open = self._octets_read(self._reader)
+                if self._open is not None:
+                    return self._open
+                continue
             try:
                 line = self._lines.take(login=self._exchange is not None)
                 if line is None:
@@ -112,9 +100,11 @@ class Session:
                 self._close(hopeless.reply)
             except Refused as refused:
                 self._exchange = None
-                self._refuse(refused.reply)
+                self._complain(Trial.ERROR, refused.reply)
             else:
                 if event is not None:
+                    if isinstance(event, Abandoned):
+                        return self._abandoned(event)
                     self._open = event
                     return event
         return None
@@ -138,72 +128,59 @@ class Session:
         self.helo = ""
         self._reset()
 
-    def refuse(self, reply: Reply) -> None:
-        """Says ``reply`` (421) and closes; while an event is open, behind its answer, which is awaited."""
-        if self._open is not None:
-            self._farewell = reply
-        elif not self.closing:
-            self._close(reply)
-
     def shut_down(self) -> None:
-        """Ends the session because the server stops (RFC 5321, 3.8)."""
-        self.refuse(replies.SHUTTING_DOWN)
-
-    def _say(self, reply: Reply) -> None:
-        self._out.append(_encode(reply))
-        if reply.code == 421:  # RFC 5321, 3.8: it announces the end, whoever gave it
-            self.closing = True
-            self._lines.clear()
-
-    def _close(self, reply: Reply) -> None:
-        if not self.closing:
-            self._say(reply)
-        self.closing = True
-        self._lines.clear()
-
-    def _refuse(self, reply: Reply) -> None:
-        """Refuses a command and counts it."""
-        self._errors += 1
-        if self._errors < self._limits.max_errors:
-            self._say(reply)
+        """Ends the session because the server stops (RFC 5321, 3.8); a content that is coming behind its answer."""
+        if self.in_content and not self.closing:
+            self._farewell = replies.SHUTTING_DOWN
         else:
-            self._close(replies.TOO_MANY_ERRORS)
+            super().shut_down()
 
-    def _reset(self) -> None:
-        """Forgets the mail transaction (RFC 5321, 4.1.1.5)."""
+    def _abandoned(self, event: Abandoned) -> Abandoned:
+        if self._farewell is not None:  # there is no content any more that it would wait for
+            self._close(self._farewell)
+        return event
+
+    def _reset(self) -> Abandoned | None:
+        """Forgets the mail transaction (RFC 5321, 4.1.1.5); tells of it when its content was begun."""
+        begun, self._content = self._content, None
         self._state = self._idle
         self._transaction.clear()
+        return None if begun is None else Abandoned()
 
-    def _execute(self, text: str) -> Question | None:
+    def _execute(self, text: str) -> Question | Abandoned | None:
         verb, _, argument = text.partition(" ")
         verb, argument = verb.upper(), argument.lstrip(" ")
-        if not (text.isascii() and text.isprintable()) and (_find_control(text) or not _may_be_utf8(text)):
-            raise Refused(replies.BAD_CHARACTER)
+        if not (text.isascii() and text.isprintable()):
+            check_characters(text)
         if verb in ALLOWED[self._state]:
             if argument and verb in _WITHOUT_ARGUMENT:
                 raise Refused(replies.BAD_ARGUMENT)
             return _HANDLERS[verb](self, argument)
         if verb in _HTTP and "HTTP/" in text:
             raise Hopeless(replies.NOT_HTTP)
+        if verb[:4] == "BDAT":
+            self._refuse_chunk(verb, argument)
+            return None
         if verb == "RCPT" and self.authenticated:
-            self._say(refusal(self._state, verb))  # a whole pipelined list may follow a refused MAIL
+            self._complain(Trial.REFUSED, refusal(self._state, verb))  # a whole list may follow a refused MAIL
             return None
         raise Refused(refusal(self._state, verb))
 
-    def _ehlo(self, argument: str) -> None:
-        self._greet(argument, replies.ehlo(self._hostname, self._limits.max_message_size, self.tls))
+    def _ehlo(self, argument: str) -> Abandoned | None:
+        return self._greet(argument, replies.ehlo(self._hostname, self._limits.max_message_size, self.tls))
 
-    def _helo(self, argument: str) -> None:
-        self._greet(argument, replies.helo(self._hostname))
+    def _helo(self, argument: str) -> Abandoned | None:
+        return self._greet(argument, replies.helo(self._hostname))
 
-    def _greet(self, argument: str, reply: Reply) -> None:
+    def _greet(self, argument: str, reply: Reply) -> Abandoned | None:
         if not argument:
             raise Refused(replies.NAME_YOURSELF)
+        self._junk()
         self.helo = _replace_odd("?", argument[:255])
         if not self.authenticated:
             self._idle = State.GREETED if self.tls else State.CLEAR_GREETED
-        self._reset()
         self._say(reply)
+        return self._reset()
 
     def _starttls(self, _argument: str) -> StartTls:
         if self._lines.buffer:
@@ -211,49 +188,48 @@ class Session:
         self._state = State.HANDSHAKE
         return StartTls()
 
-    def _starttls_answered(self, _event: Question, reply: Reply) -> None:
+    def _starttls_answered(self, _event: StartTls, reply: Reply) -> None:
         self._say(reply)
         if not reply.positive:
             self._reset()
 
-    def _auth(self, argument: str) -> Question | None:
+    def _auth(self, argument: str) -> Login | None:
         mechanism, _, initial = argument.partition(" ")
         if not mechanism:
             raise Refused(replies.BAD_ARGUMENT)
         self._exchange = LoginExchange(mechanism)
         if initial:
-            return self._login(self._exchange, initial.strip(" "))
+            return self._login(self._exchange, initial.strip(" "), initial=True)
         self._say(self._exchange.challenge)
         return None
 
-    def _login(self, exchange: LoginExchange, response: str) -> Question | None:
-        login = exchange.respond(response)
+    def _login(self, exchange: LoginExchange, response: str, initial: bool = False) -> Login | None:
+        login = exchange.respond(response, initial)
         if login is None:
             self._say(exchange.challenge)
         else:
             self._exchange = None
         return login
 
-    def _login_answered(self, _event: Question, reply: Reply) -> None:
+    def _login_answered(self, _event: Login, reply: Reply) -> None:
         if reply.positive:
             self._idle = State.READY
             self._reset()
             self._say(reply)
-            return
-        self._failures += 1
-        if self._failures < self._limits.max_login_failures:
-            self._say(reply)
         else:
-            self._close(replies.TOO_MANY_LOGINS)
+            self._complain(Trial.LOGIN, reply)
 
     def _mail(self, argument: str) -> Mail:
+        if not self._patience.messages:
+            raise Hopeless(replies.TOO_MANY_MESSAGES)
         return parse_mail(argument, self._limits)
 
-    def _mail_answered(self, event: Question, reply: Reply) -> None:
-        assert isinstance(event, Mail)
-        if reply.positive:
-            self._state = State.MAIL
-            self._transaction.begin(event)
+    def _mail_answered(self, event: Mail, reply: Reply) -> None:
+        if not reply.positive:
+            self._complain(Trial.REFUSED, reply)
+            return
+        self._state = State.MAIL
+        self._transaction.begin(event)
         self._say(reply)
 
     def _rcpt(self, argument: str) -> Rcpt | None:
@@ -267,10 +243,9 @@ class Session:
     def _recipient_refused(self, reply: Reply) -> None:
         if not self._transaction.recipients:
             self._state = State.NO_RECIPIENT
-        self._say(reply)
+        self._complain(Trial.SURPLUS if reply == replies.TOO_MANY_RECIPIENTS else Trial.REFUSED, reply)
 
-    def _rcpt_answered(self, event: Question, reply: Reply) -> None:
-        assert isinstance(event, Rcpt)
+    def _rcpt_answered(self, event: Rcpt, reply: Reply) -> None:
         if not reply.positive:
             self._recipient_refused(reply)
             return
@@ -279,45 +254,72 @@ class Session:
         self._say(reply)
 
     def _data(self, _argument: str) -> None:
-        self._content = ContentReader(self._limits.max_message_size)
+        limits = self._limits
+        self._content = self._reader = ContentReader(
+            limits.max_message_size, limits.normalise_line_endings, limits.accept_long_lines
+        )
         self._say(replies.START_CONTENT)
 
-    def _read_content(self, content: ContentReader) -> Event | None:
-        buffer = self._lines.buffer
-        if not content.ended and buffer:
-            data = bytes(buffer)
-            buffer.clear()
-            if block := content.feed(data):
-                return Content(block)
-        if not content.ended:
-            return None
-        self._content = None
-        buffer[:0] = content.rest
-        self._open = EndOfContent(self._transaction.envelope(), content.size, content.flaw)
-        return self._open
+    def _bdat(self, argument: str) -> None:
+        chunk = Chunk.parse(argument)
+        if not isinstance(self._content, ChunkReader):
+            limits = self._limits
+            self._content = ChunkReader(
+                limits.max_message_size, limits.normalise_line_endings, limits.accept_long_lines
+            )
+            self._state = State.CHUNKS
+        self._content.expect(chunk)
+        self._reader = self._content
 
-    def _content_answered(self, event: Question, reply: Reply) -> None:
-        assert isinstance(event, EndOfContent)
+    def _refuse_chunk(self, verb: str, argument: str) -> None:
+        """Its octets come all the same, and are taken before anything is said (RFC 3030, 2)."""
+        if not self.tls:
+            # Whoever has not even begun TLS may send any number of octets; no honest client does.
+            raise Hopeless(replies.TLS_REQUIRED)
+        if verb != "BDAT":
+            raise Hopeless(replies.BAD_CHUNK)
+        self._reader = RefusedChunk(Chunk.parse(argument), refusal(self._state, verb))
+
+    def _octets_read(self, reader: ContentReader | ChunkReader | RefusedChunk) -> EndOfContent | None:
+        """All octets that were announced, or all up to the dot, have come."""
+        self._reader = None
+        if isinstance(reader, ContentReader) or (isinstance(reader, ChunkReader) and reader.ended):
+            self._content = None
+            return EndOfContent(self._transaction.envelope(), reader.size, reader.flaw)
+        if isinstance(reader, ChunkReader):
+            self._say(reader.reply)
+        else:  # many may follow a refused MAIL
+            self._complain(Trial.REFUSED if self.authenticated else Trial.ERROR, reader.reply)
+        return None
+
+    def _content_answered(self, event: EndOfContent, reply: Reply) -> None:
         if event.flaw is not None and reply.positive:
             reply = event.flaw  # what was not handed on to its end cannot be ours
+        self._reset()
         if reply.positive:
-            self._errors = 0
-        self._reset()
-        self._say(reply)
+            self._patience.rewarded()
+            self._say(reply)
+        else:
+            self._complain(Trial.REFUSED, reply)
 
-    def _rset(self, _argument: str) -> None:
-        self._reset()
+    def _rset(self, _argument: str) -> Abandoned | None:
+        self._junk()
         self._say(replies.OK)
+        return self._reset()
 
     def _quit(self, _argument: str) -> None:
         self._close(replies.CLOSING)
 
 
 def _saying(reply: Reply) -> Callable[[Session, str], None]:
-    return lambda session, _argument: session._say(reply)
+    def say(session: Session, _argument: str) -> None:
+        session._junk()
+        session._say(reply)
+
+    return say
 
 
-_HANDLERS: Mapping[str, Callable[[Session, str], Question | None]] = {
+_HANDLERS: Mapping[str, Callable[[Session, str], Question | Abandoned | None]] = {
     "EHLO": Session._ehlo,
     "HELO": Session._helo,
     "STARTTLS": Session._starttls,
@@ -325,6 +327,7 @@ _HANDLERS: Mapping[str, Callable[[Session, str], Question | None]] = {
     "MAIL": Session._mail,
     "RCPT": Session._rcpt,
     "DATA": Session._data,
+    "BDAT": Session._bdat,
     "RSET": Session._rset,
     "NOOP": _saying(replies.OK),
     "VRFY": _saying(replies.CANNOT_VERIFY),
@@ -332,7 +335,7 @@ _HANDLERS: Mapping[str, Callable[[Session, str], Question | None]] = {
     "HELP": _saying(replies.HELP),
     "QUIT": Session._quit,
 }
-_ANSWERS: Mapping[type[Question], Callable[[Session, Question, Reply], None]] = {
+_ANSWERS: Mapping[type[Question], Callable[[Session, Any, Reply], None]] = {
     StartTls: Session._starttls_answered,
     Login: Session._login_answered,
     Mail: Session._mail_answered,
