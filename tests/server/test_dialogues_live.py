@@ -9,6 +9,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from postmeter.smtp.limits import Limits
 from support.dialogue import Script, load_scripts, parse_script, play_on_socket
 from support.reception import Live, go_live, reception, trusting
 
@@ -26,6 +27,18 @@ async def live() -> AsyncIterator[Live]:
 @pytest_twisted.ensureDeferred
 async def test_dialogue(live: Live, script: Script) -> None:
     await deferToThread(play_on_socket, script, live.tls if script.secure else live.plain, trusting())
+    assert script.steps
+
+
+@pytest.mark.parametrize("script", load_scripts("normalise"), ids=lambda script: script.name)
+@pytest_twisted.ensureDeferred
+async def test_dialogue_of_a_server_that_normalises(script: Script) -> None:
+    made = go_live(reactor, reception(reactor, limits=Limits(normalise_line_endings=True)))
+    try:
+        await deferToThread(play_on_socket, script, made.tls if script.secure else made.plain, trusting())
+    finally:
+        for port in made.ports:
+            await port.stopListening()
     assert script.steps
 
 
