@@ -64,6 +64,8 @@ def test_a_header_that_is_not_all_there_is_waited_for(header: bytes) -> None:
         b"PROXY TCP4 192.0.2.7 198.51.100.1 65536 587\r\n",
         b"PROXY TCP4 192.0.2.7 198.51.100.1 +1 587\r\n",
         b"PROXY TCP4 192.0.2.7 mail.example 4711 587\r\n",
+        b"PROXY TCP6 fe80::1%\x1b[2J ::1 4711 587\r\n",
+        b"PROXY TCP6 ::1 fe80::1%eth0 4711 587\r\n",
         b"PROXY TCP4 192.0.2.\xb2 198.51.100.1 4711 587\r\n",
         b"proxy TCP4 192.0.2.7 198.51.100.1 4711 587\r\n",
         b"PROXY UNKNOWN " + b"x" * 93 + b"\r\n",

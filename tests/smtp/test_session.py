@@ -143,7 +143,7 @@ def test_no_control_character_gets_into_an_address(octet: bytes) -> None:
     driver = logged_in()
     driver.send(b"MAIL FROM:<>\r\n")
     said = driver.send(b'RCPT TO:<"a' + octet + b'b"@example.org>\r\n')
-    assert codes(said) == [500]
+    assert codes(said) == [500 if octet == b"\n" else 501]
     assert not any(isinstance(event, Rcpt) for event in driver.events)
 
 

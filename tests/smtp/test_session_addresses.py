@@ -120,9 +120,9 @@ def test_verification_takes_letters_beyond_ascii_and_tells_nothing() -> None:
 
 def test_envelope_has_what_was_said() -> None:
     driver = logged_in()
-    driver.send("MAIL FROM:<büro@shop.example> SMTPUTF8\r\nRCPT TO:<Postmaster>\r\n".encode())
+    driver.send("MAIL FROM:<büro@shop.example> SMTPUTF8\r\nRCPT TO:<Postmaster@example.org>\r\n".encode())
     driver.send(b"BDAT 0 LAST\r\n")
     end = driver.events[-1]
     assert isinstance(end, EndOfContent)
     assert end.envelope == Envelope("büro@shop.example", end.envelope.recipients, smtputf8=True)
-    assert [to.forward_path for to in end.envelope.recipients] == ["Postmaster"]
+    assert [to.forward_path for to in end.envelope.recipients] == ["Postmaster@example.org"]

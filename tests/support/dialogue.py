@@ -108,8 +108,8 @@ def decide(event: Question, credentials: Credentials) -> Reply:
             return replies.AUTHENTICATED if known else replies.AUTHENTICATION_FAILED
         case Mail():
             return replies.SENDER_OK
-        case Rcpt():
-            return replies.RECIPIENT_OK
+        case Rcpt(recipient=recipient):  # RFC 6409, 4.2: nothing is local here
+            return replies.RECIPIENT_OK if "@" in recipient.forward_path else replies.NO_SUCH_DOMAIN
         case EndOfContent(flaw=flaw):
             return flaw or replies.queued("01M845D52EFTKSJPV36DHCW3RR")
 

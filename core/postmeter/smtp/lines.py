@@ -21,7 +21,8 @@ MAX_SWALLOWED = 65536  # octets of a too long line, after which there is no hope
 
 _CLIENT_HELLO = b"\x16\x03"  # how TLS begins: record type and major version; RFC 8446, 5.1
 _find_control = re.compile("[\0-\x1f\x7f]").search
-_may_be_utf8 = re.compile(r"(?:EHLO|HELO|MAIL|RCPT|VRFY|EXPN) ", re.IGNORECASE | re.ASCII).match
+_has_grammar = re.compile(r"(?:MAIL|RCPT) ", re.IGNORECASE | re.ASCII).match  # which knows every octet that may come
+_may_be_utf8 = re.compile(r"(?:EHLO|HELO|VRFY|EXPN) ", re.IGNORECASE | re.ASCII).match
 
 
 class Hopeless(Refused):
@@ -30,7 +31,7 @@ class Hopeless(Refused):
 
 def check_characters(line: str) -> None:
     """Raises Refused when a command line has characters that are not allowed there, Hopeless when it is no command."""
-    if _find_control(line) is None and _may_be_utf8(line):
+    if _has_grammar(line) or (_find_control(line) is None and _may_be_utf8(line)):
         return
     if line[:4].upper() == "BDAT":
         raise Hopeless(BAD_CHUNK)

@@ -42,6 +42,8 @@ def _read_line(data: bytes) -> ProxyHeader | None:
     keyword, family, source, destination, *ports = words + [""] * (4 - len(words))
     if keyword != "PROXY" or family not in _WORDS or len(ports) != 2 or not all(map(_is_port, ports)):
         raise ValueError("not a PROXY header of version 1")
+    if "%" in source + destination:  # behind it Python takes anything as the scope of an IPv6 address
+        raise ValueError("a PROXY header with a scope")
     kind = _WORDS[family]
     kind(destination)
     return ProxyHeader(str(kind(source)), end + 2)

@@ -34,7 +34,7 @@ from postmeter.smtp.patience import Trial
 from postmeter.smtp.reply import Refused, Reply
 
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI"})
-_WITHOUT_ARGUMENT = frozenset({"STARTTLS", "DATA", "RSET"})
+_WITHOUT_ARGUMENT = frozenset({"STARTTLS", "DATA", "RSET", "QUIT"})
 _replace_odd = re.compile(r"[^A-Za-z0-9.:_\[\]-]").sub
 
 
@@ -94,7 +94,7 @@ class Session(Dialogue):
                 line = self._lines.take(login=self._exchange is not None)
                 if line is None:
                     return None
-                text = line.decode("utf-8", "surrogateescape").rstrip(" ")  # RFC 5321, 4.1.1: trailing space
+                text = line.decode("utf-8", "surrogateescape").rstrip(" \t")  # RFC 5321, 4.1.1: white space
                 event = self._execute(text) if self._exchange is None else self._login(self._exchange, text)
             except Hopeless as hopeless:
                 self._close(hopeless.reply)
@@ -307,6 +307,12 @@ class Session(Dialogue):
         self._say(replies.OK)
         return self._reset()
 
+    def _vrfy(self, argument: str) -> None:
+        if not argument:
+            raise Refused(replies.BAD_ARGUMENT)
+        self._junk()
+        self._say(replies.CANNOT_VERIFY)
+
     def _quit(self, _argument: str) -> None:
         self._close(replies.CLOSING)
 
@@ -330,7 +336,7 @@ _HANDLERS: Mapping[str, Callable[[Session, str], Question | Abandoned | None]] =
     "BDAT": Session._bdat,
     "RSET": Session._rset,
     "NOOP": _saying(replies.OK),
-    "VRFY": _saying(replies.CANNOT_VERIFY),
+    "VRFY": Session._vrfy,
     "EXPN": _saying(replies.NO_LISTS),
     "HELP": _saying(replies.HELP),
     "QUIT": Session._quit,
