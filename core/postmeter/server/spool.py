@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-IN_MEMORY = 1 << 20  # octets
+IN_MEMORY = 1 << 19  # octets; many sessions may hold that much at once
 BLOCK = 1 << 18  # octets read back at a time
 
 
