@@ -1,4 +1,4 @@
-"""What sessions cost the running relay in memory: those that say nothing, those that say too much, and large messages."""
+"""What sessions cost the running relay in memory: those that say nothing or too much, and large messages."""
 
 from __future__ import annotations
 

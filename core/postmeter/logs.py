@@ -10,6 +10,8 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+log = logging.getLogger(__name__)
+
 _LEVELS = {LogLevel.warn: logging.WARNING, LogLevel.error: logging.ERROR, LogLevel.critical: logging.CRITICAL}
 
 
@@ -35,7 +37,15 @@ def set_up(name: str, level: int = logging.INFO) -> None:
     handler.setFormatter(OneLine(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    sys.unraisablehook = _unraisable
     globalLogBeginner.beginLoggingTo([ToLogging()], redirectStandardIO=False, discardBuffer=True)
+
+
+def _unraisable(unraisable: Any) -> None:
+    """What could be raised nowhere. A client's own octets (a server name that is none, RFC 6066) are no news."""
+    level = logging.DEBUG if isinstance(unraisable.object, bytes) else logging.ERROR
+    about = (unraisable.exc_type, unraisable.exc_value, unraisable.exc_traceback)
+    log.log(level, "%s: %r", unraisable.err_msg or "exception ignored", unraisable.object, exc_info=about)
 
 
 @implementer(ILogObserver)

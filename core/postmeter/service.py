@@ -27,9 +27,9 @@ from postmeter.delivery.route import Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.signing import KeyRing, Signer
 from postmeter.delivery.window import Window
-from postmeter.errors import ConfigError, UsageError
+from postmeter.errors import UsageError
 from postmeter.hooks import Asking, Plugins
-from postmeter.process import allow_many_files, end_with_parent, stop_on_signals
+from postmeter.process import allow_many_files, end_with_parent, stop_on_signals, use_steady_clock
 from postmeter.server import reception, tls
 from postmeter.server.board import Board
 from postmeter.server.census import Census
@@ -110,7 +110,7 @@ class Worker:
             self._ports.append(listen(self._reactor, descriptor, received, implicit_tls=True))
         self._scheduler.start()
         for interval, function in self._loops:
-            loop = task.LoopingCall(function)
+            loop = task.LoopingCall(_steadily, function)
             loop.clock = self._reactor
             loop.start(interval, now=False).addErrback(_defect)
             self._running.append(loop)
@@ -123,7 +123,7 @@ class Worker:
         for loop in self._running:
             loop.stop()
         for session in self._census:
-            session.shut_down()
+            _steadily(session.shut_down)
         drained = defer.gatherResults([self._scheduler.stop(), defer.ensureDeferred(self._last_messages())])
         cut = self._reactor.callLater(self._settings.server.drain_timeout, self._cut)
         self._pool.stop().addErrback(_defect)
@@ -141,7 +141,7 @@ class Worker:
 
     def _cut(self) -> None:
         for session in self._census:
-            session.cut()
+            _steadily(session.cut)
         self._pool.abort()
         self._scheduler.abandon()
 
@@ -226,11 +226,7 @@ class Worker:
             self._writer.submit(_take_over, time.time(), lambda _: None)
 
     def _refresh_tls(self) -> None:
-        try:
-            if self._tls.refresh():
-                log.info("the certificate was loaded anew")
-        except ConfigError as error:
-            log.error("the changed certificate cannot be used, the old one stays: %s", error)
+        self._tls.refresh()
 
     def _look_at_disk(self) -> Deferred[None]:
         return deferToThread(self._disk.look).addErrback(_defect)
@@ -248,6 +244,15 @@ def _tell_outcomes(outcomes: Outcomes) -> None:
             done(result)
         except Exception as error:
             log.error("a committed outcome met a defect", exc_info=error)
+
+
+def _steadily(function: Callable[[], Any]) -> Any:
+    """What is done again and again, or for many, goes on after a defect."""
+    try:
+        return function()
+    except Exception as error:
+        log.error("a defect: %s", error, exc_info=error)
+        return None
 
 
 def _defect(failure: Any) -> None:
@@ -277,6 +282,7 @@ def run(settings: Settings, inherited: Inherited, node: str) -> None:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
+    use_steady_clock(reactor)
     allow_many_files()
     worker = Worker(settings, reactor, inherited, node)
     reactor.callWhenRunning(begin, worker, reactor)

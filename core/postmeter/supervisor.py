@@ -25,7 +25,7 @@ from postmeter.config import Delivery, Settings, address, networks
 from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError, UsageError
 from postmeter.hooks import Plugins
-from postmeter.process import allow_many_files, node_name, stop_on_signals
+from postmeter.process import allow_many_files, node_name, stop_on_signals, use_steady_clock
 from postmeter.server import tls
 from postmeter.server.board import Board
 from postmeter.server.listener import bind
@@ -286,6 +286,7 @@ def run(settings: Settings, options: list[str], started: Callable[[Prepared, Any
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
+    use_steady_clock(reactor)
     allow_many_files()
     prepared = prepare(settings)
     supervisor = Supervisor(prepared, reactor, options)

@@ -81,3 +81,5 @@ def test_the_farewell_has_its_own_time_in_every_state() -> None:
         deadline.shaking_hands(2000.0)
         deadline.leaving(2001.0)
         assert deadline.at == 2001 + FAREWELL
+        deadline.answered(2010.0, in_content=False)
+        assert deadline.at == 2001 + FAREWELL

@@ -91,6 +91,7 @@ def test_a_content_at_the_least_rate_has_half_an_hour() -> None:
     assert client.take() == b""
     clock.advance(1)
     assert timed_out(client)
+    client.hang_up()
 
 
 def test_a_content_that_slows_down_is_cut_off_when_its_average_is_too_low() -> None:

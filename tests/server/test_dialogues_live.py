@@ -52,5 +52,5 @@ async def test_a_server_that_says_something_else_fails_the_dialogue(live: Live) 
 async def test_no_session_is_left_behind(live: Live) -> None:
     script = parse_script("S: 220\nC: QUIT\nS: 221\n*: CLOSED\n")
     await deferToThread(play_on_socket, script, live.plain, trusting())
-    while live.shared.census:  # until the server has seen that the client is gone
+    while live.shared.visitors.census:  # until the server has seen that the client is gone
         await deferToThread(lambda: None)

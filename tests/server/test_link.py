@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 import pytest_twisted
@@ -13,11 +14,15 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
 from postmeter.config import Smtp
-from postmeter.server.protocol import SubmissionProtocol
-from support.reception import Client, Live, go_live, logged_in, reception, trusting
+from postmeter.server.channel import NOISE, Channel
+from postmeter.server.protocol import LOGIN_FAILURE_TIME, SubmissionProtocol
+from postmeter.smtp.limits import Limits
+from postmeter.smtp.replies import queued
+from support.reception import MESSAGE_ID, Client, FakeAcceptance, Live, go_live, logged_in, reception, trusting
 
 PROXIED = Smtp(proxies=("127.0.0.0/8", "2001:db8::1"))
 HEADER = b"PROXY TCP4 203.0.113.9 127.0.0.1 4711 587\r\n"
+MAIL = b"MAIL FROM:<orders@shop.example>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n"
 WAYS = pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
 
 
@@ -32,7 +37,7 @@ async def live() -> AsyncIterator[Live]:
 
 def sessions(live: Live) -> list[SubmissionProtocol]:
     """Those that are open."""
-    return [session for session in live.shared.census if isinstance(session, SubmissionProtocol)]
+    return [session for session in live.shared.visitors.census if isinstance(session, SubmissionProtocol)]
 
 
 def dial(live: Live, implicit: bool, header: bytes) -> socket.socket:
@@ -81,7 +86,7 @@ async def test_a_proxy_that_says_nothing_of_a_client_is_dropped(
 
     assert await deferToThread(knock) == b""
     assert "a session from the proxy 127.0.0.1 was dropped" in caplog.text
-    assert len(live.shared.census) == 0
+    assert len(live.shared.visitors.census) == 0
 
 
 def test_a_header_from_an_address_that_is_not_listed_is_no_command() -> None:
@@ -142,11 +147,110 @@ def test_bytes_in_clear_text_where_a_handshake_should_be_end_the_link() -> None:
 
 def test_a_client_that_says_its_last_word_is_told_ours() -> None:
     client = logged_in(reception(Clock()))
-    assert client._tls is not None
-    with pytest.raises(ssl.SSLWantReadError):
-        client._tls.tls.unwrap()
-    client.protocol.dataReceived(client._tls.seal())
+    client.send(b"NOOP\r\n")
+    assert client.say_last_word() == b""
     assert client.closing
+    client.protocol.shut_down()
+    client.protocol.cut()
+    client.protocol.dataReceived(b"more")
+    assert client.take() == b""
+
+
+def test_a_client_that_says_its_last_word_behind_the_final_dot_hears_the_answer() -> None:
+    acceptance = FakeAcceptance(late=True)
+    client = logged_in(reception(Clock(), acceptance))
+    client.send(MAIL + b"From: orders@shop.example\r\n\r\n.\r\n")
+    assert client.say_last_word() == b""
+    assert not client.closing
+    acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
+    assert client.take().startswith(b"250 2.0.0 Ok: queued as ")
+    assert client.closing
+
+
+def test_a_client_that_closes_its_direction_behind_the_final_dot_hears_the_answer() -> None:
+    acceptance = FakeAcceptance(late=True)
+    client = logged_in(reception(Clock(), acceptance))
+    client.send(MAIL + b"From: orders@shop.example\r\n\r\n.\r\n")
+    client.protocol.readConnectionLost()
+    assert not client.wire.disconnecting
+    acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
+    assert client.take().startswith(b"250 2.0.0 Ok: queued as ")
+    assert client.closing
+
+
+@WAYS
+def test_a_client_that_closes_and_waits_for_nothing_is_gone(implicit: bool) -> None:
+    for begin in (b"", b"EHLO x\r\n"):
+        client = Client(reception(Clock()), implicit_tls=implicit)
+        client.send(begin)
+        client.protocol.readConnectionLost()
+        assert client.closing
+
+
+def test_a_client_that_says_its_last_word_during_a_log_in_leaves_nothing_behind() -> None:
+    clock = Clock()
+    client = Client(reception(clock))
+    client.send(b"EHLO x\r\nAUTH PLAIN AHNob3AAd3Jvbmc=\r\n")
+    client.say_last_word()
+    clock.advance(LOGIN_FAILURE_TIME)
+    assert client.take().startswith(b"535 ")
+    assert client.closing
+    client.hang_up()
+    assert not clock.getDelayedCalls()
+
+
+def test_a_broken_record_ends_the_link_also_when_the_client_does_not_read() -> None:
+    clock = Clock()
+    acceptance = FakeAcceptance(late=True)
+    client = logged_in(reception(clock, acceptance))
+    client.send(MAIL + b"From: orders@shop.example\r\n\r\n.\r\n")
+    client.protocol.dataReceived(b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert client.wire.disconnecting
+    acceptance.taken[0].answer.callback(queued(MESSAGE_ID))  # nobody hears it, and nothing breaks
+    clock.pump([10, 10, 9])
+    assert not client.wire.aborting
+    clock.advance(1)
+    assert client.wire.aborting
+    client.hang_up()
+    assert len(client.protocol._reception.visitors.census) == 0
+    assert not clock.getDelayedCalls()
+
+
+class Busy:
+    """OpenSSL when a client asks again and again for new keys or another handshake: an answer, and no clear text."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def read(self, _octets: int) -> bytes:
+        """Nothing to read."""
+        self._channel._incoming.read()
+        self._channel._outgoing.write(b"answer")
+        raise ssl.SSLWantReadError
+
+
+def test_a_client_that_only_keeps_tls_busy_is_answered_and_then_cut_off() -> None:
+    client = Client(reception(Clock()))
+    channel = client.protocol._channel
+    assert channel is not None
+    channel._tls = cast(ssl.SSLObject, Busy(channel))
+    for _ in range(NOISE // 32 - 150):
+        client.protocol.dataReceived(bytes(32))
+        assert client.wire.value() == b"answer"  # none of it waits for something else to be said
+        client.wire.clear()
+        assert not client.wire.disconnecting
+    for _ in range(150):
+        client.protocol.dataReceived(bytes(32))
+    assert client.wire.disconnecting
+    assert client.wire.value().count(b"answer") < 145
+
+
+def test_clear_text_in_small_records_is_no_noise() -> None:
+    client = logged_in(reception(Clock(), limits=Limits(max_junk_commands=100_000)))
+    for _ in range(5_000):
+        for octet in b"NOOP\r\n":
+            client.send(bytes([octet]))
+    assert not client.wire.disconnecting
 
 
 @pytest_twisted.ensureDeferred

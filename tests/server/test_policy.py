@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from postmeter.server.policy import PATIENCE, SILENCE, RecipientPolicy
+from postmeter.server.policy import MOST_ASKED, PATIENCE, SILENCE, RecipientPolicy
 from postmeter.smtp.replies import NO_SUCH_DOMAIN, NULL_MX, RECIPIENT_OK, RECIPIENT_UNCHECKED
 from postmeter.smtp.reply import Reply
 from postmeter.store.suppressions import BOUNCE, COMPLAINT, EVERY_ACCOUNT, MANUAL, Suppression
@@ -165,11 +165,23 @@ def test_a_dns_that_does_not_answer_refuses_nothing_and_holds_nobody_else_up() -
     assert answers == [RECIPIENT_OK]
     door.clock.advance(SILENCE - 0.1)
     assert door.reply("joe@other.example") == [RECIPIENT_OK]
-    assert door.reply("joe@known.example") == [NULL_MX]
+    assert door.reply("joe@known.example") == [RECIPIENT_OK]  # it is not even asked: that would take a socket
     assert door.reply("joe@other.example", LOOKING) == [RECIPIENT_OK]
-    assert "other.example" in door.asked  # so that delivery finds the answer
+    assert "other.example" not in door.asked
     door.clock.advance(0.2)
     assert door.reply("joe@third.example") == []
+    door.clock.advance(PATIENCE)
+
+
+def test_no_more_questions_are_asked_at_a_time_than_there_may_be_sockets() -> None:
+    door = Door(**{f"d{n}": Deferred() for n in range(MOST_ASKED + 1)})
+    for n in range(MOST_ASKED):
+        assert door.reply(f"joe@d{n}.example") == []
+    assert door.reply(f"joe@d{MOST_ASKED}.example") == [RECIPIENT_OK]
+    assert len(door.asked) == MOST_ASKED
+    door.clock.advance(PATIENCE)
+    door.clock.advance(SILENCE)
+    assert door.reply(f"joe@d{MOST_ASKED}.example") == []
     door.clock.advance(PATIENCE)
 
 

@@ -73,7 +73,7 @@ def test_a_client_lost_during_the_commit_leaves_nothing_open(tmp_path: Path) -> 
     client.hang_up()
     acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
     assert client.take() == b""
-    assert len(shared.census) == 0
+    assert len(shared.visitors.census) == 0
     assert not clock.getDelayedCalls()
 
 
@@ -312,7 +312,7 @@ def test_shutting_down_waits_for_the_commit_and_answers_it_first() -> None:
     busy, idle = logged_in(shared), logged_in(shared)
     busy.send(MAIL + CONTENT + b".\r\nNOOP\r\n")
     busy.take()
-    for session in shared.census:
+    for session in shared.visitors.census:
         session.shut_down()
     assert codes(idle.take()) == [421]
     assert idle.closing

@@ -11,11 +11,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from postmeter.config import Smtp
+from postmeter.server.doorway import HELD, HELD_STEP
 from postmeter.server.policy import RecipientPolicy
-from postmeter.server.protocol import HELD, HELD_STEP, LOGIN_FAILURE_TIME, Reception
+from postmeter.server.protocol import LOGIN_FAILURE_TIME, Reception
 from postmeter.smtp.replies import NULL_MX, RECIPIENT_OK
 from postmeter.smtp.reply import Reply
-from support.reception import Client, FakeAcceptance, logged_in, reception
+from postmeter.store.connections import Access
+from support.reception import ACCESS, Client, FakeAcceptance, logged_in, reception
 
 EHLO = b"EHLO client.example\r\n"
 MAIL = b"MAIL FROM:<orders@shop.example>\r\n"
@@ -102,7 +104,7 @@ def test_a_held_session_that_leaves_takes_its_timers_along(world: World) -> None
     for client in clients:
         client.hang_up()
     assert not world.clock.getDelayedCalls()
-    assert len(world.shared.census) == 0
+    assert len(world.shared.visitors.census) == 0
 
 
 def test_a_held_session_is_ended_when_the_server_stops(world: World) -> None:
@@ -127,6 +129,45 @@ def test_sessions_that_only_connect_or_drop_in_data_are_no_failures(world: World
         client.send(EHLO + b"QUIT\r\n")
         client.hang_up()
     assert world.try_to_log_in() == b"235 2.7.0"
+
+
+def test_a_silent_session_makes_room_for_a_new_one_of_its_address(world: World) -> None:
+    world.shared = reception(world.clock, smtp=Smtp(max_sessions_per_ip=3))
+    known, silent, other = logged_in(world.shared), world.client(), world.client()
+    refused = world.client()
+    assert refused.greeting.startswith(b"421 4.7.0 Too many sessions from your address")
+    world.clock.advance(5)
+    assert world.client().greeting.startswith(b"220 ")
+    assert silent.take().startswith(b"421 4.7.0 You have not logged in")
+    assert silent.closing
+    assert not known.closing
+    assert not other.closing
+
+
+def test_who_is_turned_away_is_cut_off_soon(world: World) -> None:
+    world.shared = reception(world.clock, smtp=Smtp(max_sessions_per_ip=1))
+    world.client()
+    refused = world.client()
+    world.clock.advance(2.9)
+    assert not refused.wire.aborting
+    world.clock.advance(0.1)
+    assert refused.wire.aborting
+
+
+def test_a_crowd_is_dropped_without_a_handshake(world: World) -> None:
+    world.shared = reception(world.clock, smtp=Smtp(max_sessions_per_ip=1))
+    clients = [Client(world.shared, handshake=False) for _ in range(103)]
+    assert [client.wire.aborting for client in clients] == [False] * 101 + [True] * 2
+    for client in clients:
+        client.hang_up()
+    assert len(world.shared.visitors.census) == 0
+    assert not world.clock.getDelayedCalls()
+
+
+def test_a_proxys_own_health_checks_are_no_flood() -> None:
+    shared = reception(Clock(), smtp=Smtp(proxies=("192.0.2.1",)))
+    for _ in range(30):
+        assert Client(shared, implicit_tls=False).send(b"PROXY UNKNOWN\r\n").startswith(b"220 ")
 
 
 # Failed log-ins
@@ -211,6 +252,24 @@ def test_a_client_that_leaves_before_it_is_told_is_counted(world: World) -> None
         client.hang_up()
     assert not world.clock.getDelayedCalls()
     assert world.try_to_log_in() == b"454 4.7.0"
+
+
+def test_log_ins_that_wait_for_the_store_together_are_not_all_looked_at() -> None:
+    clock = Clock()
+    waiting: list[Deferred[Access | None]] = []
+
+    def look_up(_username: str) -> Deferred[Access | None]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    shared = reception(clock, look_up=look_up, smtp=Smtp(max_new_sessions_per_second=100))
+    clients = [Client(shared) for _ in range(12)]
+    for n, client in enumerate(clients):
+        client.send(EHLO + auth(password="secret" if n == 11 else "wrong"))
+        client.take()
+    waiting[0].callback(ACCESS)
+    clock.advance(LOGIN_FAILURE_TIME)
+    assert [client.take()[:3] for client in clients] == [b"535"] * 5 + [b"454"] * 7
 
 
 def test_a_store_that_is_down_counts_against_nobody(world: World) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.config import Smtp
 from postmeter.server import link as link_module
+from postmeter.server.census import Admission
 from postmeter.server.protocol import SubmissionProtocol
 from postmeter.smtp.limits import Limits
 from postmeter.smtp.replies import queued
@@ -72,7 +73,7 @@ class Link:
 
 
 def _sessions(live: Live) -> list[SubmissionProtocol]:
-    return [session for session in live.shared.census if isinstance(session, SubmissionProtocol)]
+    return [session for session in live.shared.visitors.census if isinstance(session, SubmissionProtocol)]
 
 
 @WAYS
@@ -180,12 +181,12 @@ async def test_a_handshake_that_never_comes_is_cut_off(
 
     said = await deferToThread(wait_for_the_end)
     assert b"421" not in said  # it would be in clear text
-    assert len(live.shared.census) == 0
+    assert len(live.shared.visitors.census) == 0
 
 
 @pytest_twisted.ensureDeferred
 async def test_too_many_sessions_are_told_inside_tls_as_well(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live.shared.census, "enter", lambda session, address: False)
+    monkeypatch.setattr(live.shared.visitors.census, "enter", lambda session, address: Admission.FULL)
 
     def knock() -> bytes:
         plain = socket.create_connection(("127.0.0.1", live.tls), 5)
@@ -209,7 +210,7 @@ async def test_garbage_instead_of_a_handshake_ends_the_session(live: Live) -> No
 
     said = await deferToThread(rubbish)
     assert b"220" not in said
-    assert len(live.shared.census) == 0
+    assert len(live.shared.visitors.census) == 0
 
 
 @WAYS
@@ -229,8 +230,8 @@ async def test_a_client_that_vanishes_during_the_commit_is_forgotten(live: Live,
 
     await deferToThread(vanish)
     sessions = _sessions(live)
-    while live.shared.census:
+    while live.shared.visitors.census:
         await deferToThread(lambda: None)
     acceptance.taken[0].answer.callback(queued(MESSAGE_ID))
     assert not any(session.connected for session in sessions)
-    assert not live.shared.census._by_connection
+    assert not live.shared.visitors.census._by_connection

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,14 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from postmeter import logs
 from postmeter.config import Server, Settings, Smtp
 from postmeter.errors import ConfigError, UnreachableError
 from postmeter.server import tls
 from postmeter.server.self_signed import make
 from postmeter.server.tls import ServerTls
 from support.reception import Live, go_live, reception
-from support.tls_client import meet
+from support.tls_client import TlsClient, meet
 
 Made = Callable[[], Settings]
 
@@ -146,13 +149,15 @@ def test_an_rsa_key_in_the_old_form_is_taken(tmp_path: Path) -> None:
     assert tls.private_key(b"Bag Attributes\n" + old).key_size == 2048
 
 
-def test_changed_files_are_loaded_and_bad_ones_are_not(tmp_path: Path) -> None:
+def test_changed_files_are_loaded_and_bad_ones_are_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     factory = tls.server_tls(settings(tmp_path))
     before = presented(factory)
     assert factory.refresh() is False
     (tmp_path / "certificate.key").unlink()
-    with pytest.raises(ConfigError, match=r"smtp\.private_key"):
-        factory.refresh()
+    for _ in range(3):
+        assert factory.refresh() is False
+    [told] = caplog.messages
+    assert re.match(r"smtp\.private_key: .*\.key cannot be read: No such file or directory; the one before stays", told)
     assert presented(factory) == before
     tls.files(settings(tmp_path))  # makes both anew
     assert factory.refresh() is True
@@ -160,7 +165,7 @@ def test_changed_files_are_loaded_and_bad_ones_are_not(tmp_path: Path) -> None:
     assert factory.refresh() is False
 
 
-def test_half_a_change_is_refused_until_the_other_half_comes(tmp_path: Path) -> None:
+def test_half_a_change_is_refused_until_the_other_half_comes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     factory = tls.server_tls(settings(tmp_path))
     before = presented(factory)
     other = tmp_path / "other"
@@ -168,8 +173,8 @@ def test_half_a_change_is_refused_until_the_other_half_comes(tmp_path: Path) -> 
     tls.server_tls(settings(other))
     os.replace(other / "certificate.pem", tmp_path / "certificate.pem")
     for _ in range(2):
-        with pytest.raises(ConfigError, match="does not belong"):
-            factory.refresh()
+        assert factory.refresh() is False
+    assert caplog.text.count("does not belong") == 1
     assert presented(factory) == before
     os.replace(other / "certificate.key", tmp_path / "certificate.key")
     assert factory.refresh() is True
@@ -218,9 +223,44 @@ def test_a_further_certificate_is_loaded_anew_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["nowhere.pem", "."])
-def test_a_further_certificate_that_is_missing_is_named_with_its_setting(tmp_path: Path, place: str) -> None:
-    with pytest.raises(ConfigError, match=r"^smtp\.certificates: .* cannot be read: No such file"):
-        tls.server_tls(settings(tmp_path, certificates=(str(tmp_path / place),)))
+def test_a_further_certificate_that_is_missing_is_told_and_left_out(
+    tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = made(tmp_path, "smtp.one.example")
+    server = tls.server_tls(settings(tmp_path, certificates=(str(tmp_path / place), good)))
+    server.refresh()
+    [told] = caplog.messages
+    assert re.match(r"smtp\.certificates: .* cannot be read: No such file or directory; it is left out", told)
+    assert presented(server, "smtp.one.example").subject.rfc4514_string() == "CN=smtp.one.example"
+    assert presented(server) == load(tmp_path)
+
+
+def test_a_broken_further_certificate_keeps_no_other_from_being_renewed(tmp_path: Path) -> None:
+    one, two = made(tmp_path, "smtp.one.example"), made(tmp_path, "smtp.two.example")
+    server = tls.server_tls(settings(tmp_path, certificates=(one, two)))
+    before = [presented(server, name) for name in ("smtp.one.example", "smtp.two.example")]
+    Path(one, "fullchain.pem").write_text("nothing\n")
+    make(Path(two, "fullchain.pem"), Path(two, "privkey.pem"), "smtp.two.example")
+    assert server.refresh() is True
+    after = [presented(server, name) for name in ("smtp.one.example", "smtp.two.example")]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+def test_a_client_whose_server_name_is_none_is_refused_and_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(sys, "unraisablehook", logs._unraisable)
+    server = tls.server_tls(settings(tmp_path, certificates=(made(tmp_path, "smtp.one.example"),)))
+    heard: list[bytes] = []
+    client = TlsClient(trusting_anybody(), lambda data: heard.append(data) or b"", "smtp.one.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    channel = server.channel()
+    with pytest.raises(ssl.SSLError):
+        channel.receive(client.seal().replace(b"smtp.one", b"smtp.\xff\xfe\xfd"))
+    assert caplog.messages == []
 
 
 @pytest_twisted.async_yield_fixture

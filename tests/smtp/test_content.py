@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from postmeter.smtp.collector import BLOCK_SIZE
 from postmeter.smtp.content import ContentReader
-from postmeter.smtp.replies import NUL_IN_CONTENT, message_too_large
+from postmeter.smtp.replies import BARE_CR, NUL_IN_CONTENT, message_too_large
 from support.octets import cut, naive_flaw, naive_normalised, octets, sizes
 
 SMUGGLING = [
@@ -192,16 +193,27 @@ def test_lines_are_measured_as_they_are_handed_on() -> None:
 def test_what_is_handed_on_counts_for_the_size() -> None:
     assert read([b"\n" * 49 + b"\r\n.\r\n"], 100, normalise=True)[0].flaw is None
     assert read([b"\n" * 50 + b"\r\n.\r\n"], 100, normalise=True)[0].flaw == message_too_large(100)
-    assert read([b"\r" * 5000 + b"\n\r\n.\r\n"], 100, normalise=True)[0].size == 4
+    assert read([b"\r" * 1000 + b"\n\r\n.\r\n"], 100, normalise=True)[0].size == 4
 
 
-def test_many_cr_are_counted_and_not_kept() -> None:
-    reader = ContentReader(1000, normalise=True)
+def test_many_cr_are_no_line_end_and_are_not_kept() -> None:
+    reader = ContentReader(10_000_000, normalise=True)
     for _ in range(100):
         assert reader.feed(b"\r" * 65536) == b""
     assert len(reader._collected) == 0
     reader.feed(b"x\r\n.\r\n")
-    assert reader.flaw == message_too_large(1000)
+    assert reader.flaw == BARE_CR
+
+
+@given(st.sampled_from([999, 1000, 1001, 1002, 3000]), st.lists(st.integers(0, 4000), max_size=4))
+def test_how_many_cr_are_too_many_does_not_depend_on_the_cutting(number: int, places: list[int]) -> None:
+    data = b"x" * 30 + b"\r" * number + b"\ny\0\r\n.\r\n"
+    cuts = [0, *sorted(place for place in places if place < len(data)), len(data)]
+    reader = ContentReader(1_000_000, normalise=True)
+    for begin, end in pairwise(cuts):
+        reader.feed(data[begin:end])
+    assert reader.ended
+    assert reader.flaw == (BARE_CR if number > 1000 else NUL_IN_CONTENT)
 
 
 def test_long_lines_may_be_accepted() -> None:

@@ -99,10 +99,18 @@ def test_a_flaw_is_answered_at_every_chunk_and_ends_with_the_last() -> None:
     assert codes(driver.send(b"BDAT 0 LAST\r\n")) == [503]
 
 
-def test_flawed_chunks_in_a_row_do_not_end_the_session() -> None:
+def test_flawed_chunks_in_a_row_are_no_errors_but_they_end() -> None:
     driver = logged_in(Limits(max_errors=3))
-    assert set(codes(driver.send(ENVELOPE + bdat(b"a\n") * 2000)[20:])) == {250, 550}
+    assert set(codes(driver.send(ENVELOPE + bdat(b"a\n") * 1000)[20:])) == {250, 550}
     assert not driver.session.closing
+    assert codes(driver.send(bdat(b"a\n"))) == [421]
+    assert driver.session.closing
+
+
+def test_empty_chunks_in_a_row_are_junk() -> None:
+    driver = logged_in(Limits(max_junk_commands=10))
+    driver.send(ENVELOPE)
+    assert codes(driver.send(bdat(b"") * 11)) == [250] * 9 + [421]
 
 
 def test_a_flawed_content_cannot_be_accepted_by_mistake() -> None:

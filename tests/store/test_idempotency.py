@@ -60,9 +60,23 @@ def test_the_second_message_with_a_key_is_the_first_and_leaves_nothing(store: St
     first = keyed(recipients=2)
     assert accept(store, first) == [Accepted((block, block))]
     before = state(store)
-    assert accept(store, keyed(recipients=3)) == [Duplicate(first.id)]
-    assert accept(store, keyed(), keyed()) == [Duplicate(first.id)] * 2
+    assert accept(store, keyed(recipients=2)) == [Duplicate(first.id)]
+    assert accept(store, keyed(recipients=2), turned(keyed(recipients=2))) == [Duplicate(first.id)] * 2
     assert state(store) == before
+    audit(store)
+
+
+def turned(submission: Submission) -> Submission:
+    """The same with its recipients in the other order."""
+    envelope = submission.envelope
+    return replace(submission, envelope=replace(envelope, recipients=envelope.recipients[::-1]))
+
+
+def test_the_same_mail_to_others_is_another_message(store: Store) -> None:
+    block = funded(store)
+    assert accept(store, keyed(), keyed(recipients=2)) == [Accepted((block,)), Accepted((block, block))]
+    assert len(recipients(store)) == 3
+    assert len(keys(store)) == 2
     audit(store)
 
 
@@ -134,7 +148,7 @@ def test_in_a_group_the_first_that_can_be_paid_has_the_key(store: Store) -> None
         QUOTA_EXHAUSTED,
         Accepted((block,)),
         Duplicate(small.id),
-        Duplicate(small.id),
+        QUOTA_EXHAUSTED,
     ]
     assert keys(store) == [small.id]
     audit(store)
@@ -192,7 +206,7 @@ def test_two_writers_with_the_same_key_accept_it_once(store: Store, store_url: s
         with own(store_url) as mine:
             desk = Desk(mine)
             for number in range(20):
-                desk.submit(accept_all, keyed(b"%d" % number, 1 + n))
+                desk.submit(accept_all, keyed(b"%d" % number, 1 + number % 3))
             desk.finish()
             answers.extend(desk.results)
 

@@ -8,6 +8,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -25,11 +26,13 @@ from postmeter.server.acceptance import Acceptance
 from postmeter.server.auth import Directory, portal
 from postmeter.server.board import Board
 from postmeter.server.census import Census
+from postmeter.server.doorway import Visitors
 from postmeter.server.guard import Guard
 from postmeter.server.link import Entrance
 from postmeter.server.listener import bind, listen
 from postmeter.server.policy import RecipientPolicy
 from postmeter.server.protocol import Reception, SubmissionProtocol
+from postmeter.server.refusals import Refusals
 from postmeter.server.spool import Spool
 from postmeter.server.tls import ServerTls, server_tls
 from postmeter.smtp.limits import Limits
@@ -119,8 +122,11 @@ def reception(
         directory=directory,
         acceptance=cast(Acceptance, acceptance or FakeAcceptance()),
         policy=RecipientPolicy(lambda _account, _address: succeed(None), lambda _domain: False, reactor),
-        census=Census(settings, board),
-        guard=Guard(settings, board, reactor.seconds),
+        visitors=Visitors(
+            Census(settings, board, reactor.seconds),
+            Guard(settings, board, reactor.seconds),
+            Refusals(reactor.seconds),
+        ),
         entrance=Entrance(tls or certificate(), settings, networks("smtp.proxies", settings.proxies), reactor),
         spool_folder=folder or _settings().data,
         disk_is_low=lambda: False,
@@ -185,6 +191,14 @@ class Client:
         """What the server has said since the last call, until it said that it would say no more."""
         said = self._deliver(b"")
         return said if self._tls is None else self._tls.open(said)
+
+    def say_last_word(self) -> bytes:
+        """Tell that no more will come (RFC 8446, 6.1); what the server says to that, without its own last word."""
+        assert self._tls is not None
+        with suppress(ssl.SSLWantReadError):
+            self._tls.tls.unwrap()
+        self.protocol.dataReceived(self._tls.seal())
+        return self.take()
 
     @property
     def closing(self) -> bool:

@@ -9,18 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
-from pathlib import Path
 
 import dns.exception
 import dns.resolver
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from postmeter.commands import lookup
 from postmeter.commands.finding import Finding, ok, problem, warning
-from postmeter.config import Settings, address
-from postmeter.server.tls import Source
+from postmeter.config import Settings, address, networks
+from postmeter.server.tls import Source, files, private_key
 from postmeter.store.quota import iso
 
 PATIENCE = 5.0  # seconds for an answer
@@ -42,18 +40,17 @@ def ports(settings: Settings) -> Iterator[Finding]:
 def certificate(settings: Settings) -> Iterator[Finding]:
     """Whether each certificate can be read, belongs to its key and is valid."""
     smtp = settings.smtp
-    path, key = Path(smtp.certificate), Path(smtp.private_key or smtp.certificate)
-    if not smtp.certificate:
-        path, key = settings.data / "certificate.pem", settings.data / "certificate.key"
-        if not path.exists():
-            yield ok("certificate", "a self-signed one will be made at the first start")
-            return
-        yield warning(
-            "certificate", f"{path} is self-signed: shops must be told not to check it", "set smtp.certificate"
-        )
-    yield _pair(path, key)
+    if smtp.certificate:
+        yield _pair(files(settings))
+    elif all((settings.data / name).exists() for name in ("certificate.pem", "certificate.key")):
+        source = files(settings)
+        text = f"{source.certificate} is self-signed: shops must be told not to check it"
+        yield warning("certificate", text, "set smtp.certificate")
+        yield _pair(source)
+    else:
+        yield ok("certificate", "a self-signed one will be made at the first start")
     for source in map(Source.of, smtp.certificates):
-        yield _pair(source.certificate, source.key)
+        yield _pair(source)
 
 
 def hostname(settings: Settings) -> Iterator[Finding]:
@@ -105,7 +102,7 @@ def _port(settings: Settings, name: str, host: str, port: int) -> Finding:
 
 def _answering(settings: Settings, name: str, host: str, port: int) -> Finding:
     """What a port in use says: our greeting, or something else's."""
-    said = _greeting({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, name)  # noqa: S104
+    said = _greeting(settings, {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, name)  # noqa: S104
     expected = b"HTTP/" if name == "web.listen" else f"220 {settings.hostname} ".encode()
     where = f"{host}:{port} ({name})"
     if said.startswith(expected):
@@ -114,9 +111,12 @@ def _answering(settings: Settings, name: str, host: str, port: int) -> Finding:
     return problem("ports", f"{where} is in use by another program, which says {text!r}", f"stop it or change {name}")
 
 
-def _greeting(host: str, port: int, name: str) -> bytes:
+def _greeting(settings: Settings, host: str, port: int, name: str) -> bytes:
+    proxies = networks("smtp.proxies", settings.smtp.proxies)
     try:
         with socket.create_connection((host, port), PATIENCE) as link:
+            if name.startswith("smtp.") and any(ip_address(link.getsockname()[0]) in network for network in proxies):
+                link.sendall(b"PROXY UNKNOWN\r\n")  # whoever calls from there has to say for whom
             if name == "smtp.submissions":
                 context = ssl.create_default_context()
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -129,16 +129,20 @@ def _greeting(host: str, port: int, name: str) -> bytes:
         return b""
 
 
-def _pair(path: Path, key: Path) -> Finding:
+def _pair(source: Source) -> Finding:
+    path, key = source.certificate, source.key
     try:
         found = x509.load_pem_x509_certificate(path.read_bytes())
-        private = load_pem_private_key(key.read_bytes(), None)
+        private = private_key(key.read_bytes())
     except OSError as error:
-        return problem("certificate", f"{error.filename} cannot be read: {error.strerror}", "see smtp.certificate")
+        return problem("certificate", f"{error.filename} cannot be read: {error.strerror}", f"see {source.setting}")
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return problem("certificate", f"{path} or {key} is not PEM, or the key is encrypted", "see smtp.certificate")
+        which = f"{path}" if path == key else f"{path} or {key}"
+        return problem("certificate", f"{which} is not PEM, or the key is encrypted", f"see {source.setting}")
     if found.public_key() != private.public_key():
-        return problem("certificate", f"the key {key} does not belong to {path}", "set smtp.private_key to its key")
+        return problem(
+            "certificate", f"the key {key} does not belong to {path}", f"set {source.key_setting} to its key"
+        )
     left = found.not_valid_after_utc.timestamp() - time.time()
     ends = iso(found.not_valid_after_utc.timestamp())
     if left < 0:

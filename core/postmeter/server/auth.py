@@ -19,6 +19,7 @@ from postmeter.store.connections import Access
 
 REMEMBERED = 1.0  # seconds for which an access is taken from memory: then changes hold, at the next log-in or MAIL
 MOST_REMEMBERED = 10_000  # user names, also of those that do not exist
+LONGEST = 255  # characters of a user name that somebody may have
 
 
 class ITokenCredentials(ICredentials):
@@ -78,6 +79,8 @@ class Directory:
 
     def get(self, username: str) -> Deferred[Access | None]:
         """The access of this user name; None when there is none."""
+        if len(username) > LONGEST:
+            return succeed(None)
         known = self._known.get(username)
         if known is not None and known[0] > self._clock():
             return succeed(known[1])

@@ -15,13 +15,14 @@ class Deadline:
     (RFC 5321, 4.5.3.2.7), and for a content one for all of it, which a rate below the least one shortens.
     """
 
-    __slots__ = ("_begun", "_fixed", "_handshake", "_limits", "_logged_in", "in_content", "octets")
+    __slots__ = ("_begun", "_fixed", "_handshake", "_leaving", "_limits", "_logged_in", "in_content", "octets")
 
     def __init__(self, limits: Smtp, now: float) -> None:
         self._limits = limits
         self._fixed = now + limits.login_timeout  # until log-in; then for the next command, or for the farewell
         self._handshake: float | None = None
         self._logged_in = False
+        self._leaving = False
         self.in_content = False
         self._begun = 0.0  # when the content began
         self.octets = 0  # of the content so far
@@ -49,6 +50,8 @@ class Deadline:
 
     def answered(self, now: float, in_content: bool) -> None:
         """Something was answered, or a content begins or ends: a command has its time anew, a content its own once."""
+        if self._leaving:
+            return
         if in_content:
             if not self.in_content:
                 self._begun, self.octets = now, 0
@@ -57,7 +60,7 @@ class Deadline:
             self._fixed = now + self._limits.command_timeout
         self.in_content = in_content
 
-    def leaving(self, now: float) -> None:
+    def leaving(self, now: float, patience: float = FAREWELL) -> None:
         """The last reply is on its way."""
-        self._handshake, self.in_content = None, False
-        self._fixed = now + FAREWELL
+        self._handshake, self.in_content, self._leaving = None, False, True
+        self._fixed = now + patience

@@ -24,7 +24,8 @@ from postmeter.store.suppressions import BOUNCE, COMPLAINT, EVERY_ACCOUNT, MANUA
 log = logging.getLogger(__name__)
 
 PATIENCE = 0.5  # seconds that a client waits for the DNS
-SILENCE = 10.0  # seconds after a time-out in which nobody waits for it
+SILENCE = 10.0  # seconds after a time-out in which nobody asks it
+MOST_ASKED = 100  # questions at a time; each takes a socket
 
 _BECAUSE = {
     BOUNCE: "because mail to it bounced",
@@ -50,6 +51,7 @@ class RecipientPolicy:
         self._null_mx = null_mx
         self._reactor = reactor
         self._silent_until = 0.0
+        self._asked = 0
 
     def check(self, access: Access, forward_path: str) -> Reply | Deferred[Reply]:
         """The answer to RCPT with this path, as it was received; a Deferred does not fail."""
@@ -72,12 +74,18 @@ class RecipientPolicy:
         return reply if isinstance(reply, Reply) else await reply
 
     def _check_domain(self, domain: str) -> Reply | Deferred[Reply]:
+        if self._asked >= MOST_ASKED or self._reactor.seconds() < self._silent_until:
+            return RECIPIENT_OK  # delivery finds it out
         refuses = self._null_mx(domain)
         if isinstance(refuses, bool):
             return _judged(refuses)
-        if self._reactor.seconds() < self._silent_until:
-            return RECIPIENT_OK  # delivery finds it out
-        return refuses.addTimeout(PATIENCE, self._reactor).addCallbacks(_judged, self._not_told)
+        self._asked += 1
+        refuses.addTimeout(PATIENCE, self._reactor).addBoth(self._told)
+        return refuses.addCallbacks(_judged, self._not_told)
+
+    def _told(self, result: Any) -> Any:
+        self._asked -= 1
+        return result
 
     def _not_told(self, failure: Failure) -> Reply:
         """What the DNS does not tell never keeps a message out."""

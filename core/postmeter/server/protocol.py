@@ -11,14 +11,13 @@ from typing import Any
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from postmeter.server.acceptance import Acceptance, reply_for
 from postmeter.server.auth import Directory, InactiveConnection, ISubmitter, Submitter, TokenCredentials
-from postmeter.server.census import Census
-from postmeter.server.guard import Guard
-from postmeter.server.link import Entrance, Link
+from postmeter.server.deadline import FAREWELL
+from postmeter.server.doorway import Doorway, Visitors
+from postmeter.server.link import Entrance
 from postmeter.server.policy import RecipientPolicy
 from postmeter.server.spool import Spool
 from postmeter.smtp import replies
@@ -30,7 +29,7 @@ from postmeter.store.connections import Access
 log = logging.getLogger(__name__)
 
 LOGIN_FAILURE_TIME = 0.3  # seconds that a failed log-in takes, whether the user name or the password is wrong
-HELD, HELD_STEP = 10, 0.1  # how often, and after how many seconds each, a surplus session is looked at again
+SHORT_FAREWELL = 3.0  # seconds for whoever is turned away to read why
 DEFECT = Reply(421, "4.3.0", "Something went wrong here; try again later")
 
 
@@ -44,70 +43,74 @@ class Reception:
     directory: Directory
     acceptance: Acceptance
     policy: RecipientPolicy
-    census: Census
-    guard: Guard
+    visitors: Visitors
     entrance: Entrance
     spool_folder: Path
     disk_is_low: Callable[[], bool]
 
 
-class SubmissionProtocol(Link):
+class SubmissionProtocol(Doorway):
     """Drives one session; knows no rule of SMTP itself."""
 
     def __init__(self, reception: Reception, implicit_tls: bool) -> None:
-        super().__init__(reception.entrance, implicit_tls)
+        super().__init__(reception.entrance, reception.visitors, implicit_tls)
         self._reception = reception
         self._session = Session(reception.hostname, reception.limits, implicit_tls)
         self._submitter: Submitter | None = None
         self._spool: Spool | None = None
         self._trouble: Reply | None = None  # why the content could not be kept
-        self._busy = False  # an event waits for its answer, or the session for its greeting
-        self._held = False  # the latter
+        self._busy = False  # an event waits for its answer
         self._working = False
-        self._delay: IDelayedCall | None = None
+        self._farewell = FAREWELL
 
     # The link's side
 
-    def came(self) -> None:
-        """Greet, or turn away when there are too many sessions; a surplus one of an unknown address is held first."""
-        if not self._reception.census.enter(self, self.address):
-            self._turn_away(replies.OVERLOADED)
-        elif self._reception.guard.may_begin(self.address):
-            self._flush()
-        else:
-            self._held = self._busy = True
-            self._later(HELD_STEP, self._look_again, HELD - 1)
+    def welcome(self) -> None:
+        """Greet; a client that was held may have said something already."""
+        self._work()
+        self.read_or_wait()
+
+    def turn_away(self, reply: Reply) -> None:
+        """No greeting: the first reply is the refusal."""
+        self._session.outgoing()
+        self._farewell = SHORT_FAREWELL
+        self._session.refuse(reply)
+        self._flush()
 
     def received(self, text: bytes) -> None:
         """Bytes of the client."""
         if self._session.in_content:
             self.deadline.octets += len(text)
         self._session.receive(text)
-        if not self._busy:
+        if not (self._busy or self.held):
             self._work()
 
     def lost(self) -> None:
         """The link is gone; a message that was not committed is not ours."""
-        self._do_not_wait()
-        self._reception.census.leave(self, self.address, self._submitter)
+        self._reception.visitors.census.leave(self, self._submitter)
         self._drop_spool()
         self._session.closing = True
 
     def too_late(self) -> None:
         """The client has taken too long; while an answer is ours to give, no time runs out."""
-        if not self._busy:
+        if not (self._busy or self.held):
             self._session.refuse(replies.TIMED_OUT)
             self._flush()
 
     def full(self) -> bool:
         """Whether enough waits behind the open event."""
-        return self._busy and self._session.wants_pause
+        return (self._busy or self.held) and self._session.wants_pause
+
+    @property
+    def answering(self) -> bool:
+        """Whether an answer is ours to give."""
+        return self._busy
 
     def shut_down(self) -> None:
         """The server stops: end the session after what is under way."""
-        if self._held:
-            self._let_go()
-            self._turn_away(replies.SHUTTING_DOWN)
+        if self.held:
+            self.let_go()
+            self.turn_away(replies.SHUTTING_DOWN)
             return
         self._session.shut_down()
         self._flush()
@@ -117,45 +120,16 @@ class SubmissionProtocol(Link):
         self._session.refuse(replies.SHUTTING_DOWN)
         self._flush()
 
+    def make_room(self) -> None:
+        """Nobody has logged in, and others of this address wait."""
+        self._farewell = SHORT_FAREWELL
+        self._session.refuse(replies.MADE_ROOM)
+        self._flush()
+
     @property
     def under_way(self) -> bool:
         """Whether a message is being received, or an answer is ours to give."""
-        return not self._session.closing and (self._busy or self._session.in_content)
-
-    # Many sessions
-
-    def _turn_away(self, reply: Reply) -> None:
-        self._session.outgoing()  # no greeting: the first reply is the refusal
-        self._session.refuse(reply)
-        self._flush()
-
-    def _look_again(self, times: int) -> None:
-        """Whether a session of this address has logged in meanwhile: then it is a server with many shops."""
-        if self._reception.guard.trusted(self.address):
-            self._let_go()
-            self._work()
-            self.read_or_wait()
-        elif times:
-            self._later(HELD_STEP, self._look_again, times - 1)
-        else:
-            self._let_go()
-            self._turn_away(replies.TOO_MANY_NEW_SESSIONS)
-
-    def _let_go(self) -> None:
-        self._held = self._busy = False
-        self._do_not_wait()
-
-    def _later(self, seconds: float, function: Callable[..., None], *arguments: object) -> None:
-        def call() -> None:
-            self._delay = None
-            function(*arguments)
-
-        self._delay = self._entrance.reactor.callLater(seconds, call)
-
-    def _do_not_wait(self) -> None:
-        if self._delay is not None:
-            self._delay.cancel()
-            self._delay = None
+        return not self._session.closing and (self.held or self._busy or self._session.in_content)
 
     # The session's side
 
@@ -163,7 +137,7 @@ class SubmissionProtocol(Link):
         """Answer events until one needs time; then what was said goes out in one write."""
         self._working = True
         try:
-            while not self._busy and (event := self._session.poll()) is not None:
+            while not (self._busy or self.mute) and (event := self._session.poll()) is not None:
                 if type(event) is Content:
                     self._keep(event)
                 elif type(event) is Abandoned:
@@ -209,8 +183,10 @@ class SubmissionProtocol(Link):
             self.write(out)
         if out or in_content != self.deadline.in_content:
             self.deadline.answered(self.now(), in_content)
-        if self._session.closing and not self._busy and not self._leaving:
-            self.leave()
+        if (self._session.closing or self.ended or self.mute) and not self._busy:
+            self._session.closing = True
+            if not self._leaving:
+                self.leave(self._farewell)
 
     def _keep(self, event: Content) -> None:
         if self._trouble is not None:
@@ -237,7 +213,7 @@ class SubmissionProtocol(Link):
         self._session.tls_started()
 
     def _log_in(self, event: Login) -> None:
-        if not self._reception.guard.may_log_in(event.username, self.address):
+        if not self._reception.visitors.guard.may_log_in(event.username, self.address):
             self._answer(replies.LOGIN_LOCKED)
             return
         credentials = TokenCredentials(event.username, event.password)
@@ -247,30 +223,40 @@ class SubmissionProtocol(Link):
 
     def _logged_in(self, result: tuple[object, Submitter, Callable[[], None]]) -> None:
         submitter = result[1]
-        reception = self._reception
+        guard, census = self._reception.visitors.guard, self._reception.visitors.census
+        username = submitter.access.username
         if not self.connected:
             self._answer(replies.AUTHENTICATION_UNAVAILABLE)  # it has left the census already
-            return
-        reception.guard.succeeded(submitter.access.username, self.address)
-        if not reception.census.log_in(submitter):
-            self._answer(replies.TOO_MANY_SESSIONS)
-            return
-        self._submitter = submitter
-        self.deadline.logged_in()
-        self._answer(replies.AUTHENTICATED)
+        elif not guard.may_log_in(username, self.address):
+            self._answer(replies.LOGIN_LOCKED)  # others have failed while this one was looked at
+        else:
+            guard.succeeded(username, self.address)
+            if not census.log_in(self, submitter):
+                self._answer(replies.TOO_MANY_SESSIONS)
+                return
+            self._submitter = submitter
+            self.deadline.logged_in()
+            self._answer(replies.AUTHENTICATED)
 
     def _not_logged_in(self, failure: Failure, username: str, begun: float) -> None:
         if isinstance(failure.value, InactiveConnection):
             inactive = replies.connection_inactive(str(failure.value))
             self._answer(replace(inactive, code=535, status="5.7.8"))
         elif isinstance(failure.value, UnauthorizedLogin):
-            self._reception.guard.failed(username, self.address)
+            reply = self._failed(username)
             if self.connected:  # as late as any other, so that the time does not tell what was wrong
                 left = begun + LOGIN_FAILURE_TIME - self.now()
-                self._later(max(left, 0.0), self._answer, replies.AUTHENTICATION_FAILED)
+                self.later(max(left, 0.0), self._answer, reply)
         else:
             log.error("a log-in could not be checked", exc_info=failure.value)
             self._answer(replies.AUTHENTICATION_UNAVAILABLE)
+
+    def _failed(self, username: str) -> Reply:
+        guard = self._reception.visitors.guard
+        if not guard.may_log_in(username, self.address):  # others have failed while this one was looked at
+            return replies.LOGIN_LOCKED
+        guard.failed(username, self.address)
+        return replies.AUTHENTICATION_FAILED
 
     def _mail(self, _event: Mail) -> None:
         """A session may last for long: what has changed since its log-in holds for its next message."""

@@ -21,10 +21,12 @@ from postmeter.server.acceptance import Acceptance, HandOver
 from postmeter.server.board import Board
 from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
+from postmeter.server.doorway import Visitors
 from postmeter.server.guard import Guard
 from postmeter.server.link import Entrance
 from postmeter.server.policy import RecipientPolicy
 from postmeter.server.protocol import Reception
+from postmeter.server.refusals import Refusals
 from postmeter.server.tls import ServerTls
 from postmeter.smtp.limits import Limits
 from postmeter.store import accept as accepting
@@ -73,8 +75,7 @@ def build(settings: Settings, parts: Parts) -> Reception:
         directory=directory,
         acceptance=_acceptance(settings, parts),
         policy=policy,
-        census=parts.census,
-        guard=Guard(smtp, parts.board),
+        visitors=Visitors(parts.census, Guard(smtp, parts.board), Refusals(time.monotonic)),
         entrance=Entrance(parts.tls, smtp, networks("smtp.proxies", smtp.proxies), parts.reactor),
         spool_folder=settings.data,
         disk_is_low=lambda: parts.disk.low,

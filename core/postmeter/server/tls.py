@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from postmeter.config import Settings
@@ -24,6 +23,7 @@ from postmeter.server.self_signed import make
 log = logging.getLogger(__name__)
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
+_NOT_A_PAIR = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _BEGIN_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
 
 
@@ -57,7 +57,7 @@ def files(settings: Settings) -> Source:
 
 
 def server_tls(settings: Settings, secret: bytes = b"", clock: Callable[[], float] = float) -> ServerTls:
-    """TLS for all listeners; ConfigError says what is wrong with a certificate or a key.
+    """TLS for all listeners; ConfigError says what is wrong with the first certificate or its key.
 
     Workers with the same ``secret`` and the same ``clock`` understand each other's session tickets.
     """
@@ -65,38 +65,55 @@ def server_tls(settings: Settings, secret: bytes = b"", clock: Callable[[], floa
 
 
 class ServerTls:
-    """Begins TLS sessions; ``refresh`` loads changed files without touching the sessions that run."""
+    """Begins TLS sessions; ``refresh`` loads changed files without touching the sessions that run.
 
-    def __init__(self, sources: Iterable[Source], secret: bytes, clock: Callable[[], float]) -> None:
-        self._sources = list(sources)
+    The first of the ``sources`` is needed, and ConfigError says what is wrong with it. Of the others, each that cannot
+    be used is left out, or stays as it was, until its files change: one customer's certificate is not everybody's.
+    """
+
+    def __init__(self, sources: Sequence[Source], secret: bytes, clock: Callable[[], float]) -> None:
+        self._sources = sources
         self._secret = secret
         self._clock = clock
-        self._load()
+        self._stamps = {sources[0]: _stamp(sources[0])}
+        self._loaded = {sources[0]: _load(sources[0])}
+        self._tickets = -1
+        self.refresh()
 
     def channel(self) -> Channel:
         """TLS for a session that begins now."""
         return Channel(self._context)
 
     def refresh(self) -> bool:
-        """Load the files anew if they have changed; True if they were. ConfigError leaves the old ones in use."""
-        if self._stamp != [_stamp(source) for source in self._sources]:
-            self._load()
-            return True
-        if self._tickets != tickets.epoch(self._clock()):
+        """Load the files anew that have changed; True if something new is in use."""
+        changed = [source for source in self._sources if _stamp(source) != self._stamps.get(source)]
+        new = [source for source in changed if self._look_at(source)]
+        if new or self._tickets < 0:
+            self._put_together()
+        if new or self._tickets != tickets.epoch(self._clock()):
             self._share_tickets()
-        return False
+        return bool(new)
 
-    def _load(self) -> None:
-        stamp = [_stamp(source) for source in self._sources]
-        contexts = [_context(source) for source in self._sources]
-        default = contexts[0]
+    def _look_at(self, source: Source) -> bool:
+        self._stamps[source] = _stamp(source)
+        before = source in self._loaded
+        try:
+            self._loaded[source] = _load(source)
+        except ConfigError as error:
+            log.error("%s; %s", error, "the one before stays in use" if before else "it is left out")
+            return False
+        log.log(logging.INFO if before else logging.DEBUG, "the certificate %s was loaded", source.certificate)
+        return True
+
+    def _put_together(self) -> None:
         named: dict[str, ssl.SSLContext] = {}
-        for source, context in zip(self._sources, contexts, strict=True):
-            for name in _names(source):
-                named.setdefault(name, context)
-        default.sni_callback = _choosing(named)
-        self._stamp, self._context = stamp, default
-        self._share_tickets()
+        for source in self._sources:
+            if source in self._loaded:
+                context, names = self._loaded[source]
+                for name in names:
+                    named.setdefault(name, context)
+        self._context = self._loaded[self._sources[0]][0]
+        self._context.sni_callback = _choosing(named) if len(self._sources) > 1 else None
 
     def _share_tickets(self) -> None:
         """Of the context that a session begins with: OpenSSL looks nowhere else for the keys."""
@@ -118,27 +135,26 @@ def _choosing(named: Mapping[str, ssl.SSLContext]) -> Callable[[Any, str | None,
     return choose
 
 
-def _names(source: Source) -> list[str]:
-    """The names that the certificate is for (RFC 6125, 6.4), in lower case; a wildcard as ``*.example.net``."""
-    certificate = x509.load_pem_x509_certificates(source.certificate.read_bytes())[0]
-    with suppress(x509.ExtensionNotFound):
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
-    return []
+Stamp = tuple[tuple[int, int] | str, ...]
 
 
-def _stamp(source: Source) -> tuple[tuple[int, int], ...]:
-    stamp = []
-    for setting, path in ((source.setting, source.certificate), (source.key_setting, source.key)):
+def _stamp(source: Source) -> Stamp:
+    """What changes when a file does; of one that cannot be read, why."""
+
+    def of(path: Path) -> tuple[int, int] | str:
         try:
-            status = os.stat(path)
+            status = path.stat()
         except OSError as error:
-            raise ConfigError(f"{setting}: {path} cannot be read: {error.strerror}") from None
-        stamp.append((status.st_mtime_ns, status.st_ino))
-    return tuple(stamp)
+            return str(error.strerror)
+        return status.st_mtime_ns, status.st_ino
+
+    return of(source.certificate), of(source.key)
 
 
-def _context(source: Source) -> ssl.SSLContext:
+def _load(source: Source) -> tuple[ssl.SSLContext, list[str]]:
+    """What serves the certificate, and its names; ConfigError says what is wrong."""
+    names = _names(source)
+    _check_key(source)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION
@@ -146,16 +162,29 @@ def _context(source: Source) -> ssl.SSLContext:
     context.num_tickets = 1
     certificate, key = source.certificate, source.key
     try:
-        x509.load_pem_x509_certificates(certificate.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{source.setting}: {certificate} is not a PEM certificate chain: {error}") from None
-    _check_key(source)
-    try:
         context.load_cert_chain(certificate, key)
-    except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "reason", "") or error
-        raise ConfigError(f"{source.key_setting}: {key} does not belong to {certificate}: {reason}") from None
-    return context
+    except ssl.SSLError as error:
+        if error.reason in _NOT_A_PAIR:
+            raise ConfigError(f"{source.key_setting}: {key} does not belong to {certificate}") from None
+        raise ConfigError(f"{source.setting}: {certificate} cannot be used: {error.reason}") from None
+    except OSError as error:
+        raise ConfigError(f"{source.setting}: {certificate} cannot be read: {error.strerror}") from None
+    return context, names
+
+
+def _names(source: Source) -> list[str]:
+    """The names that the certificate is for (RFC 6125, 6.4), in lower case; a wildcard as ``*.example.net``."""
+    setting, path = source.setting, source.certificate
+    try:
+        certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    except x509.ExtensionNotFound:
+        return []
+    except OSError as error:
+        raise ConfigError(f"{setting}: {path} cannot be read: {error.strerror}") from None
+    except (ValueError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType):
+        raise ConfigError(f"{setting}: {path} is not a PEM certificate chain") from None
 
 
 def _check_key(source: Source) -> None:
@@ -166,7 +195,7 @@ def _check_key(source: Source) -> None:
         raise ConfigError(f"{source.key_setting}: {source.key} cannot be read: {error.strerror}") from None
     except TypeError:
         raise ConfigError(f"{source.key_setting}: {source.key} has a passphrase; give it without one") from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise ConfigError(f"{source.key_setting}: {source.key} is not a private key in PEM form") from None
 
 

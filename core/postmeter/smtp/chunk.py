@@ -42,6 +42,11 @@ class ChunkReader(Collector):
         self._left = 0  # octets of the chunk that are still to come
 
     @property
+    def octets(self) -> int:
+        """How many octets the chunk has."""
+        return self._chunk.octets
+
+    @property
     def reply(self) -> Reply:
         """What is said to the chunk when others are to follow: what is wrong with the content so far, or 250."""
         return self.flaw or chunk_received(self._chunk.octets)

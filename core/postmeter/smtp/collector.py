@@ -13,6 +13,8 @@ BLOCK_SIZE = 65536  # octets that are collected before they are handed on
 
 _FLAWS = (BARE_LF, BARE_CR, NUL_IN_CONTENT, LINE_TOO_LONG)  # of several flaws the first here is told
 _FLAWLESS = len(_FLAWS)
+_MANY_CR = b"\r" * 1001  # a run that is no line end of anybody's, though line ends are made right
+_RUN = _FLAWS.index(BARE_CR)
 _TOO_LARGE = -1  # before all others: what is over the limit is not looked at any more
 _collapse = re.compile(rb"(?<!\r)\r++\n").sub  # from the first CR of a run only, so the time is linear
 
@@ -53,6 +55,8 @@ class Collector:
     def _take(self, piece: bytes) -> None:
         """Counts, checks and keeps ``piece``; nothing is kept or given any more once there is a flaw."""
         if self._normalise:
+            if self._flaw == _RUN:
+                return
             piece = self._normalised(piece)
         first = self.size < 0
         self.size += len(piece)
@@ -81,14 +85,14 @@ class Collector:
         return block
 
     def _normalised(self, piece: bytes) -> bytes:
-        """``piece`` with CRLF for LF, for CR and for CR in any number before an LF."""
+        """``piece`` with CRLF for LF, for CR and for CR in a number before an LF; a run that is too long ends it."""
+        piece = b"\r" * self._held + piece
+        run = piece.find(_MANY_CR)
+        if run >= 0:
+            self._flaw = min(self._flaw, _RUN)
+            piece = piece[:run]
         text = piece if self.ended else piece.rstrip(b"\r")
-        held, self._held = self._held, len(piece) - len(text)
-        if not text:
-            self._held += held
-            return b""
-        if held:  # more of them than there may be octets are too large in any number
-            text = b"\r" * min(held, self._max_size + 1) + text
+        self._held = len(piece) - len(text)
         if text.count(b"\r") != text.count(b"\r\n"):
             text = _collapse(b"\n", text).replace(b"\r", b"\n")
         return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

@@ -23,5 +23,10 @@ class Limits:
     normalise_line_endings: bool = False  # make bare CR and bare LF into CRLF instead of refusing them
     accept_long_lines: bool = False  # take lines of more than 998 octets
 
+    @property
+    def of_content(self) -> tuple[int, bool, bool]:
+        """What a reader of content has to know."""
+        return self.max_message_size, self.normalise_line_endings, self.accept_long_lines
+
 
 DEFAULT_LIMITS = Limits()

@@ -254,19 +254,13 @@ class Session(Dialogue):
         self._say(reply)
 
     def _data(self, _argument: str) -> None:
-        limits = self._limits
-        self._content = self._reader = ContentReader(
-            limits.max_message_size, limits.normalise_line_endings, limits.accept_long_lines
-        )
+        self._content = self._reader = ContentReader(*self._limits.of_content)
         self._say(replies.START_CONTENT)
 
     def _bdat(self, argument: str) -> None:
         chunk = Chunk.parse(argument)
         if not isinstance(self._content, ChunkReader):
-            limits = self._limits
-            self._content = ChunkReader(
-                limits.max_message_size, limits.normalise_line_endings, limits.accept_long_lines
-            )
+            self._content = ChunkReader(*self._limits.of_content)
             self._state = State.CHUNKS
         self._content.expect(chunk)
         self._reader = self._content
@@ -286,10 +280,12 @@ class Session(Dialogue):
         if isinstance(reader, ContentReader) or (isinstance(reader, ChunkReader) and reader.ended):
             self._content = None
             return EndOfContent(self._transaction.envelope(), reader.size, reader.flaw)
-        if isinstance(reader, ChunkReader):
-            self._say(reader.reply)
-        else:  # many may follow a refused MAIL
+        if isinstance(reader, RefusedChunk):  # many may follow a refused MAIL
             self._complain(Trial.REFUSED if self.authenticated else Trial.ERROR, reader.reply)
+        elif reader.octets and reader.flaw is None:
+            self._say(reader.reply)
+        else:
+            self._complain(Trial.REFUSED if reader.flaw else Trial.JUNK, reader.reply)
         return None
 
     def _content_answered(self, event: EndOfContent, reply: Reply) -> None:

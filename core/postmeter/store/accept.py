@@ -58,8 +58,8 @@ class Submission:
     """A message that has passed all checks and waits for its commit.
 
     ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients at once to the
-    worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key`` the
-    first is stored; empty: it has none.
+    worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key`` and
+    recipients the first is stored; empty: it has none.
     """
 
     id: str
@@ -79,7 +79,8 @@ class Submission:
     @property
     def claim(self) -> Key:
         """What the message is known by."""
-        return idempotency.key(self.account_id, self.connection_id, self.key)
+        paths = [recipient.forward_path for recipient in self.envelope.recipients]
+        return idempotency.key(self.account_id, self.connection_id, self.key, paths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Idempotency keys: of the messages that a connection sends with the same key within a day, the first is accepted."""
+"""Idempotency keys: of a connection's messages with the same key and recipients within a day the first is accepted."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from sqlalchemy import bindparam, delete, select, text
 from sqlalchemy.orm import Session
@@ -15,7 +16,7 @@ from postmeter.store.tables import Idempotency
 KEPT = 86_400.0  # seconds for which a key stands for its first message
 _DIGEST = 16  # octets
 
-# account, connection and the digest of what the client gave
+# account, connection and the digest of what the client gave and of the recipients
 Key = tuple[int, int, bytes]
 
 # Whoever comes second waits here for the end of the first one's transaction (PostgreSQL; SQLite has one writer).
@@ -36,9 +37,16 @@ _HOLDER = Statement(select(Idempotency.message_id).where(*_key, Idempotency.at >
 _WITHDRAW = Statement(delete(table(Idempotency)).where(*_key))
 
 
-def key(account_id: int, connection_id: int, given: bytes) -> Key:
-    """The key under which what a client gave is kept."""
-    return account_id, connection_id, hashlib.blake2b(given, digest_size=_DIGEST).digest()
+def key(account_id: int, connection_id: int, given: bytes, forward_paths: Iterable[str]) -> Key:
+    """The key under which what a client gave is kept.
+
+    The recipients are part of it: a client sends one mail in several envelopes when there are too many of them, or
+    when some are to be hidden, and each of them has to be delivered.
+    """
+    digest = hashlib.blake2b(given, digest_size=_DIGEST)
+    for path in sorted(set(forward_paths)):
+        digest.update(b"\0" + path.encode("utf-8", "surrogateescape"))
+    return account_id, connection_id, digest.digest()
 
 
 class Claims:

@@ -233,7 +233,7 @@ class Ledger(Base):
 
 
 class Idempotency(Base):
-    """A key that a client gave a message (its digest): within a day it stands for the first message that had it."""
+    """A key that a client gave a message, and its recipients (the digest): for a day it stands for the first one."""
 
     __tablename__ = "idempotency"
     account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
