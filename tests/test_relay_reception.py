@@ -12,6 +12,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -195,3 +196,25 @@ def test_a_message_that_is_coming_in_at_the_end_is_taken(relay: Relay, access: A
     relay.start()
     wait_until(lambda: bool(sink.to("late@kunde.example")), 20, "the late mail")
     assert len(sink.to("late@kunde.example")) == 1
+
+
+def test_a_worker_that_cannot_come_back_gets_no_clients(tmp_path: Path) -> None:
+    relay = Relay(tmp_path, "127.0.0.1:1", settings={"smtp": "max_new_sessions_per_second = 1000"})
+    try:
+        relay.start()
+        good = relay.certificate.read_bytes()
+        relay.certificate.write_bytes(b"nothing\n")  # the one that lives keeps what it has, the next one cannot start
+        relay.kill_worker()
+        wait_until(lambda: len(re.findall(r"worker \d ended", relay.log())) >= 2, 20, relay.log)
+        time.sleep(0.3)  # until its sockets are closed
+        for _ in range(12):
+            with socket.create_connection(("127.0.0.1", relay.port), 5) as link:
+                assert link.recv(100).startswith(b"220 ")
+        relay.certificate.write_bytes(good)
+        wait_until(lambda: len(relay.workers()) == 2, 30, "both workers")
+        for _ in range(12):
+            with socket.create_connection(("127.0.0.1", relay.port), 10) as link:
+                assert link.recv(100).startswith(b"220 ")
+        assert relay.stop() == 0
+    finally:
+        relay.kill()

@@ -28,7 +28,7 @@ from postmeter.hooks import Plugins
 from postmeter.process import allow_many_files, node_name, stop_on_signals, use_steady_clock
 from postmeter.server import tls
 from postmeter.server.board import Board
-from postmeter.server.listener import bind
+from postmeter.server.listener import bind, bind_again
 from postmeter.service import FIRST_DESCRIPTOR
 from postmeter.store import queue, schema
 from postmeter.store.accounts import add_operator, clean_email
@@ -123,7 +123,7 @@ class Child(ProcessProtocol):
         self.ready: Deferred[None] = Deferred()
         self._supervisor = supervisor
         self._arguments = arguments
-        self._descriptors = descriptors
+        self.descriptors = descriptors
         self._started = 0.0
         self._deaths = 0
 
@@ -135,7 +135,7 @@ class Child(ProcessProtocol):
         self._started = time.monotonic()
         self.ended: Deferred[None] = Deferred()
         descriptors: dict[int, Any] = {0: "w", 1: "r", 2: 2}
-        descriptors |= {FIRST_DESCRIPTOR + n: fd for n, fd in enumerate(self._descriptors)}
+        descriptors |= {FIRST_DESCRIPTOR + n: fd for n, fd in enumerate(self.descriptors)}
         command = [sys.executable, "-m", "postmeter", *self._supervisor.options, *self._arguments]
         # Ctrl-C reaches all processes of a terminal; ours are to hear of it from us alone.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -185,6 +185,7 @@ class Supervisor:
         self.options = options
         self.stopping = False
         self._prepared = prepared
+        self._listening: dict[int, list[socket.socket]] = {}  # by page; none while a worker does not come back
         workers = self._workers()
         self._children = workers + self._services()
         self._workers_ready = DeferredList([child.ready for child in workers])
@@ -211,7 +212,34 @@ class Supervisor:
         deferToThread(self._take_over, pid, child.page).addErrback(
             lambda failure: log.error("leases could not be taken over: %s", failure.value)
         )
-        self.reactor.callLater(wait, lambda: None if self.stopping else child.start())
+        if wait and child.page is not None:
+            for sock in self._listening.pop(child.page, ()):
+                sock.close()  # whom the kernel has dealt to it comes to the others, at the next try
+        self.reactor.callLater(wait, self._start_again, child)
+
+    def _start_again(self, child: Child) -> None:
+        if self.stopping:
+            return
+        if child.page is not None and child.page not in self._listening:
+            try:
+                child.descriptors = self._descriptors(child.page, self._bind_again())
+            except UnreachableError as error:
+                log.error("%s cannot be started: %s", child.name, error)
+                self.reactor.callLater(RESTART_AFTER[-1], self._start_again, child)
+                return
+        child.start()
+
+    def _bind_again(self) -> list[socket.socket]:
+        return [bind_again(f"smtp.{name}", text) for name, texts in self._addresses() for text in texts]
+
+    def _addresses(self) -> list[tuple[str, tuple[str, ...]]]:
+        smtp = self._prepared.settings.smtp
+        return [("submission", smtp.submission), ("submissions", smtp.submissions)]
+
+    def _descriptors(self, page: int, listening: list[socket.socket]) -> list[int]:
+        """What a worker inherits."""
+        self._listening[page] = listening
+        return [self._prepared.board, *(sock.fileno() for sock in listening), self._prepared.lock]
 
     def _take_over(self, pid: int | None, page: int | None) -> None:
         if page is not None:
@@ -221,12 +249,12 @@ class Supervisor:
 
     def _workers(self) -> list[Child]:
         sockets = self._prepared.sockets
-        counts = [f"--{name}={len(sockets[name])}" for name in ("submission", "submissions")]
+        counts = [f"--{name}={len(texts)}" for name, texts in self._addresses()]
         children = []
         for n in range(self._prepared.settings.worker_count):
-            own = [by_worker[n].fileno() for name in ("submission", "submissions") for by_worker in sockets[name]]
-            descriptors = [self._prepared.board, *own, self._prepared.lock]
-            children.append(Child(self, f"worker {n + 1}", ["worker", f"--page={n}", *counts], descriptors, page=n))
+            own = [by_worker[n] for name, _ in self._addresses() for by_worker in sockets[name]]
+            arguments = ["worker", f"--page={n}", *counts]
+            children.append(Child(self, f"worker {n + 1}", arguments, self._descriptors(n, own), page=n))
         return children
 
     def _services(self) -> list[Child]:

@@ -56,17 +56,31 @@ def bind(setting: str, text: str, count: int = 1) -> list[socket.socket]:
     """Listening sockets on ``host:port``, one for each of ``count`` processes; UnreachableError says why not.
 
     The kernel deals new clients out to the sockets evenly. They outlive a process that dies: its clients wait until
-    it is back.
+    it is back, which is soon. Of a process that does not come back they must be closed, or its clients wait for nobody.
     """
     host, port = address(setting, text)
     try:
-        _listening(host, port, shared=False).close()  # somebody else's sharing socket would not be noticed below
-        return [_listening(host, port, shared=True) for _ in range(count)]
+        _bound(host, port, shared=False).close()  # somebody else's sharing socket would not be noticed below
+        bound = [_bound(host, port, shared=True) for _ in range(count)]
+        for sock in bound:
+            sock.listen(BACKLOG)
+        return bound
     except OSError as error:
         raise UnreachableError(f"{setting}: cannot listen on {text}: {_why(error)}") from None
 
 
-def _listening(host: str, port: int, shared: bool) -> socket.socket:
+def bind_again(setting: str, text: str) -> socket.socket:
+    """One more socket on an address of ours; UnreachableError as ``bind``.
+
+    It does not listen yet: the process that gets it does, once it is there.
+    """
+    try:
+        return _bound(*address(setting, text), shared=True)
+    except OSError as error:
+        raise UnreachableError(f"{setting}: cannot listen on {text}: {_why(error)}") from None
+
+
+def _bound(host: str, port: int, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -76,8 +90,6 @@ def _listening(host: str, port: int, shared: bool) -> socket.socket:
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        if shared:
-            listening.listen(BACKLOG)
         listening.setblocking(False)
     except OSError:
         listening.close()
@@ -98,6 +110,7 @@ def listen(reactor: Any, descriptor: int, reception: Reception, implicit_tls: bo
     factory = SubmissionFactory(reception, implicit_tls)
     with socket.socket(fileno=os.dup(descriptor)) as inherited:
         kind = inherited.family
+        inherited.listen(BACKLOG)
     port: Any = reactor.adoptStreamPort(descriptor, kind, factory)
     port.transport = PromptServer
     listening: IListeningPort = port
