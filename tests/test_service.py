@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from postmeter import service
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
-from postmeter.process import allow_many_files, node_name
+from postmeter.process import OpenFiles, allow_many_files, node_name
 from postmeter.service import Worker
 from postmeter.supervisor import Child
 from support.relay import Relay, wait_until
@@ -284,6 +284,18 @@ def test_as_many_files_as_the_system_allows() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_nearly_as_many_open_files_as_allowed_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    used = [89, 90, 95, 50, 90]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
+    monkeypatch.setattr(os, "listdir", lambda _: [""] * used.pop(0))
+    files = OpenFiles()
+    for _ in range(5):
+        files.look()
+    assert [message[:28] for message in caplog.messages] == ["90 of 100 files are open: ra"] * 2
 
 
 @pytest.fixture

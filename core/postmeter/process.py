@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
@@ -9,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 def use_steady_clock(reactor: Any) -> None:
@@ -20,6 +23,22 @@ def allow_many_files() -> None:
     """Let this process open as many files as the system allows it: every session is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class OpenFiles:
+    """Tells the log when this process has nearly as many files open as it may; every session is one."""
+
+    def __init__(self) -> None:
+        self._many = False
+
+    def look(self) -> None:
+        """Count them; that takes a moment when they are thousands."""
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        used = len(os.listdir("/proc/self/fd"))
+        many = 10 * used >= 9 * most
+        if many and not self._many:
+            log.error("%d of %d files are open: raise the limit (LimitNOFILE), or sessions are dropped", used, most)
+        self._many = many
 
 
 def stop_on_signals(reactor: Any) -> None:

@@ -29,7 +29,7 @@ from postmeter.delivery.signing import KeyRing, Signer
 from postmeter.delivery.window import Window
 from postmeter.errors import UsageError
 from postmeter.hooks import Asking, Plugins
-from postmeter.process import allow_many_files, end_with_parent, stop_on_signals, use_steady_clock
+from postmeter.process import OpenFiles, allow_many_files, end_with_parent, stop_on_signals, use_steady_clock
 from postmeter.server import reception, tls
 from postmeter.server.board import Board
 from postmeter.server.census import Census
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 DAY = 86_400.0
 FIRST_DESCRIPTOR = 3  # what a process inherits begins here
 CERTIFICATES_EVERY = 5.0  # seconds between two looks at their files
-DISK_EVERY = 5.0
+ROOM_EVERY = 5.0
 TIDY_EVERY = 10.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
@@ -73,7 +73,7 @@ class Worker:
         self._secrets = Secrets.open(settings.data)
         self._plugins = Plugins.load(settings)
         self._tls = tls.server_tls(settings, inherited.board.secret, time.time)
-        self._disk = DiskWatch(settings.data, settings.server)
+        self._disk, self._files = DiskWatch(settings.data, settings.server), OpenFiles()
         with self._store.write() as session:
             now = time.time()
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
@@ -91,7 +91,7 @@ class Worker:
             (HEARTBEAT, self._beat),
             (HEARTBEAT, self._take_over),
             (CERTIFICATES_EVERY, self._refresh_tls),
-            (DISK_EVERY, self._look_at_disk),
+            (ROOM_EVERY, self._look_at_room),
             (TIDY_EVERY, self._tidy),
         ]
         if self._teller.needed:
@@ -228,8 +228,12 @@ class Worker:
     def _refresh_tls(self) -> None:
         self._tls.refresh()
 
-    def _look_at_disk(self) -> Deferred[None]:
-        return deferToThread(self._disk.look).addErrback(_defect)
+    def _look_at_room(self) -> Deferred[None]:
+        def look() -> None:
+            self._disk.look()
+            self._files.look()
+
+        return deferToThread(look).addErrback(_defect)
 
     def _tidy(self) -> None:
         self._writer.submit(_tidy, time.time(), lambda _: None)
