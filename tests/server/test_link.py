@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.config import Smtp
 from postmeter.server.channel import NOISE, Channel
+from postmeter.server.link import MOST_OF_STRANGERS
 from postmeter.server.protocol import LOGIN_FAILURE_TIME, SubmissionProtocol
 from postmeter.smtp.limits import Limits
 from postmeter.smtp.replies import queued
@@ -243,6 +244,15 @@ def test_a_client_that_only_keeps_tls_busy_is_answered_and_then_cut_off() -> Non
         client.protocol.dataReceived(bytes(32))
     assert client.wire.disconnecting
     assert client.wire.value().count(b"answer") < 145
+
+
+def test_a_stranger_may_not_send_much_whatever_it_is() -> None:
+    for begin in (b"", b"EHLO x\r\nAUTH PLAIN AHNob3AAc2VjcmV0\r\n"):
+        client = Client(reception(Clock(), limits=Limits(max_junk_commands=10**6)))
+        client.send(begin)
+        for _ in range(MOST_OF_STRANGERS // 6 // 1000 + 1):
+            client.send(b"NOOP\r\n" * 1000)
+        assert client.wire.aborting is (begin == b"")
 
 
 def test_clear_text_in_small_records_is_no_noise() -> None:

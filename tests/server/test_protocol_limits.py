@@ -65,6 +65,7 @@ def world() -> World:
 def test_ten_new_sessions_a_second_are_greeted_at_once_and_more_are_held_and_turned_away(world: World) -> None:
     clients = [world.client() for _ in range(13)]
     assert [client.greeting[:4] for client in clients] == [b"220 "] * 10 + [b""] * 3
+    assert [client.wire.producerState for client in clients] == ["producing"] * 10 + ["paused"] * 3
     world.clock.pump([HELD_STEP] * (HELD - 1))
     assert [client.take() for client in clients[10:]] == [b""] * 3
     world.clock.advance(HELD_STEP)

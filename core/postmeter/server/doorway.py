@@ -57,6 +57,7 @@ class Doorway(Link):
             self.welcome()
         else:
             self.held = True
+            self.read_or_wait()
             self.later(HELD_STEP, self._look_again, HELD - 1)
 
     def refuse_entry(self, reply: Reply) -> None:

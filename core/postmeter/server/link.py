@@ -22,6 +22,7 @@ from postmeter.smtp.proxy import read_header
 
 log = logging.getLogger(__name__)
 
+MOST_OF_STRANGERS = 262_144  # octets, clear text or not, that may come from somebody who has not logged in
 TICK = 15.0  # seconds, at most, between two looks at a session's deadline
 
 
@@ -64,6 +65,8 @@ class Link(Protocol):
         self._clogged = False
         self._leaving = False  # the last reply is on its way
         self._closed = False  # by the client, in its direction
+        self._octets = 0  # of somebody who is not known
+        self.known = False  # somebody has logged in
         self.mute = False
         self._timer: IDelayedCall | None = None
         self._delay: IDelayedCall | None = None
@@ -112,6 +115,12 @@ class Link(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Octets of the network."""
+        if not (self.known or self._leaving):
+            self._octets += len(data)
+            if self._octets > MOST_OF_STRANGERS:
+                self.mute = True
+                self.transport.abortConnection()
+                return
         if self._header is not None:
             data = self._read_header(self._header + data)
         if data and self._channel is not None:

@@ -98,8 +98,8 @@ class SubmissionProtocol(Doorway):
             self._flush()
 
     def full(self) -> bool:
-        """Whether enough waits behind the open event."""
-        return (self._busy or self.held) and self._session.wants_pause
+        """Whether enough waits behind the open event; of who is held not even a handshake is looked at."""
+        return self.held or (self._busy and self._session.wants_pause)
 
     @property
     def answering(self) -> bool:
@@ -235,6 +235,7 @@ class SubmissionProtocol(Doorway):
                 self._answer(replies.TOO_MANY_SESSIONS)
                 return
             self._submitter = submitter
+            self.known = True
             self.deadline.logged_in()
             self._answer(replies.AUTHENTICATED)
 
