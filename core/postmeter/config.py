@@ -92,7 +92,7 @@ class Smtp:
         5, "failed log-ins with one user name in the window; then 454 to everybody who tries it", least=1
     )
     max_login_failures_per_network: int = setting(
-        20, "failed log-ins from one network (IPv4: /24, IPv6: /64) in the window; then 454", least=1
+        20, "user names that fail to log in from one network (IPv4: /24, IPv6: /64) in the window; then 454", least=1
     )
     login_failure_window: int = setting(900, "seconds in which failed log-ins are counted, and refused then", least=1)
     max_command_line: int = setting(512, "octets of a command; MAIL and RCPT may have 2048", least=512, most=2048)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postmeter.message.header import HeaderSection
-from postmeter.message.originator import a_labels, mailbox_domains, originator_domains
+from postmeter.message.originator import MAX_MAILBOXES, a_labels, mailbox_domains, originator_domains
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,10 @@ def test_hostile_values_take_no_time(part: str) -> None:
     with pytest.raises(ValueError):
         mailbox_domains(part * (120_000 // len(part)))
     assert time.process_time() - begin < 1
+
+
+def test_more_authors_than_anybody_has_are_refused_before_their_domains_are_looked_at() -> None:
+    authors = [f"a@exämple{n}.org" for n in range(MAX_MAILBOXES + 1)]
+    assert len(mailbox_domains(",".join(authors[:-1]))) == MAX_MAILBOXES
+    with pytest.raises(ValueError, match="more than 100 addresses"):
+        mailbox_domains(",".join(authors))

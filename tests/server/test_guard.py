@@ -52,7 +52,7 @@ def guard(workers: list[Guard]) -> Guard:
 
 def fail(guard: Guard, times: int, username: str = SHOP, address: str = HOSTING) -> None:
     for _ in range(times):
-        guard.failed(username, address)
+        guard.failed(username, address, exists=True)
 
 
 # New sessions
@@ -146,15 +146,15 @@ def test_a_window_that_two_workers_count_ends_at_once(workers: list[Guard], cloc
 
 def test_nobody_locks_a_shop_out_from_elsewhere(workers: list[Guard], clock: Fixed) -> None:
     workers[0].succeeded(SHOP, HOSTING)
-    clock.now += 23 * HOUR
+    clock.now += 29 * 24 * HOUR
     for n in range(50):
         workers[n % 2].failed(SHOP, f"203.0.{n}.1")
     assert workers[1].may_log_in(SHOP, HOSTING)
     assert workers[1].may_log_in(SHOP, "192.0.2.200")
     assert not workers[1].may_log_in(SHOP, ELSEWHERE)
-    clock.now += HOUR
+    clock.now += 24 * HOUR
     fail(workers[0], 3, address=ELSEWHERE)
-    assert not workers[1].may_log_in(SHOP, HOSTING)  # a day is over
+    assert not workers[1].may_log_in(SHOP, HOSTING)  # a month is over
 
 
 def test_a_misconfigured_shop_does_not_lock_out_the_others_on_its_server(guard: Guard) -> None:
@@ -163,7 +163,26 @@ def test_a_misconfigured_shop_does_not_lock_out_the_others_on_its_server(guard: 
     fail(guard, 20, username="shop-7")
     assert not guard.may_log_in("shop-7", HOSTING)
     assert all(guard.may_log_in(f"shop-{n}", HOSTING) for n in range(300) if n != 7)
+    assert guard.may_log_in("new-shop", HOSTING)
+
+
+def test_many_user_names_close_their_network_but_not_for_who_is_known(guard: Guard) -> None:
+    guard.succeeded(SHOP, HOSTING)
+    for n in range(5):
+        assert guard.may_log_in("new-shop", HOSTING)
+        fail(guard, 3, username=f"guess-{n}")
     assert not guard.may_log_in("new-shop", HOSTING)
+    assert guard.may_log_in(SHOP, HOSTING)
+
+
+def test_a_user_name_that_does_not_exist_may_be_a_password_and_is_not_told(
+    guard: Guard, caplog: pytest.LogCaptureFixture
+) -> None:
+    for n in range(5):
+        for _ in range(3):
+            guard.failed(f"geheim-{n}", HOSTING)
+    assert len(caplog.messages) == 6
+    assert "geheim" not in caplog.text
 
 
 def test_who_has_logged_in_answers_for_the_own_failures(workers: list[Guard]) -> None:
@@ -224,10 +243,12 @@ def test_a_window_that_closes_is_told_once(
     fail(workers[1], 1, address="203.0.113.5")
     assert not caplog.records
     fail(workers[0], 3, address="203.0.113.5")
+    for n in range(4):
+        workers[n % 2].failed(f"other-{n}", "203.0.113.6", exists=n == 3)
     assert [record.getMessage() for record in caplog.records] == [
         "log-ins with one user name are refused for 800 s: 3 failures, the last from 203.0.113.0/24, "
         "user name 'shop-1'",
-        "log-ins from 203.0.113.0/24 are refused for 800 s: 5 failures, the last with user name 'shop-1'",
+        "log-ins from 203.0.113.0/24 are refused for 800 s: 5 failures, the last with user name 'other-3'",
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from postmeter.smtp import replies
+from postmeter.smtp.limits import Limits
 from postmeter.smtp.reply import Refused, Reply
 
 NAMED = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
@@ -47,7 +48,9 @@ def test_the_queue_id_can_be_read_by_clients() -> None:
 
 
 def test_ehlo_offers_login_inside_tls_only() -> None:
-    clear, secure = (replies.ehlo("mail.example.net", 1000, tls).encode() for tls in (False, True))
+    clear, secure = (
+        replies.ehlo("mail.example.net", Limits(max_message_size=1000), tls).encode() for tls in (False, True)
+    )
     assert b"AUTH" not in clear
     assert b"250 STARTTLS\r\n" in clear
     assert b"STARTTLS" not in secure

@@ -11,6 +11,7 @@ from encodings import idna
 
 from postmeter.message.header import Field, HeaderSection, malformed
 
+MAX_MAILBOXES = 100  # nobody writes a mail with more others; each domain takes its time
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff"  # RFC 5322, 3.2.3; RFC 6532, 3.2
 _TOKEN = re.compile(rf'[ \t]*+(?:([.{_ATEXT}]++)|("[^"\\]*+(?:\\.[^"\\]*+)*+")|([<>@,])|(\())')
 _COMMENT = re.compile(r"[^()\\]++|\\.|[()]")
@@ -65,6 +66,8 @@ def mailbox_domains(text: str) -> list[str]:
         raise ValueError("is empty")
     if not _MAILBOX_LIST.fullmatch("".join(kinds)):
         raise ValueError("is not a list of mail addresses")
+    if kinds.count("@") > MAX_MAILBOXES:
+        raise ValueError(f"has more than {MAX_MAILBOXES} addresses")
     return [a_labels(tokens[index + 1]) for index, kind in enumerate(kinds) if kind == "@"]
 
 

@@ -14,7 +14,8 @@ from postmeter.server.origin import network, origin
 log = logging.getLogger(__name__)
 
 SECOND = 1_000  # milliseconds
-DAY = 86_400 * SECOND  # a log-in is remembered that long
+DAY = 86_400 * SECOND  # for so long an address is known by a log-in,
+MONTH = 30 * DAY  # and for so long a user name from a network: some shops send a mail a week
 SHOWN = 64  # characters of a user name in the log
 
 # A user name is the client's own text: it comes last, where it cannot pass for another part of the line.
@@ -59,7 +60,7 @@ class Guard:
     def may_log_in(self, username: str, address: str) -> bool:
         """Whether to look at a log-in; False after too many failures with the user name, or from the network.
 
-        Who has logged in so within a day answers for the own failures only: nobody else can lock them out.
+        Who has logged in so within a month answers for the own failures only: nobody else can lock them out.
         """
         limits, now, keys = self._limits, self._now(), self._keys(username, address)
         count, logged_in = self._board.count, self._board.end(keys.known)
@@ -68,27 +69,35 @@ class Guard:
         few_of_user = count(keys.user, now) < limits.max_login_failures_per_user
         return few_of_user and count(keys.network, now) < limits.max_login_failures_per_network
 
-    def failed(self, username: str, address: str) -> None:
-        """A log-in has failed; for one that ``may_log_in`` refused this is not called."""
+    def failed(self, username: str, address: str, exists: bool = False) -> None:
+        """A log-in has failed; for one that ``may_log_in`` refused this is not called.
+
+        From the network a user name counts once in a window: who tries one again and again has it in his settings,
+        and is stopped by the window of the user name. Only one that ``exists`` is told to the log: what else people
+        enter as user name may be their password.
+        """
         now, keys, limits = self._now(), self._keys(username, address), self._limits
         per_user, per_network = limits.max_login_failures_per_user, limits.max_login_failures_per_network
         logged_in = self._board.end(keys.known)
+        again = self._board.count(keys.pair, now) > 0
         for key, after, most, closed in (
             (keys.user, now, per_user, USER_CLOSED),
             (keys.network, now, per_network, NETWORK_CLOSED),
             (keys.pair, self._after(logged_in, now), per_user, PAIR_CLOSED if logged_in > now else ""),
         ):
+            if key == keys.network and again:
+                continue
             if self._fills(key, after, now, most) and closed:
                 seconds = -(-(self._board.end(key) - now) // SECOND)
-                who = f"user name {_shown(username)}"
+                who = f"user name {_shown(username)}" if exists else "a user name that does not exist"
                 log.warning(closed, {"network": network(address), "seconds": seconds, "count": most, "who": who})
 
     def succeeded(self, username: str, address: str) -> None:
         """A log-in was right: what failed before with this user name from this network is forgiven."""
-        keys, until = self._keys(username, address), self._now() + DAY
+        keys, now = self._keys(username, address), self._now()
         self._board.put(keys.pair, 0)
-        self._board.put(keys.known, 1, until)
-        self._board.put(self._board.key("address-known", origin(address)), 1, until)
+        self._board.put(keys.known, 1, now + MONTH)
+        self._board.put(self._board.key("address-known", origin(address)), 1, now + DAY)
 
     def _fills(self, key: int, after: int, now: int, most: int) -> bool:
         """Count one more; True when it, or one at another worker in the same moment, closes the window."""
@@ -101,7 +110,7 @@ class Guard:
 
         So a log-in forgives what other workers have counted, too, where it cannot write.
         """
-        return max(now, logged_in - DAY + self._window - 1)
+        return max(now, logged_in - MONTH + self._window - 1)
 
     def _keys(self, username: str, address: str) -> _Keys:
         key, place = self._board.key, network(address)

@@ -256,7 +256,7 @@ class SubmissionProtocol(Doorway):
         guard = self._reception.visitors.guard
         if not guard.may_log_in(username, self.address):  # others have failed while this one was looked at
             return replies.LOGIN_LOCKED
-        guard.failed(username, self.address)
+        guard.failed(username, self.address, exists=self._reception.directory.at_hand(username) is not None)
         return replies.AUTHENTICATION_FAILED
 
     def _mail(self, _event: Mail) -> None:

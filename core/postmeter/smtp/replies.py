@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from postmeter.smtp.limits import Limits
 from postmeter.smtp.reply import Reply
 
 # The dialogue
@@ -125,10 +126,11 @@ def greeting(hostname: str) -> Reply:
 
 
 @lru_cache(maxsize=16)
-def ehlo(hostname: str, max_message_size: int, tls: bool) -> Reply:
+def ehlo(hostname: str, limits: Limits, tls: bool) -> Reply:
     """The answer to EHLO: STARTTLS is offered in clear text only, AUTH inside TLS only (RFC 3207, 4.2; RFC 4954, 4)."""
     own = "AUTH PLAIN LOGIN" if tls else "STARTTLS"
-    return Reply(250, "", "\n".join([hostname, f"SIZE {max_message_size}", *_OFFERS, own]))
+    most = f"LIMITS MAILMAX={limits.max_messages} RCPTMAX={limits.max_recipients}"  # RFC 9422, 3
+    return Reply(250, "", "\n".join([hostname, f"SIZE {limits.max_message_size}", *_OFFERS, most, own]))
 
 
 def helo(hostname: str) -> Reply:

@@ -167,7 +167,7 @@ class Session(Dialogue):
         raise Refused(refusal(self._state, verb))
 
     def _ehlo(self, argument: str) -> Abandoned | None:
-        return self._greet(argument, replies.ehlo(self._hostname, self._limits.max_message_size, self.tls))
+        return self._greet(argument, replies.ehlo(self._hostname, self._limits, self.tls))
 
     def _helo(self, argument: str) -> Abandoned | None:
         return self._greet(argument, replies.helo(self._hostname))
