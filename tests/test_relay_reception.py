@@ -184,6 +184,8 @@ def test_a_message_that_is_coming_in_at_the_end_is_taken(relay: Relay, access: A
     relay._process.terminate()
     assert idle.getreply()[0] == 421
     time.sleep(1)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", relay.port), 5)
     late.send("the rest of it\r\n.\r\n")
     code, text = late.getreply()
     assert (code, text[:20]) == (250, b"2.0.0 Ok: queued as ")

@@ -77,19 +77,19 @@ class Smtp:
         (), "addresses or networks of proxies that begin every session with a PROXY protocol header (v1 or v2)"
     )
     max_message_size: int = setting(31_457_280, "octets of one message", least=1024)
-    max_recipients: int = setting(100, "recipients of one message; more are answered 452", least=100)
-    max_messages_per_session: int = setting(100_000, "messages of one session; then 421", least=1)
+    max_recipients: int = setting(100, "recipients of one message; more are answered 452", least=100, most=999_999)
+    max_messages_per_session: int = setting(100_000, "messages of one session; then 421", least=1, most=999_999)
     max_sessions: int = setting(10_000, "sessions of this machine in all; over it 421", least=1)
     max_sessions_per_ip: int = setting(200, "sessions with one address (IPv6: one /64)", least=1)
     max_sessions_per_connection: int = setting(100, "sessions logged in as one connection", least=1)
     max_new_sessions_per_second: int = setting(
-        10, "new sessions per second of an address whose sessions never log in; over it 421", least=1
+        10, "new sessions per second of an address whose sessions never log in; more are held, then 421", least=1
     )
     max_errors: int = setting(20, "refused commands of one session; then 421", least=1)
     max_junk_commands: int = setting(100, "commands in a row that are not about a message; then 421", least=10)
     max_login_failures: int = setting(5, "failed log-ins of one session; then 421", least=1)
     max_login_failures_per_user: int = setting(
-        5, "failed log-ins with one user name in the window; then 454 to everybody who tries it", least=1
+        5, "failed log-ins with one user name in the window; then 454 to who has not logged in from there", least=1
     )
     max_login_failures_per_network: int = setting(
         20, "user names that fail to log in from one network (IPv4: /24, IPv6: /64) in the window; then 454", least=1

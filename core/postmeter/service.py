@@ -104,10 +104,10 @@ class Worker:
         self._signer.start()
         self._asking.start()
         received = self._make_reception()
-        for descriptor in self._inherited.submission:
-            self._ports.append(listen(self._reactor, descriptor, received, implicit_tls=False))
-        for descriptor in self._inherited.submissions:
-            self._ports.append(listen(self._reactor, descriptor, received, implicit_tls=True))
+        for implicit_tls, descriptors in ((False, self._inherited.submission), (True, self._inherited.submissions)):
+            for descriptor in descriptors:
+                self._ports.append(listen(self._reactor, descriptor, received, implicit_tls))
+                os.close(descriptor)  # the port has one of its own, and its end must be the end
         self._scheduler.start()
         for interval, function in self._loops:
             loop = task.LoopingCall(_steadily, function)

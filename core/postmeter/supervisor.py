@@ -199,6 +199,9 @@ class Supervisor:
     def stop(self) -> Deferred[Any]:
         """Let all processes finish what they are at, and end those that do not; fires when all are gone."""
         self.stopping = True
+        for listening in self._listening.values():  # else new clients would wait in them for nobody
+            for sock in listening:
+                sock.close()
         alive = [child for child in self._children if child.pid is not None]
         _signal_all(alive, "TERM")
         patience = self._prepared.settings.server.drain_timeout + LAST_STEPS

@@ -44,28 +44,34 @@ def content(limits: Smtp = LIMITS) -> Deadline:
 def test_a_content_has_a_minute_before_its_rate_counts() -> None:
     deadline = content()
     assert deadline.at == 2000 + GRACE
-    deadline.octets = 500 * 59
+    deadline.heard(2001.0, 500 * 59)
     assert deadline.at == 2000 + GRACE
 
 
 def test_octets_buy_time_at_the_least_rate_until_half_an_hour_is_over() -> None:
     deadline = content()
-    deadline.octets = 500 * 200
+    deadline.heard(2100.0, 500 * 200)
     assert deadline.at == 2200.0
-    deadline.octets = 30_000_000
+    deadline.heard(3700.0, 30_000_000)
     assert deadline.at == 2000 + 1800
+
+
+def test_a_content_that_stops_has_no_more_time_than_a_command() -> None:
+    deadline = content()
+    deadline.heard(2010.0, 30_000_000)
+    assert deadline.at == 2010 + 300
 
 
 def test_replies_between_the_chunks_of_a_content_give_it_no_more_time() -> None:
     deadline = content()
-    deadline.octets = 500 * 100
+    deadline.heard(2010.0, 500 * 100)
     deadline.answered(2090.0, in_content=True)
     assert deadline.at == 2100.0
 
 
 def test_the_next_content_begins_anew() -> None:
     deadline = content()
-    deadline.octets = 500 * 100
+    deadline.heard(2010.0, 500 * 100)
     deadline.answered(2050.0, in_content=False)
     assert deadline.at == 2050 + 300
     deadline.answered(2060.0, in_content=True)
@@ -73,7 +79,9 @@ def test_the_next_content_begins_anew() -> None:
 
 
 def test_without_a_least_rate_only_the_whole_time_counts() -> None:
-    assert content(Smtp(min_data_rate=0)).at == 2000 + 1800
+    deadline = content(Smtp(min_data_rate=0))
+    deadline.heard(3600.0, 1)
+    assert deadline.at == 2000 + 1800
 
 
 def test_the_farewell_has_its_own_time_in_every_state() -> None:

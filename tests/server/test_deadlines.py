@@ -124,7 +124,7 @@ def test_the_time_between_two_chunks_is_the_contents_own() -> None:
 def test_each_content_has_its_own_time_also_when_all_is_pipelined() -> None:
     clock = Clock()
     acceptance = FakeAcceptance(late=True)
-    client = logged_in(reception(clock, acceptance, smtp=Smtp(min_data_rate=0)))
+    client = logged_in(reception(clock, acceptance, smtp=Smtp(min_data_rate=0, command_timeout=3600)))
     client.send(MAIL)
     clock.advance(1700)
     client.send(b"From: a@shop.example\r\n\r\n.\r\n" + MAIL + b"From: a@shop.example\r\n")

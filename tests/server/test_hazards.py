@@ -158,7 +158,7 @@ GUARDS = (
     ),
     Guard(
         "T10 time of a content", test_t10_octets_one_by_one_do_not_stretch_the_time_of_a_content, "server/deadline.py",
-        "            return min(self._fixed, slow)\n",
+        "            return min(self._fixed, slow, self._heard_at + self._limits.command_timeout)\n",
         "            return self._fixed\n",
     ),
 )  # fmt: skip

@@ -12,10 +12,21 @@ class Deadline:
     """The deadline of one session, which nothing that a client sends can stretch beyond what the settings say.
 
     There is a time for the TLS handshake, one from the beginning until log-in, one for each command to be complete
-    (RFC 5321, 4.5.3.2.7), and for a content one for all of it, which a rate below the least one shortens.
+    (RFC 5321, 4.5.3.2.7), and for a content one for all of it, which a rate below the least one shortens, and so does
+    a client that sends no more of it (RFC 5321, 4.5.3.2.5).
     """
 
-    __slots__ = ("_begun", "_fixed", "_handshake", "_leaving", "_limits", "_logged_in", "in_content", "octets")
+    __slots__ = (
+        "_begun",
+        "_fixed",
+        "_handshake",
+        "_heard_at",
+        "_leaving",
+        "_limits",
+        "_logged_in",
+        "in_content",
+        "octets",
+    )
 
     def __init__(self, limits: Smtp, now: float) -> None:
         self._limits = limits
@@ -25,6 +36,7 @@ class Deadline:
         self._leaving = False
         self.in_content = False
         self._begun = 0.0  # when the content began
+        self._heard_at = 0.0  # when the last of it came
         self.octets = 0  # of the content so far
 
     @property
@@ -33,7 +45,7 @@ class Deadline:
         if self.in_content:
             rate = self._limits.min_data_rate
             slow = self._begun + max(GRACE, self.octets / rate) if rate else self._fixed
-            return min(self._fixed, slow)
+            return min(self._fixed, slow, self._heard_at + self._limits.command_timeout)
         return self._fixed if self._handshake is None else min(self._fixed, self._handshake)
 
     def shaking_hands(self, now: float) -> None:
@@ -54,11 +66,17 @@ class Deadline:
             return
         if in_content:
             if not self.in_content:
-                self._begun, self.octets = now, 0
+                self._begun = self._heard_at = now
+                self.octets = 0
                 self._fixed = now + self._limits.content_timeout
         elif self._logged_in:
             self._fixed = now + self._limits.command_timeout
         self.in_content = in_content
+
+    def heard(self, now: float, octets: int) -> None:
+        """So many octets of the content have come."""
+        self.octets += octets
+        self._heard_at = now
 
     def leaving(self, now: float, patience: float = FAREWELL) -> None:
         """The last reply is on its way."""

@@ -80,7 +80,7 @@ class SubmissionProtocol(Doorway):
     def received(self, text: bytes) -> None:
         """Bytes of the client."""
         if self._session.in_content:
-            self.deadline.octets += len(text)
+            self.deadline.heard(self.now(), len(text))
         self._session.receive(text)
         if not (self._busy or self.held):
             self._work()

@@ -10,7 +10,7 @@ It knows no socket and no clock. The driver loops::
 No command is taken while an event is open, so a command that was pipelined behind the end of the content is executed
 only after the answer. Behind the first ``Content`` of a transaction come others and then, unless the session ends,
 either ``EndOfContent`` or (only between chunks, by RSET, EHLO or HELO) ``Abandoned``, which close every transaction
-that had content; so a driver drops its spool at these two and at the end of the session, and nowhere else.
+that had content; so a driver drops its spool at these two and at the end of the session, if not before.
 """
 
 from __future__ import annotations
