@@ -1,253 +1,29 @@
-"""Plugins: loaded with care, asked with a time limit, and never able to say yes where they may only refuse."""
+"""Plugins are loaded with care: what they cannot be is said at once, and they are started before they work."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-import pytest_twisted
-from hypothesis import given
-from hypothesis import strategies as st
-from twisted.internet import reactor
+from attrs import frozen
 
 from postmeter import hooks
+from postmeter.config import Plugins as Section
 from postmeter.config import Settings
 from postmeter.errors import ConfigError
-from postmeter.hooks import TEMPORARY, Asking, Plugins, encode_fields, new_manager
+from postmeter.hooks import Plugins, new_manager
 from postmeter.hookspecs import Message, hookimpl
-from postmeter.message.envelope import Recipient
-from postmeter.smtp.reply import Refused, Reply
-
-MESSAGE = Message("1", 1, 1, "a@shop.example", (Recipient("b@example.net"),), b"Subject: x\r\n\r\n", 14)
-FORBIDDEN = Reply(550, "5.7.1", "Forbidden")
+from postmeter.plugin_settings import PluginSettings
+from postmeter.setting import setting
 
 
 class Plugin:
-    """Answers on_accept as told."""
-
-    def __init__(self, answer: Callable[[Message], Any]) -> None:
-        self.answer = answer
+    """Answers on_accept."""
 
     @hookimpl
-    def on_accept(self, message: Message) -> Any:
-        return self.answer(message)
-
-
-def plugins(*answers: Callable[[Message], Any]) -> Plugins:
-    """Registered so that the first one is asked first."""
-    manager = new_manager()
-    for number, answer in reversed(list(enumerate(answers))):
-        manager.register(Plugin(answer), f"p{number}")
-    return Plugins(manager)
-
-
-Ask = Callable[..., Any]
-
-
-@pytest.fixture
-def ask() -> Iterator[Ask]:
-    """Asks plugins with these answers; the threads end with the test."""
-    made: list[Asking] = []
-
-    async def asked(*answers: Callable[[Message], Any], limit: float = 10.0) -> bytes:
-        asking = Asking(plugins(*answers), reactor, limit)
-        asking.start()
-        made.append(asking)
-        return await asking.ask("on_accept", MESSAGE)
-
-    yield asked
-    for asking in made:
-        asking.stop()
-
-
-def refusing(reply: Reply) -> Callable[[Message], Any]:
-    def answer(message: Message) -> Any:
-        raise Refused(reply)
-
-    return answer
-
-
-def raising(error: BaseException) -> Callable[[Message], Any]:
-    def answer(message: Message) -> Any:
-        raise error
-
-    return answer
-
-
-async def refusal(asked: Any) -> Reply:
-    with pytest.raises(Refused) as caught:
-        await asked
-    return caught.value.reply
-
-
-@pytest_twisted.ensureDeferred
-async def test_fields_are_added_in_the_order_of_the_plugins(ask: Ask) -> None:
-    added = await ask(lambda m: [("X-A", m.id), ("X-B", "2")], lambda m: None, lambda m: (("X-C", "3"),))
-    assert added == b"X-A: 1\r\nX-B: 2\r\nX-C: 3\r\n"
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_first_refusal_ends_the_asking(ask: Ask) -> None:
-    asked: list[int] = []
-    assert await refusal(ask(lambda m: None, refusing(FORBIDDEN), lambda m: asked.append(3))) == FORBIDDEN
-    assert asked == []
-
-
-@pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(0), KeyboardInterrupt(), MemoryError(), OSError(5)])
-async def test_any_other_exception_is_451(ask: Ask, error: BaseException) -> None:
-    assert await refusal(ask(raising(error))) == TEMPORARY
-
-
-@pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("reply", [Reply(250, "2.0.0", "Ok"), Reply(354, "", "go on")])
-async def test_a_plugin_cannot_say_yes(ask: Ask, reply: Reply) -> None:
-    assert await refusal(ask(refusing(reply))) == TEMPORARY
-
-
-@pytest_twisted.ensureDeferred
-@pytest.mark.parametrize(
-    "answer",
-    [
-        42,
-        "X-A: 1",
-        ("X-A", "1"),
-        [("X-A",)],
-        [("X-A", 1)],
-        [("X A", "1")],
-        [("X-A:", "1")],
-        [("", "1")],
-        [("Ä", "1")],
-        [("X-A", "1\r\nBcc: x@y.example")],
-        [("X-A\n", "1")],
-        [("X-A", "é")],
-        [("X-A", "1" * 990)],
-        [(b"X-A", b"1")],
-    ],
-)
-async def test_what_is_not_header_fields_is_451(ask: Ask, answer: Any) -> None:
-    assert await refusal(ask(lambda m: answer)) == TEMPORARY
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("From", "SENDER", "reply-to", "To", "Cc", "Bcc", "Date", "Message-ID", "Subject", "MIME-Version"),
-        *("Return-Path", "Received", "DKIM-Signature", "List-Help", "Resent-From", "Resent-Date"),
-        *("Content-Type", "Content-Transfer-Encoding"),
-    ],
-)
-def test_a_field_that_the_relay_checks_or_sets_itself_cannot_be_added(name: str) -> None:
-    with pytest.raises(ValueError, match=f"plugins may not add {name}"):
-        encode_fields([("X-A", "1"), (name, "x")])
-
-
-@pytest_twisted.ensureDeferred
-async def test_such_a_field_is_451(ask: Ask) -> None:
-    assert await refusal(ask(lambda m: [("Bcc", "x@y.example")])) == TEMPORARY
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_plugin_that_hangs_is_451_after_the_time_limit(ask: Ask) -> None:
-    go_on = threading.Event()
-    begin = time.monotonic()
-    assert await refusal(ask(lambda m: go_on.wait(20), limit=0.05)) == TEMPORARY
-    assert time.monotonic() - begin < 5
-    go_on.set()
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_hook_may_leave_the_message_out(ask: Ask) -> None:
-    class Careless:
-        @hookimpl
-        def on_accept(self) -> list[tuple[str, str]]:
-            return [("X-A", "1")]
-
-    manager = new_manager()
-    manager.register(Careless(), "careless")
-    asking = Asking(Plugins(manager), reactor)
-    asking.start()
-    assert await asking.ask("on_accept", MESSAGE) == b"X-A: 1\r\n"
-    asking.stop()
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_question_that_nobody_waits_for_any_more_is_not_put() -> None:
-    go_on, calls = threading.Event(), []
-
-    def answer(message: Message) -> None:
-        calls.append(message)
-        go_on.wait(20)
-
-    asking = Asking(plugins(answer), reactor, 0.05)
-    asking.start()
-    for _ in range(12):  # four more than there are threads
-        assert await refusal(asking.ask("on_accept", MESSAGE)) == TEMPORARY
-    go_on.set()
-    asking.stop()
-    assert len(calls) == 8
-
-
-def test_the_end_does_not_wait_for_a_plugin_that_hangs() -> None:
-    go_on, asked = threading.Event(), threading.Event()
-
-    def answer(message: Message) -> None:
-        asked.set()
-        go_on.wait(30)
-
-    asking = Asking(plugins(answer), reactor, 0.01)
-    asking.start()
-    asking._threads.callInThread(answer, MESSAGE)
-    assert asked.wait(20)
-    begin = time.monotonic()
-    asking.stop()
-    assert time.monotonic() - begin < 5
-    assert all(thread.daemon for thread in asking._threads.threads)
-    go_on.set()
-    for thread in asking._threads.threads:
-        thread.join(20)
-
-
-@pytest_twisted.ensureDeferred
-async def test_without_plugins_no_thread_is_started() -> None:
-    before = threading.active_count()
-    asking = Asking(plugins(), reactor)
-    asking.start()
-    assert not asking.has("on_accept")
-    assert await asking.ask("on_accept", MESSAGE) == b""
-    assert threading.active_count() == before
-    asking.stop()
-
-
-def test_hooks_are_called_in_pluggys_order() -> None:
-    manager = new_manager()
-
-    def plugin(**options: bool) -> object:
-        return SimpleNamespace(on_accept=hookimpl(lambda message: None, **options))
-
-    for name, options in (("first", {"tryfirst": True}), ("a", {}), ("last", {"trylast": True}), ("b", {})):
-        manager.register(plugin(**options), name)
-    found = Plugins(manager)
-    assert [one.plugin_name for one in found.implementing("on_accept")] == ["first", "b", "a", "last"]
-    assert not found.implementing("on_sign")
-
-
-@given(st.text(), st.text())
-def test_fields_never_break_out_of_their_line(name: str, value: str) -> None:
-    try:
-        encoded = encode_fields([(name, value)])
-    except ValueError:
-        return
-    assert encoded.count(b"\r\n") == encoded.count(b"\n") == encoded.count(b"\r") == 1
-    assert len(encoded) <= 1000
-    assert encoded.partition(b": ")[0] == name.encode("ascii")
-
-
-# Loading
+    def on_accept(self, message: Message) -> None: ...
 
 
 class Entry:
@@ -263,13 +39,12 @@ class Entry:
         return self._plugin
 
 
-def load(monkeypatch: pytest.MonkeyPatch, enabled: list[str], **installed: object) -> Plugins:
+def load(
+    monkeypatch: pytest.MonkeyPatch, enabled: list[str], tables: dict[str, Any] | None = None, **installed: object
+) -> Plugins:
     entries = [Entry(name, plugin) for name, plugin in installed.items()]
     monkeypatch.setattr(hooks, "entry_points", lambda group: entries if group == "postmeter" else [])
-    settings: Any = Settings()
-    return Plugins.load(
-        SimpleNamespace(plugins=SimpleNamespace(enabled=enabled), web=settings.web)  # type: ignore[arg-type]
-    )
+    return Plugins.load(Settings(plugins=Section(enabled=tuple(enabled), tables=tables or {})))
 
 
 class Misspelt:
@@ -283,15 +58,15 @@ class WrongArgument:
 
 
 def test_enabled_plugins_are_loaded_and_missing_ones_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Plugin(lambda m: None)
-    found = load(monkeypatch, ["one", "two"], one=one, other=Plugin(lambda m: None))
+    one = Plugin()
+    found = load(monkeypatch, ["one", "two"], one=one, other=Plugin())
     assert [name for name, _ in found.manager.list_name_plugin()] == ["one"]
     assert found.missing == ("two",)
 
 
 def test_the_panel_needs_not_be_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load(monkeypatch, ["web"], web=Plugin(lambda m: None)).manager.has_plugin("web")
-    assert load(monkeypatch, [], web=Plugin(lambda m: None)).manager.has_plugin("web")
+    assert load(monkeypatch, ["web"], web=Plugin()).manager.has_plugin("web")
+    assert load(monkeypatch, [], web=Plugin()).manager.has_plugin("web")
 
 
 @pytest.mark.parametrize("plugin", [Misspelt(), WrongArgument(), ImportError("no module"), SyntaxError("x")])
@@ -299,3 +74,100 @@ def test_a_plugin_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ConfigError, match="'odd'") as caught:
         load(monkeypatch, ["odd"], odd=plugin)
     assert "\n" not in str(caught.value)
+
+
+def test_hooks_are_called_in_pluggys_order() -> None:
+    manager = new_manager()
+
+    def plugin(**options: bool) -> object:
+        return SimpleNamespace(on_accept=hookimpl(lambda message: None, **options))
+
+    for name, options in (("first", {"tryfirst": True}), ("a", {}), ("last", {"trylast": True}), ("b", {})):
+        manager.register(plugin(**options), name)
+    found = Plugins(manager)
+    assert [one.plugin_name for one in found.implementing("on_accept")] == ["first", "b", "a", "last"]
+    assert not found.implementing("on_sign")
+
+
+class Counting:
+    """A plugin with settings of its own, which fails to start at first."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.told: list[object] = []
+
+    @frozen
+    class Settings(PluginSettings):
+        """Its own settings."""
+
+        greeting: str = setting("hello", "what it says")
+
+    @hookimpl
+    def settings_schema(self) -> type[PluginSettings]:
+        return self.Settings
+
+    @hookimpl
+    def on_start(self, core: Any) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("not now")
+        self.told.append(core.own)
+
+    @hookimpl
+    def on_accept(self, message: Message) -> None:
+        self.told.append(message)
+
+
+def attached(monkeypatch: pytest.MonkeyPatch, plugin: Counting, **table: Any) -> Plugins:
+    found = load(monkeypatch, ["counting"], {"counting": table}, counting=plugin)
+    found.attach(Settings(), cast(Any, None), cast(Any, None))
+    return found
+
+
+def test_a_plugin_is_started_once_with_its_settings_before_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = Counting()
+    found = attached(monkeypatch, plugin, greeting="good day", policy="open")
+    (implementation,) = found.implementing("on_accept")
+    assert plugin.told == []
+    for n in (1, 2):
+        found.call(implementation, {"message": n})
+    own = found.own("counting")
+    assert own == Counting.Settings(policy="open", greeting="good day")
+    assert plugin.told == [own, 1, 2]
+
+
+def test_a_start_that_failed_fails_the_call_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = Counting(failures=1)
+    found = attached(monkeypatch, plugin)
+    (implementation,) = found.implementing("on_accept")
+    with pytest.raises(OSError, match="not now"):
+        found.call(implementation, {"message": 1})
+    found.call(implementation, {"message": 2})
+    assert plugin.told == [found.own("counting"), 2]
+
+
+def test_many_threads_start_a_plugin_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = Counting()
+    found = attached(monkeypatch, plugin)
+    (implementation,) = found.implementing("on_accept")
+    threads = [threading.Thread(target=found.call, args=(implementation, {"message": n})) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert plugin.told[0] == found.own("counting")
+    assert sorted(cast(Any, plugin.told[1:])) == list(range(20))
+
+
+def test_a_schema_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd:
+        @hookimpl
+        def settings_schema(self) -> Any:
+            return dict
+
+    with pytest.raises(ConfigError, match=r"'odd' cannot be used: .* is no class of settings"):
+        load(monkeypatch, ["odd"], odd=Odd())
+
+
+def test_a_class_is_made_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(load(monkeypatch, ["one"], one=Plugin).manager.get_plugin("one"), Plugin)

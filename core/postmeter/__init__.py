@@ -1,8 +1,47 @@
 """Postmeter, a relay for transactional mail: the names here are all that a plugin may use."""
 
+from postmeter import console
 from postmeter.config import Settings
-from postmeter.hookspecs import Event, Message, Service, hookimpl
+from postmeter.console import pass_core
+from postmeter.core import Core
+from postmeter.errors import ConfigError, PostmeterError, UnreachableError, UsageError
+from postmeter.hookspecs import Event, Job, Message, Page, Service, hookimpl
 from postmeter.message.envelope import Recipient
+from postmeter.plugin_settings import PluginSettings
+from postmeter.setting import setting
 from postmeter.smtp.reply import Refused, Reply
+from postmeter.store.accounts import AccountFacts, Member
+from postmeter.store.connections import ConnectionFacts
+from postmeter.store.quota import BlockFacts, Booking, QuotaFacts
+from postmeter.store.timeline import EventFacts, MessageFacts, RecipientFacts
 
-__all__ = ["Event", "Message", "Recipient", "Refused", "Reply", "Service", "Settings", "hookimpl"]
+__all__ = [
+    "AccountFacts",
+    "BlockFacts",
+    "Booking",
+    "ConfigError",
+    "ConnectionFacts",
+    "Core",
+    "Event",
+    "EventFacts",
+    "Job",
+    "Member",
+    "Message",
+    "MessageFacts",
+    "Page",
+    "PluginSettings",
+    "PostmeterError",
+    "QuotaFacts",
+    "Recipient",
+    "RecipientFacts",
+    "Refused",
+    "Reply",
+    "Service",
+    "Settings",
+    "UnreachableError",
+    "UsageError",
+    "console",
+    "hookimpl",
+    "pass_core",
+    "setting",
+]

@@ -17,18 +17,11 @@ import attrs
 from attrs import frozen
 
 from postmeter.errors import ConfigError
+from postmeter.setting import from_text, section, setting
 
 PREFIX = "POSTMETER_"  # of environment variables that are settings
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _is_host_name = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*").fullmatch  # RFC 1123, 2.1
-
-
-def setting(
-    default: Any, help: str, *, least: int | None = None, most: int | None = None, choices: tuple[str, ...] = ()
-) -> Any:
-    """One key: its default, what it means (README's table says the same), the numbers or the values allowed."""
-    factory = attrs.Factory(lambda: default) if isinstance(default, dict) else default
-    return attrs.field(default=factory, metadata={"help": help, "least": least, "most": most, "choices": choices})
 
 
 @frozen
@@ -165,9 +158,15 @@ class Web:
 
 @frozen
 class Plugins:
-    """Third-party and shipped plugins."""
+    """Third-party and shipped plugins.
+
+    ``tables`` has the tables ``[plugins.NAME]`` of the file and ``texts`` what the environment says below
+    POSTMETER_PLUGINS: which keys there are is known once the plugins are loaded (``plugin_settings``).
+    """
 
     enabled: tuple[str, ...] = setting(("billing", "notify", "stores"), "names of the plugins to load")
+    tables: Mapping[str, Mapping[str, Any]] = attrs.Factory(dict)
+    texts: Mapping[str, str] = attrs.Factory(dict)
 
 
 @frozen
@@ -208,15 +207,17 @@ class Settings:
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the file at ``path`` (None: none) under the environment; ConfigError names what is wrong."""
     tables = _read(path) if path else {}
-    _overlay(tables, environment)
-    sections = {section.name: section for section in attrs.fields(Settings)}
+    kinds = typing.get_type_hints(Settings)
     for name, table in tables.items():
-        if name not in sections:
-            raise ConfigError(f"unknown section [{name}]; there are: {', '.join(sections)}")
+        if name not in kinds:
+            raise ConfigError(f"unknown section [{name}]; there are: {', '.join(kinds)}")
         if not isinstance(table, dict):
             raise ConfigError(f"{name} must be a table: [{name}]")
-    types = typing.get_type_hints(Settings)
-    settings = Settings(**{name: _section(name, types[name], tables.get(name, {})) for name in sections})
+    of_plugins = _take_tables(tables.get("plugins", {}))
+    texts = _overlay(tables, environment)
+    made = {name: section(name, kind, tables.get(name, {})) for name, kind in kinds.items()}
+    made["plugins"] = attrs.evolve(made["plugins"], tables=of_plugins, texts=texts)
+    settings = Settings(**made)
     if settings.server.hostname and not _is_host_name(settings.server.hostname):
         raise ConfigError(f"server.hostname: {settings.server.hostname!r} is not a host name in ASCII letters")
     return settings
@@ -240,77 +241,33 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from None
 
 
-def _overlay(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put POSTMETER_<SECTION>_<KEY> over the file's values; every other variable that begins so is an error."""
+def _take_tables(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take the tables of single plugins out of the section [plugins]."""
+    return {name: table.pop(name) for name, value in list(table.items()) if isinstance(value, dict)}
+
+
+def _overlay(tables: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
+    """Put POSTMETER_<SECTION>_<KEY> over the file's values; every other variable that begins so is an error.
+
+    Gives what is below POSTMETER_PLUGINS and may be a plugin's own, by the rest of its name in lower case.
+    """
+    of_plugins: dict[str, str] = {}
     sections = typing.get_type_hints(Settings)
     for variable, text in environment.items():
         if not variable.startswith(PREFIX):
             continue
-        section, _, key = variable.removeprefix(PREFIX).lower().partition("_")
-        if section not in sections:
+        name, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+        if name not in sections:
             known = ", ".join(sections)
-            raise ConfigError(f"unknown section [{section}] (environment variable {variable}); there are: {known}")
-        keys = typing.get_type_hints(sections[section])
-        if key not in keys:
-            raise ConfigError(f"unknown setting {section}.{key} (environment variable {variable})")
-        tables.setdefault(section, {})[key] = _from_text(f"{section}.{key}", keys[key], text)
-
-
-def _from_text(name: str, kind: Any, text: str) -> Any:
-    """What a variable's text says: lists are comma-separated, tables TOML inline tables or ``a=b,c=d``."""
-    origin = typing.get_origin(kind)
-    if kind is str:
-        return text
-    if kind is bool and text.lower() in ("true", "false", "1", "0"):
-        return text.lower() in ("true", "1")
-    if kind is int and text.isdecimal():
-        return int(text)
-    if text.startswith(("[", "{")):
-        try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{name}: {error}") from None
-    items = [item.strip() for item in text.split(",") if item.strip()]
-    if origin is tuple:
-        return items
-    if origin is dict and all("=" in item for item in items):
-        return dict(item.split("=", 1) for item in items)
-    raise ConfigError(f"{name}: {text!r} is not {_KINDS.get(kind, 'right')}")
-
-
-_KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
-
-
-def _section(section: str, cls: Any, table: dict[str, Any]) -> Any:
-    fields = {field.name: field for field in attrs.fields(cls)}
-    types = typing.get_type_hints(cls)
-    for key in table:
-        if key not in fields:
-            raise ConfigError(f"unknown setting {section}.{key}; [{section}] has: {', '.join(fields)}")
-    return cls(**{key: _value(f"{section}.{key}", types[key], fields[key], value) for key, value in table.items()})
-
-
-def _value(name: str, kind: Any, field: attrs.Attribute[Any], value: Any) -> Any:
-    """The value in its right type; ConfigError says what is expected."""
-    origin = typing.get_origin(kind)
-    if origin is tuple:
-        if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise ConfigError(f"{name} must be a list of texts")
-        return tuple(value)
-    if origin is dict:
-        if not (isinstance(value, dict) and all(isinstance(item, str) for item in value.values())):
-            raise ConfigError(f"{name} must be a table of texts")
-        return dict(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{name} must be {_KINDS[kind]}, not {value!r}")
-    least, most, choices = (field.metadata[key] for key in ("least", "most", "choices"))
-    if least is not None and value < least:
-        raise ConfigError(f"{name} must be at least {least}")
-    if most is not None and value > most:
-        raise ConfigError(f"{name} must be at most {most}")
-    if choices and value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-    return value
+            raise ConfigError(f"unknown section [{name}] (environment variable {variable}); there are: {known}")
+        keys = typing.get_type_hints(sections[name])
+        if sections[name] is Plugins and key != "enabled":
+            of_plugins[key] = text
+        elif key not in keys:
+            raise ConfigError(f"unknown setting {name}.{key} (environment variable {variable})")
+        else:
+            tables.setdefault(name, {})[key] = from_text(f"{name}.{key}", keys[key], text)
+    return of_plugins
 
 
 def networks(name: str, texts: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -6,23 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import click
 import pluggy
+from sqlalchemy import Connection
 
 from postmeter.config import Settings
+from postmeter.core import Core
 from postmeter.message.envelope import Recipient
+from postmeter.plugin_settings import PluginSettings
 
 hookspec = pluggy.HookspecMarker("postmeter")
 hookimpl = pluggy.HookimplMarker("postmeter")
 
 # A header field that a plugin adds: name and value in ASCII, both without line breaks. Not allowed, because the relay
 # checks or sets them itself, are From, Sender, Reply-To, To, Cc, Bcc, Date, Message-ID, Subject, MIME-Version,
-# Return-Path, Received, DKIM-Signature, List-Help, Resent-* and Content-*.
+# Return-Path, Received, DKIM-Signature, List-Help, Resent-*, Content-* and X-Postmeter-* (but for X-Postmeter-Ref).
 HeaderField = tuple[str, str]
+
+MAX_BODY = 65_536  # octets of a body that the ask hooks see
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as the ask hooks see it; ``header`` is its header section as it will be sent, empty line included."""
+    """A message as the ask hooks see it.
+
+    ``header`` is its header section as it will be sent, empty line included; ``body`` the first 64 KiB of what
+    follows, as it came; ``reference`` what the sender calls its subject matter (X-Postmeter-Ref, such as order:1234).
+    """
 
     id: str
     account_id: int
@@ -31,6 +41,8 @@ class Message:
     recipients: tuple[Recipient, ...]
     header: bytes
     size: int
+    body: bytes = b""
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class Event:
 
     ``id`` is the idempotency key: the same event may come again. ``recipient`` is the forward path the event is
     about, ``at`` seconds since the epoch, ``facts`` what belongs to the kind (``reply``, ``remote``, ``left`` …).
+    Of a message ``connection_id`` and ``reference`` are those that it came with.
     """
 
     id: int
@@ -48,6 +61,8 @@ class Event:
     recipient: str | None
     at: float
     facts: Mapping[str, Any]
+    connection_id: int | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +78,193 @@ class Service:
     run: Callable[[Settings, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something that a plugin does again and again: ``run`` is called ``every`` so many seconds.
+
+    It gets the time in seconds since the epoch. One process of the whole relay does it at a time, in the thread in
+    which the plugin is told events; an exception is logged, and the job is done again when it is due.
+    """
+
+    name: str
+    every: float
+    run: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the panel that a plugin offers: a Flask blueprint, and where its entry in the menu leads.
+
+    ``place`` is ``account`` (its views have the parameter ``name``, the account's, which the panel has checked for
+    the visitor) or ``operator``; ``endpoint`` is the blueprint's view that the entry ``title`` leads to.
+    """
+
+    title: str
+    place: str
+    blueprint: Any
+    endpoint: str
+
+
+# Asked
+
+
 @hookspec
 def on_accept(message: Message) -> Sequence[HeaderField] | None:
-    """Asked in a plugin thread before a message is committed: return fields to add or raise Refused.
+    """Asked in a thread of the plugin's before a message is committed: return fields to add or raise Refused.
 
-    Any other exception, a field that is not allowed, or no answer within 2 s refuses the message for now (451).
+    The field X-Postmeter-Ref is not added but kept as the message's reference. Any other exception, a field that is
+    not allowed, or no answer in time counts as none: then the plugin's ``policy`` decides.
     """
 
 
 @hookspec
 def on_sign(message: Message) -> Sequence[HeaderField] | None:
-    """Asked in a plugin thread before a message is signed: return fields to add or raise Refused.
+    """Asked in a thread of the plugin's before a message is signed: return fields to add or raise Refused.
 
-    A refusal with 5xx bounces the recipients; any other exception, a field that is not allowed, or no answer within
-    2 s defers them.
+    A refusal with 5xx bounces the recipients. Any other exception, a field that is not allowed, or no answer in time
+    counts as none: then the plugin's ``policy`` decides whether the recipients are deferred.
     """
+
+
+# Told: in the plugin's own thread, from the events that were committed with the facts. An exception has the event told
+# again later, and at last put aside as a dead letter.
+
+
+@hookspec
+def on_arrive(event: Event) -> None:
+    """Told after a message was accepted (kind ``accepted``); an exception has it told again."""
 
 
 @hookspec
 def on_deliver(event: Event) -> None:
-    """Told in a plugin thread after a recipient's mail server took the mail; an exception has it told again."""
+    """Told after a recipient's mail server took the mail (kind ``delivered``); an exception has it told again."""
+
+
+@hookspec
+def on_defer(event: Event) -> None:
+    """Told after an attempt that will be followed by another (kind ``deferred``); an exception has it told again."""
 
 
 @hookspec
 def on_bounce(event: Event) -> None:
-    """Told in a plugin thread after a recipient failed for good; an exception has it told again."""
+    """Told after a recipient failed for good (``bounced``, ``expired``); an exception has it told again."""
+
+
+@hookspec
+def on_complaint(event: Event) -> None:
+    """Told after a recipient has complained about a mail (kind ``complained``); an exception has it told again."""
+
+
+@hookspec
+def on_suppress(event: Event) -> None:
+    """Told after an address was suppressed (kind ``address_suppressed``); an exception has it told again."""
 
 
 @hookspec
 def on_quota_low(event: Event) -> None:
-    """Told in a plugin thread after an account's quota fell below its threshold or to 0 (``left`` in the facts)."""
+    """Told after an account's quota fell below its threshold, to 0, or for the first time beyond all blocks.
+
+    The kinds are ``quota_low``, ``quota_exhausted`` and ``quota_overdraft``; an exception has it told again.
+    """
+
+
+@hookspec
+def on_quota_change(event: Event) -> None:
+    """Told after a block was booked, renewed or expired, or three days before one expires that is not renewed.
+
+    The kinds are ``quota_booked``, ``quota_renewed``, ``quota_expired`` and ``quota_expiring``; an exception has it
+    told again.
+    """
+
+
+@hookspec
+def on_connection_change(event: Event) -> None:
+    """Told after a connection was paused or resumed (``connection_paused``, ``connection_resumed``).
+
+    An exception has it told again.
+    """
+
+
+@hookspec
+def on_domain_change(event: Event) -> None:
+    """Told after the DKIM record of a domain was found or is gone (``domain_verified``, ``domain_broken``).
+
+    An exception has it told again.
+    """
+
+
+@hookspec
+def on_notice(event: Event) -> None:
+    """Told after a plugin had something to say to an account's admins (kind ``notice``, see ``Core.notice``).
+
+    An exception has it told again.
+    """
+
+
+@hookspec
+def flush() -> None:
+    """Called in the plugin's own thread after it was told events and before they count as told.
+
+    What they led to may be gathered until then and written at once; an exception has all of them told again.
+    """
+
+
+# Offered
+
+
+@hookspec
+def on_start(core: Core) -> None:
+    """Called once in each process, in a thread of the plugin's, before any other hook that is asked or told.
+
+    ``core`` is what the relay offers the plugin. An exception counts as that of the hook that was to follow, and the
+    start is tried again before the next one.
+    """
+
+
+@hookspec
+def settings_schema() -> type[PluginSettings] | None:
+    """Asked once at start: the class of the plugin's own settings, which are in the table [plugins.NAME].
+
+    An exception, or a setting that is wrong, is an error at start.
+    """
+
+
+@hookspec
+def migrations() -> Sequence[Callable[[Connection], None]] | None:
+    """Asked at start for the steps that make the plugin's tables and change them from version to version, in order.
+
+    Each step is taken once, in one transaction with the note of it; a step that was published never changes. An
+    exception is an error at start. The names of the tables begin with the plugin's name.
+    """
+
+
+@hookspec
+def jobs() -> Sequence[Job] | None:
+    """Asked once in each process, in the plugin's own thread: what is to be done again and again.
+
+    An exception is logged, and the question asked again a minute later.
+    """
+
+
+@hookspec
+def commands() -> Sequence[click.Command] | None:
+    """Asked when the command line is read: commands for `postmeter`, to which ``pass_core`` gives the plugin's Core.
+
+    An exception ends the command with an error.
+    """
+
+
+@hookspec
+def pages() -> Sequence[Page] | None:
+    """Asked once when the panel starts: pages with an entry in the menu of an account or of the operator.
+
+    An exception is logged, and the panel goes without them.
+    """
 
 
 @hookspec
 def services(settings: Settings) -> Sequence[Service] | None:
-    """Asked once at start: the processes that the relay is to run for this plugin."""
+    """Asked once at start: the processes that the relay is to run for this plugin.
+
+    An exception is an error at start.
+    """

@@ -18,6 +18,7 @@ from twisted.internet import defer, task
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
+from postmeter.asking import Asking
 from postmeter.config import Settings
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
@@ -28,7 +29,7 @@ from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.signing import KeyRing, Signer
 from postmeter.delivery.window import Window
 from postmeter.errors import UsageError
-from postmeter.hooks import Asking, Plugins
+from postmeter.hooks import Plugins
 from postmeter.process import OpenFiles, allow_many_files, end_with_parent, stop_on_signals, use_steady_clock
 from postmeter.server import reception, tls
 from postmeter.server.board import Board
@@ -72,6 +73,7 @@ class Worker:
         schema.check(self._store)
         self._secrets = Secrets.open(settings.data)
         self._plugins = Plugins.load(settings)
+        self._plugins.attach(settings, self._store, self._secrets)
         self._tls = tls.server_tls(settings, inherited.board.secret, time.time)
         self._disk, self._files = DiskWatch(settings.data, settings.server), OpenFiles()
         with self._store.write() as session:

@@ -30,7 +30,7 @@ from postmeter.server import tls
 from postmeter.server.board import Board
 from postmeter.server.listener import bind, bind_again
 from postmeter.service import FIRST_DESCRIPTOR
-from postmeter.store import queue, schema
+from postmeter.store import plugin_steps, queue, schema
 from postmeter.store.accounts import add_operator, clean_email
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
@@ -65,9 +65,10 @@ def prepare(settings: Settings) -> Prepared:
     lock = _lock(settings.data / "lock")
     store = Store.open(settings.store_url)
     schema.upgrade(store)
+    plugins = Plugins.load(settings)
+    plugin_steps.migrate(store, plugins.migrations())
     tls.server_tls(settings)
     networks("smtp.proxies", settings.smtp.proxies)
-    plugins = Plugins.load(settings)
     node = node_name(settings.data)
     with store.write() as session:
         queue.take_over(session, time.time(), node)

@@ -27,10 +27,25 @@ PATIENCE = 1.0  # seconds that one plugin may keep the others waiting
 FAR = 1000  # events that a plugin does not listen to, until its cursor is moved past them
 BACK_OFF = 2.0  # seconds after the first failure, twice as long after each further one
 HOOKS = {
+    "accepted": "on_arrive",
     "delivered": "on_deliver",
+    "deferred": "on_defer",
     "bounced": "on_bounce",
     "expired": "on_bounce",
+    "complained": "on_complaint",
+    "address_suppressed": "on_suppress",
     "quota_low": "on_quota_low",
+    "quota_exhausted": "on_quota_low",
+    "quota_overdraft": "on_quota_low",
+    "quota_booked": "on_quota_change",
+    "quota_renewed": "on_quota_change",
+    "quota_expiring": "on_quota_change",
+    "quota_expired": "on_quota_change",
+    "connection_paused": "on_connection_change",
+    "connection_resumed": "on_connection_change",
+    "domain_verified": "on_domain_change",
+    "domain_broken": "on_domain_change",
+    "notice": "on_notice",
 }
 
 
@@ -147,16 +162,26 @@ def _listeners(plugins: Plugins) -> list[Listener]:
     found: dict[str, dict[str, Callable[..., object]]] = {}
     for kind, hook in HOOKS.items():
         for implementation in plugins.implementing(hook):
-            found.setdefault(implementation.plugin_name, {})[kind] = _bound(implementation)
+            found.setdefault(implementation.plugin_name, {})[kind] = _bound(plugins, implementation)
     return [Listener(name, functions) for name, functions in found.items()]
 
 
-def _bound(implementation: pluggy.HookImpl) -> Callable[..., object]:
-    return lambda event: implementation.function(*(event for _ in implementation.argnames))
+def _bound(plugins: Plugins, implementation: pluggy.HookImpl) -> Callable[..., object]:
+    return lambda event: plugins.call(implementation, {"event": event})
 
 
 def _call(listener: Listener, fact: Fact) -> BaseException | None:
-    event = Event(fact.id, fact.kind, fact.account_id, fact.message_id, fact.forward_path, fact.at, fact.facts)
+    event = Event(
+        fact.id,
+        fact.kind,
+        fact.account_id,
+        fact.message_id,
+        fact.forward_path,
+        fact.at,
+        fact.facts,
+        fact.connection_id,
+        fact.reference,
+    )
     try:
         listener.functions[fact.kind](event)
     except BaseException as error:  # also sys.exit(): it is not the plugin's to call

@@ -13,7 +13,8 @@ import pytest_twisted
 from sqlalchemy import select
 from twisted.internet import reactor
 
-from postmeter.hooks import Asking, Plugins, new_manager
+from postmeter.asking import Asking
+from postmeter.hooks import Plugins, new_manager
 from postmeter.hookspecs import Message, hookimpl
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.reply import Refused, Reply

@@ -10,7 +10,8 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from postmeter.hooks import Asking, Plugins, new_manager
+from postmeter.asking import Asking
+from postmeter.hooks import Plugins, new_manager
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.server.acceptance import Acceptance
 from postmeter.server.spool import Spool

@@ -9,6 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from postmeter.asking import Asking
 from postmeter.delivery.destination import Delivery
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
@@ -18,7 +19,7 @@ from postmeter.delivery.sender import Facts
 from postmeter.delivery.settling import GATHER
 from postmeter.delivery.signing import Order, Signed, Signer
 from postmeter.delivery.window import Window
-from postmeter.hooks import Asking, Plugins, new_manager
+from postmeter.hooks import Plugins, new_manager
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import Mail, Outcome, Stage
 from postmeter.smtp.reply import Reply

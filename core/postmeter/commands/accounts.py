@@ -6,7 +6,8 @@ import time
 
 import click
 
-from postmeter.commands.common import Relay, json_option, pairs, pass_relay, show
+from postmeter.commands.common import Relay, pass_relay
+from postmeter.console import json_option, pairs, show
 from postmeter.store.accounts import add_account
 from postmeter.store.secrets import NewPassword
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import click
 
 from postmeter.commands import doors, ground
-from postmeter.commands.common import Relay, json_option, pass_relay, plain, show
+from postmeter.commands.common import Relay, pass_relay
 from postmeter.commands.finding import PROBLEM, Finding, problem
 from postmeter.config import Settings
+from postmeter.console import json_option, plain, show
 from postmeter.errors import PostmeterError
 
 LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

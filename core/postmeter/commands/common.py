@@ -1,27 +1,22 @@
-"""What the commands share: the opened relay, plain output, and errors as one line."""
+"""What the commands share: the opened relay, errors as one line, and the commands that plugins add."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 from sqlalchemy.exc import DBAPIError
 
 from postmeter.config import Settings, load
 from postmeter.errors import PostmeterError, UnreachableError
-from postmeter.store import schema
+from postmeter.hooks import Plugins
+from postmeter.store import plugin_steps, schema
 from postmeter.store.engine import Store
-from postmeter.store.quota import iso
 from postmeter.store.secrets import Secrets
 
 DEFAULT_CONFIG = Path("postmeter.toml")
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Relay:
@@ -53,6 +48,17 @@ class Relay:
             raise
         return store
 
+    @cached_property
+    def plugins(self) -> Plugins:
+        """The enabled plugins."""
+        return Plugins.load(self.settings)
+
+    def attach(self) -> Plugins:
+        """The plugins with the relay to work with, and with their tables."""
+        self.plugins.attach(self.settings, self.store, self.secrets)
+        plugin_steps.ensure(self.store, self.plugins.migrations())
+        return self.plugins
+
     def close(self) -> None:
         """Close the database if it was opened."""
         if "store" in self.__dict__:
@@ -60,7 +66,32 @@ class Relay:
 
 
 class Commands(click.Group):
-    """A group whose errors are sentences, not tracebacks."""
+    """The relay's own commands and those of its plugins; errors are sentences, not tracebacks."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, those of the plugins last."""
+        own = super().list_commands(ctx)
+        return [*own, *sorted(set(ctx.ensure_object(Relay).plugins.commands()) - set(own))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; of a plugin only when the relay has none."""
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        _, command = ctx.ensure_object(Relay).plugins.commands().get(cmd_name, ("", None))
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is to run; which plugins there are is said by the configuration, wherever it is named."""
+        relay = ctx.ensure_object(Relay)
+        if args and args[0] not in self.commands:
+            relay.config = _named_config(args) or relay.config
+            if args[0] in (offered := relay.plugins.commands()):
+                name, command = offered[args[0]]
+                accept_config(command)
+                command.context_settings["obj"] = relay.attach().core(name)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what is wrong becomes one line on stderr and the error's exit code."""
@@ -75,6 +106,16 @@ class Commands(click.Group):
 def _tell(ctx: click.Context, error: PostmeterError) -> NoReturn:
     click.echo(f"postmeter: {' '.join(str(error).split())}", err=True)
     ctx.exit(error.exit_code)
+
+
+def _named_config(args: list[str]) -> Path | None:
+    """The configuration file that the arguments of a command name, if they do."""
+    for place, argument in enumerate(args):
+        if argument.startswith("--config="):
+            return Path(argument.removeprefix("--config="))
+        if argument == "--config" and place + 1 < len(args):
+            return Path(args[place + 1])
+    return None
 
 
 def _choose(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
@@ -101,52 +142,3 @@ def accept_config(command: click.Command) -> None:
 
 
 pass_relay = click.make_pass_decorator(Relay)
-
-
-def json_option(function: Function) -> Function:
-    """Add ``--json``, which is given to the command as ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
-
-
-def show(as_json: bool, data: Any, text: str) -> None:
-    """Print ``data`` as JSON or ``text`` for people."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text)
-
-
-def plain(facts: Any) -> Any:
-    """A dataclass as JSON data; points in time (fields whose names end in ``at``) in ISO 8601, UTC."""
-    if dataclasses.is_dataclass(facts):
-        return {field.name: _timed(field.name, getattr(facts, field.name)) for field in dataclasses.fields(facts)}
-    if isinstance(facts, (list, tuple)):
-        return [plain(item) for item in facts]
-    return facts
-
-
-def _timed(name: str, value: Any) -> Any:
-    if isinstance(value, float) and (name == "at" or name.endswith("_at")):
-        return iso(value)
-    return plain(value)
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns under their heads; columns of numbers are aligned to the right."""
-    texts = [[_cell(value) for value in row] for row in rows]
-    widths = [max([len(head), *(len(row[i]) for row in texts)]) for i, head in enumerate(heads)]
-    right = [bool(rows) and all(isinstance(row[i], int) for row in rows) for i in range(len(heads))]
-    lines = [
-        "  ".join(
-            text.rjust(width) if r else text.ljust(width) for text, width, r in zip(row, widths, right, strict=True)
-        )
-        for row in [list(heads), *texts]
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def pairs(values: Sequence[tuple[str, object]]) -> str:
-    """Names and values, one per line, aligned."""
-    width = max(len(name) for name, _ in values)
-    return "\n".join(f"{name.ljust(width)}  {_cell(value)}".rstrip() for name, value in values)
-
-
-def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -7,8 +7,9 @@ from ipaddress import ip_address
 
 import click
 
-from postmeter.commands.common import Relay, json_option, pairs, pass_relay, show
+from postmeter.commands.common import Relay, pass_relay
 from postmeter.config import Settings, address
+from postmeter.console import json_option, pairs, show
 from postmeter.store.accounts import account_by_name
 from postmeter.store.connections import access, add_connection
 

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from postmeter.commands import lookup
-from postmeter.commands.common import Relay, json_option, pass_relay, plain, show
+from postmeter.commands.common import Relay, pass_relay
+from postmeter.console import json_option, plain, show
 from postmeter.errors import UsageError
 from postmeter.message.signature import ED25519, RSA
 from postmeter.store import domains

@@ -6,7 +6,8 @@ import time
 
 import click
 
-from postmeter.commands.common import Relay, json_option, pairs, pass_relay, plain, show, table
+from postmeter.commands.common import Relay, pass_relay
+from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.store.accounts import account_by_name
 from postmeter.store.quota import QuotaFacts, book_block, quota_of
 from postmeter.store.statistics import totals

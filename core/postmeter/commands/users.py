@@ -6,7 +6,8 @@ import time
 
 import click
 
-from postmeter.commands.common import Relay, json_option, pairs, pass_relay, show
+from postmeter.commands.common import Relay, pass_relay
+from postmeter.console import json_option, pairs, show
 from postmeter.errors import UsageError
 from postmeter.store.accounts import ROLES, account_by_name, add_user, clean_email, set_password, set_role
 from postmeter.store.secrets import NewPassword

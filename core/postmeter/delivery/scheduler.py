@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from postmeter.asking import Asking
 from postmeter.delivery.destination import Delivery
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import STOPPING, Pool
@@ -20,8 +21,7 @@ from postmeter.delivery.route import NoRoute, Route, Router
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
 from postmeter.delivery.window import Window
-from postmeter.hooks import Asking
-from postmeter.hookspecs import Message
+from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.header import split
 from postmeter.smtp.mail import Mail, Outcome
 from postmeter.smtp.reply import Refused, Reply
@@ -185,16 +185,19 @@ class Scheduler:
         message = parcel.leased.message
         if parcel.content is None:
             parcel.content = await self._load(message.account_id, message.id)
+        head, body = split(parcel.content)
         asked = Message(
             message.id,
             message.account_id,
             message.connection_id,
             message.envelope.reverse_path,
             tuple(recipient.path for recipient in parcel.leased.recipients),
-            split(parcel.content)[0],
+            head,
             message.size,
+            body[:MAX_BODY],
+            message.reference,
         )
-        self._sign(parcel, await self._asking.ask("on_sign", asked))
+        self._sign(parcel, (await self._asking.ask("on_sign", asked)).fields)
 
     def _sign(self, parcel: Parcel, added: bytes) -> None:
         order = Order(parcel.leased.message, parcel.content, added, lambda result: self._signed(parcel, result))

@@ -13,6 +13,7 @@ from postmeter.smtp.reply import Refused
 from postmeter.store import queue
 from postmeter.store.domains import keys_for
 from postmeter.store.engine import Store
+from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import QueuedMessage
 from postmeter.store.secrets import Secrets
 from postmeter.threads import BatchThread
@@ -54,13 +55,17 @@ class KeyRing:
         self._known: dict[tuple[int, str], tuple[float, tuple[SigningKey, ...]]] = {}
 
     def keys(self, account_id: int, domain: str) -> tuple[SigningKey, ...]:
-        """The customer's keys, then the operator's; NoKey when the customer's domain has none. Blocks."""
+        """The customer's keys, then the operator's; NoKey when the customer's domain has none. Blocks.
+
+        Mail of the relay's own is signed with what keys the operator has.
+        """
         known = self._known.get((account_id, domain))
         if known is not None and known[0] > time.monotonic():
             return known[1]
         with self._store.read() as session:
             keys = keys_for(session, self._secrets, account_id, domain)
-        if all(key.domain != domain for key in keys):  # the operator's alone would not speak for the From field
+        if account_id != OPERATOR and all(key.domain != domain for key in keys):
+            # the operator's alone would not speak for the From field
             raise NoKey(f"There is no signing key for {domain}")
         self._known[account_id, domain] = (time.monotonic() + KEYS_REMEMBERED, keys)
         return keys

@@ -14,8 +14,10 @@ from postmeter.message.originator import a_labels
 
 MAX_SUBJECT = 200  # characters
 MAX_MESSAGE_ID = 255  # characters
+MAX_REFERENCE = 255  # characters
 
 IDEMPOTENCY_KEY = b"postmeter-idempotency-key"
+REFERENCE = b"x-postmeter-ref"
 
 # The envelope's business, what others must not see, what is meant for us, and what only the relay itself may say.
 STRIPPED = frozenset({b"return-path", b"bcc", b"resent-bcc", IDEMPOTENCY_KEY, b"feedback-id", b"x-csa-complaints"})
@@ -36,13 +38,15 @@ _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t]+(?==\?)")
 class PreparedHead:
     """The header section that is stored, signed and sent, and what the store keeps of it in readable form.
 
-    ``key`` is the client's idempotency key; empty: it has given none.
+    ``key`` is the client's idempotency key, ``reference`` what it calls the subject matter (X-Postmeter-Ref);
+    empty: it has given none.
     """
 
     section: HeaderSection
     subject: str
     message_id: str
     key: bytes
+    reference: str
 
 
 def prepare(
@@ -75,7 +79,8 @@ def prepare(
         front.append(Field(b"message-id", f"Message-ID: <{identifier}@{hostname}>\r\n".encode()))
     whole = kept.with_front([*front, *extra])
     message_id = _text(whole.get(b"message-id") or b"")[:MAX_MESSAGE_ID]
-    return PreparedHead(whole, subject_of(whole), message_id, key_of(section))
+    reference = _text(section.get(REFERENCE) or b"").strip()[:MAX_REFERENCE]
+    return PreparedHead(whole, subject_of(whole), message_id, key_of(section), reference)
 
 
 def key_of(section: HeaderSection) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
-from postmeter.hooks import Asking
-from postmeter.hookspecs import Message
+from postmeter.asking import Asking
+from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.editing import prepare
 from postmeter.message.envelope import Envelope
 from postmeter.message.header import HeaderLimits, HeaderSection, head_size
@@ -92,6 +92,7 @@ class Acceptance:
             head.subject,
             head.message_id,
             head.key,
+            head.reference,
             head.section.raw,
             spool,
             size,
@@ -114,8 +115,11 @@ class Acceptance:
             candidate.envelope.recipients,
             candidate.head,
             candidate.size,
+            candidate.spool.head(candidate.body + MAX_BODY)[candidate.body :],
+            candidate.reference,
         )
-        return replace(candidate, head=await self.asking.ask("on_accept", message) + candidate.head)
+        added = await self.asking.ask("on_accept", message)
+        return replace(candidate, head=added.fields + candidate.head, reference=added.reference or candidate.reference)
 
     def _commit(self, candidate: Candidate) -> Deferred[Reply]:
         recipients = len(candidate.envelope.recipients)
@@ -152,6 +156,7 @@ class Candidate:
     subject: str
     message_id: str
     key: bytes
+    reference: str
     head: bytes
     spool: Spool
     body: int
@@ -185,6 +190,7 @@ class Candidate:
             accepted_at=self.accepted_at,
             worker=worker,
             key=self.key,
+            reference=self.reference,
         )
 
     def leased(self, accepted: Accepted, submission: Submission) -> tuple[Leased, bytes | None]:
@@ -197,6 +203,7 @@ class Candidate:
             replace(self.envelope, recipients=()),
             self.accepted_at,
             submission.size,
+            self.reference,
         )
         recipients = tuple(
             QueuedRecipient(n, path, 0, block_id, "reserved")

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred
 
+from postmeter.asking import Asking
 from postmeter.config import Settings, Smtp, networks
-from postmeter.hooks import Asking
 from postmeter.message.header import HeaderLimits
 from postmeter.message.identifier import IdFactory
 from postmeter.server import auth

@@ -23,6 +23,7 @@ from postmeter.store.statement import Statement
 from postmeter.store.tables import LEASED, QUEUED, Account, Block, Connection, Content, Message, Recipient
 
 CHUNK = 1 << 20  # octets of content in one row
+RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit, nothing (the relay's own mail)
 
 _MESSAGE = Statement(insert(table(Message)))
 _CONTENT = Statement(insert(table(Content)))
@@ -59,7 +60,7 @@ class Submission:
 
     ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients at once to the
     worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key`` and
-    recipients the first is stored; empty: it has none.
+    recipients the first is stored; empty: it has none. ``reference`` is what the sender calls its subject matter.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Submission:
     accepted_at: float
     worker: int | None
     key: bytes = b""
+    reference: str = ""
 
     @property
     def claim(self) -> Key:
@@ -158,7 +160,7 @@ class Acceptance:
         if taken:
             _reserve(session, taken, now)
             _notice(session, purses, now)
-            _insert(session, taken)
+            insert_messages(session, taken)
             self._mark_used(session, {submission.connection_id for submission, _ in taken}, now)
         return answers
 
@@ -243,10 +245,13 @@ def _doubled(session: Session, submission: Submission) -> Duplicate | None:
     return Duplicate(first) if first is not None else None
 
 
-def _insert(session: Session, taken: list[tuple[Submission, Accepted]]) -> None:
+def insert_messages(session: Session, taken: Sequence[tuple[Submission, Accepted]], charge: str = RESERVED) -> None:
+    """Write messages whose payment is settled: contents, envelopes, recipients, events and counters."""
     digests = _insert_contents(session, [submission for submission, _ in taken])
     _MESSAGE.run(session, [_message(s, digest) for (s, _), digest in zip(taken, digests, strict=True)])
-    _RECIPIENT.run(session, [row for submission, accepted in taken for row in _recipients(submission, accepted)])
+    _RECIPIENT.run(
+        session, [row for submission, accepted in taken for row in _recipients(submission, accepted, charge)]
+    )
     events.record(
         session,
         [
@@ -275,6 +280,7 @@ def _message(submission: Submission, sha256: bytes) -> dict[str, Any]:
         "message_id": submission.message_id,
         "size": submission.size,
         "sha256": sha256,
+        "reference": submission.reference,
     }
 
 
@@ -310,7 +316,7 @@ def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
     yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
 
 
-def _recipients(submission: Submission, accepted: Accepted) -> Iterable[dict[str, Any]]:
+def _recipients(submission: Submission, accepted: Accepted, charge: str) -> Iterable[dict[str, Any]]:
     for n, (recipient, block_id) in enumerate(zip(submission.envelope.recipients, accepted.block_ids, strict=True)):
         yield {
             "message_id": submission.id,
@@ -329,6 +335,6 @@ def _recipients(submission: Submission, accepted: Accepted) -> Iterable[dict[str
             "final_at": None,
             "reply": "",
             "block_id": block_id,
-            "charge": "reserved",
+            "charge": charge,
             "unknown_since": None,
         }

@@ -17,6 +17,7 @@ from postmeter.store.secrets import NewPassword, hash_password, verify_password
 from postmeter.store.tables import Account, Membership, User
 
 ROLES = ("owner", "admin", "billing", "viewer")
+ADMINS = ("owner", "admin")
 
 _EMAIL = re.compile(r"[^\s@<>\"(),:;\\]+@[^\s@<>\"(),:;\\]+\.[^\s@<>\"(),:;\\]+")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
@@ -30,6 +31,32 @@ class AddedAccount:
     account: str
     owner: str
     password: str | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A person who belongs to an account: owner, admin, billing or viewer."""
+
+    email: str
+    role: str
+
+
+@dataclass(frozen=True)
+class AccountFacts:
+    """An account with its members. ``agreement``: it is invoiced and may send beyond its blocks."""
+
+    id: int
+    name: str
+    agreement: bool
+    blocked: str
+    threshold: int
+    created_at: float
+    members: tuple[Member, ...]
+
+    @property
+    def admins(self) -> tuple[str, ...]:
+        """The addresses of those who answer for the account."""
+        return tuple(member.email for member in self.members if member.role in ADMINS)
 
 
 class AccountRole(NamedTuple):
@@ -87,6 +114,30 @@ def account_by_name(session: Session, name: str) -> Account:
 def all_accounts(session: Session) -> list[tuple[int, str]]:
     """Number and name of every account, by name."""
     return [(id_, name) for id_, name in session.execute(select(Account.id, Account.name).order_by(Account.name))]
+
+
+def accounts_of(session: Session, account_id: int | None = None) -> list[AccountFacts]:
+    """Every account (or the one of that number) with its members, by name."""
+    query = select(Account).order_by(Account.name)
+    members = select(Membership.account_id, User.email, Membership.role).join(User).order_by(User.email)
+    if account_id is not None:
+        query, members = query.where(Account.id == account_id), members.where(Membership.account_id == account_id)
+    belong: dict[int, list[Member]] = {}
+    for number, email, role in session.execute(members):
+        belong.setdefault(number, []).append(Member(email, role))
+    return [
+        AccountFacts(a.id, a.name, a.agreement, a.blocked, a.threshold, a.created_at, tuple(belong.get(a.id, ())))
+        for a in session.scalars(query)
+    ]
+
+
+def account_facts(session: Session, account: int | str) -> AccountFacts:
+    """The account of that number or name with its members; UsageError when there is none."""
+    number = account_by_name(session, account).id if isinstance(account, str) else account
+    found = accounts_of(session, number)
+    if not found:
+        raise UsageError(f"there is no account with the number {account}")
+    return found[0]
 
 
 def add_user(session: Session, email: str, operator: bool, password: NewPassword, now: float) -> int:

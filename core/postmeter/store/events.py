@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.store.base import table
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Event, Recipient
+from postmeter.store.tables import Event, Message, Recipient
 
 # PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
 # event carries its transaction's number, and readers stop before the oldest transaction that is still open.
@@ -28,6 +28,7 @@ _ABOUT = (
     & (Recipient.account_id == Event.account_id)
     & (Recipient.n == Event.recipient)
 )
+_OF = (Message.id == Event.message_id) & (Message.account_id == Event.account_id)
 _EVENTS = select(
     Event.id,
     func.coalesce(Event.tx, 0),
@@ -38,14 +39,18 @@ _EVENTS = select(
     Event.at,
     Event.facts,
     Recipient.forward_path,
-).outerjoin(Recipient, _ABOUT)
+    Message.connection_id,
+    func.coalesce(Message.reference, ""),
+)
+_EVENTS = _EVENTS.outerjoin(Recipient, _ABOUT).outerjoin(Message, _OF)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """An event as read: (``tx``, ``id``) orders all events, ``facts`` holds what belongs to its kind.
 
-    ``forward_path`` is the address of the recipient that it is about.
+    ``forward_path`` is the address of the recipient that it is about, ``connection_id`` and ``reference`` are the
+    message's.
     """
 
     id: int
@@ -57,6 +62,8 @@ class Fact:
     at: float
     facts: dict[str, Any]
     forward_path: str | None = None
+    connection_id: int | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)

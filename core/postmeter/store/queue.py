@@ -27,6 +27,7 @@ class QueuedMessage:
     envelope: Envelope
     accepted_at: float
     size: int
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,7 @@ def _leased(rows: Iterable[Any]) -> Leased:
             envelope,
             message.accepted_at,
             message.size,
+            message.reference,
         ),
         tuple(_recipient(r) for r, _ in pairs),
     )

@@ -44,6 +44,17 @@ class QuotaFacts:
     runs_out: str | None
 
 
+@dataclass(frozen=True)
+class Booking:
+    """A block as it was booked; ``kind`` is demo or paid, times are in seconds since the epoch."""
+
+    block_id: int
+    kind: str
+    size: int
+    booked_at: float
+    expires_at: float
+
+
 def book_block(session: Session, account_id: int, units: int, settings: config.Block, now: float) -> int:
     """Book a paid block and give its id; UsageError when no block of this size is sold."""
     try:
@@ -79,6 +90,13 @@ def quota_of(session: Session, account_id: int, now: float) -> QuotaFacts:
         threshold=account.threshold,
         runs_out=None if end is None else iso(end),
     )
+
+
+def bookings_of(session: Session, account_id: int) -> list[Booking]:
+    """All blocks that the account has ever had, oldest first."""
+    columns = (Block.id, Block.kind, Block.size, Block.booked_at, Block.expires_at)
+    rows = session.execute(select(*columns).where(Block.account_id == account_id).order_by(Block.booked_at, Block.id))
+    return [Booking(*row) for row in rows]
 
 
 def iso(seconds: float) -> str:

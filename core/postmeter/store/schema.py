@@ -22,15 +22,20 @@ def upgrade(store: Store) -> None:
     """
     with store.write() as session:  # SQLite: nobody else writes meanwhile
         connection = session.connection()
-        if connection.dialect.name == "postgresql":
-            for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
-                connection.exec_driver_sql(f"SET LOCAL {limit} = 0")  # many rows take their time
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        alone(connection)
         current = _current(connection)
         if _known(current):
             command.upgrade(_config(connection), "head")
         else:
             raise _newer(current)
+
+
+def alone(connection: Connection) -> None:
+    """Let nobody else migrate during this transaction, however long it takes (SQLite has one writer anyway)."""
+    if connection.dialect.name == "postgresql":
+        for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {limit} = 0")  # many rows take their time
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def check(store: Store) -> None:

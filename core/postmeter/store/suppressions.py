@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from postmeter.errors import UsageError
 from postmeter.smtp.address import parse_forward_path
 from postmeter.smtp.reply import Refused
-from postmeter.store import tables
+from postmeter.store import events, tables
 from postmeter.store.base import table
 from postmeter.store.rows import delete_some
 from postmeter.store.statement import Statement
@@ -78,6 +78,9 @@ def suppress(
     detail = "".join([c if c.isprintable() else " " for c in detail[:MAX_DETAIL]])
     made = Suppression(account_id, clean_address(address), reason, detail, message_id, now, expires_at)
     _SUPPRESS.run(session, [dict(zip(_COLUMNS, astuple(made), strict=True))])
+    facts = {"address": made.address, "reason": reason, "detail": detail, "expires_at": expires_at}
+    told = events.about_recipient(account_id, message_id, None, "address_suppressed", now, facts)
+    events.record(session, [told])
     return made
 
 

@@ -121,6 +121,7 @@ class Message(Base):
     message_id: Mapped[str]
     size: Mapped[int]
     sha256: Mapped[bytes]  # of the content as stored
+    reference: Mapped[str] = mapped_column(default="")  # what the sender calls its subject matter: order:1234
     __table_args__ = (
         Index("ix_message_account_id_accepted_at", "account_id", "accepted_at"),
         {"sqlite_with_rowid": False},
@@ -140,7 +141,7 @@ class Content(Base):
 class Recipient(Base):
     """One forward path of a message: the unit of queueing, leasing and charging.
 
-    ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged or released.
+    ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged, released or free.
     ``in_doubt`` counts attempts that may have arrived though no answer came back.
     """
 
@@ -313,6 +314,14 @@ class Cursor(Base):
     event_id: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0)
     retry_at: Mapped[float] = mapped_column(default=0)
+
+
+class PluginStep(Base):
+    """How many of its migration steps a plugin has taken."""
+
+    __tablename__ = "plugin_step"
+    plugin: Mapped[str] = mapped_column(primary_key=True)
+    taken: Mapped[int]
 
 
 class DeadLetter(Base):

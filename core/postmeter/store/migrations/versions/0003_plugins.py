@@ -1,0 +1,27 @@
+"""What plugins need: a message's reference, and how far each has come with tables of its own."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Take the step."""
+    op.add_column("message", sa.Column("reference", sa.Text(), server_default="", nullable=False))
+    op.create_table(
+        "plugin_step",
+        sa.Column("plugin", sa.Text(), nullable=False),
+        sa.Column("taken", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("plugin", name="pk_plugin_step"),
+    )
+
+
+def downgrade() -> None:
+    """Take it back."""
+    op.drop_table("plugin_step")
+    with op.batch_alter_table("message") as message:
+        message.drop_column("reference")

@@ -1,0 +1,69 @@
+"""Mail of the relay's own, such as notices to an account's admins: nobody's, free of charge, and never answered."""
+
+from __future__ import annotations
+
+import os
+from copy import copy
+from email import policy
+from email.message import EmailMessage
+
+from sqlalchemy.orm import Session
+
+from postmeter.errors import UsageError
+from postmeter.message.editing import MAX_MESSAGE_ID, MAX_SUBJECT, date_time
+from postmeter.message.envelope import Envelope, Recipient
+from postmeter.message.identifier import new_id
+from postmeter.smtp.address import parse_forward_path
+from postmeter.smtp.reply import Refused
+from postmeter.store.accept import FREE, Accepted, Submission, insert_messages
+
+OPERATOR = 0  # the number that the relay's own mail has instead of an account's and a connection's
+_WIRE = policy.SMTP.clone(cte_type="7bit")
+
+
+def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: float) -> str:
+    """Put a mail into the queue with the commit of this transaction; its id. UsageError when ``to`` is no address.
+
+    From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3).
+    """
+    try:
+        path = parse_forward_path(f"<{to}>").mailbox
+    except Refused:
+        path = ""
+    if "@" not in path:
+        raise UsageError(f"{to!r} is not an address such as joe@example.org")
+    identifier = new_id(int(now * 1000), os.urandom(10))
+    whole = _complete(mail, to, hostname, identifier, now)
+    content = whole.as_bytes(policy=_WIRE)
+    submission = Submission(
+        id=identifier,
+        account_id=OPERATOR,
+        connection_id=OPERATOR,
+        domain=hostname,
+        envelope=Envelope("", (Recipient(path, "NEVER"),), smtputf8=not path.isascii()),
+        header_from=hostname,
+        subject=str(whole["Subject"] or "")[:MAX_SUBJECT],
+        message_id=str(whole["Message-ID"])[:MAX_MESSAGE_ID],
+        size=len(content),
+        content=lambda: (content,),
+        accepted_at=now,
+        worker=None,
+    )
+    insert_messages(session, [(submission, Accepted((None,)))], FREE)
+    return identifier
+
+
+def _complete(mail: EmailMessage, to: str, hostname: str, identifier: str, now: float) -> EmailMessage:
+    whole = copy(mail)
+    defaults = {
+        "From": f"Postmeter <postmaster@{hostname}>",
+        "To": to,
+        "Date": date_time(int(now)),
+        "Message-ID": f"<{identifier}@{hostname}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+    for name, value in defaults.items():
+        if name not in whole:
+            whole[name] = value
+    return whole
