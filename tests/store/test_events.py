@@ -61,6 +61,7 @@ def test_an_event_says_what_it_is_about(store: Store) -> None:
     [fact] = read(store, START, 100, "bounced")
     assert (fact.account_id, fact.message_id, fact.recipient, fact.at) == (1, one.id, 1, NOW + 0.25)
     assert (fact.facts, fact.forward_path) == (facts, "r1@example.net")
+    assert (fact.connection_id, fact.reference) == (7, "")
     [accepted] = read(store, START, 100, "accepted")
     assert (accepted.message_id, accepted.forward_path) == (one.id, None)
 

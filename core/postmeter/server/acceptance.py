@@ -107,6 +107,7 @@ class Acceptance:
         return await self._commit(candidate)
 
     async def _ask(self, candidate: Candidate) -> Candidate:
+        end = candidate.body + MAX_BODY
         message = Message(
             candidate.id,
             candidate.access.account_id,
@@ -115,7 +116,7 @@ class Acceptance:
             candidate.envelope.recipients,
             candidate.head,
             candidate.size,
-            candidate.spool.head(candidate.body + MAX_BODY)[candidate.body :],
+            candidate.spool.head(end)[candidate.body : end],
             candidate.reference,
         )
         added = await self.asking.ask("on_accept", message)
