@@ -68,6 +68,13 @@ class Core:
         """The connections of an account (None: of all), by name."""
         return connections.connections_of(session, account_id)
 
+    def ask_about(self, session: Session, connection_id: int, wanted: bool) -> None:
+        """Have ``on_accept`` asked about the messages of a connection, from its next log-ins on, or not any more.
+
+        For a plugin that has the hook ``asked_by_connection``.
+        """
+        connections.ask_about(session, connection_id, self.name, wanted)
+
     def message(self, session: Session, message_id: str) -> MessageFacts | None:
         """Everything about a message: its recipients, their states and its timeline; None when there is none."""
         return timeline.message_facts(session, message_id)

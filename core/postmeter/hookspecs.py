@@ -230,6 +230,15 @@ def settings_schema() -> type[PluginSettings] | None:
 
 
 @hookspec
+def asked_by_connection() -> bool | None:
+    """Asked once at start: whether on_accept is asked only about connections that the plugin names (Core.ask_about).
+
+    To be asked costs every message a change of threads. Another connection's messages may be asked about as well, when
+    several plugins choose. An exception is an error at start.
+    """
+
+
+@hookspec
 def migrations() -> Sequence[Callable[[Connection], None]] | None:
     """Asked at start for the steps that make the plugin's tables and change them from version to version, in order.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,24 @@ def test_any_reference_is_made_one_line_of_text(tmp_path: Path, fields: bytes, r
     else:
         assert bench.submissions[0].reference == reference
         assert b"Postmeter-Ref" not in bench.contents[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_plugin_that_chooses_is_asked_about_the_connections_it_has_named(tmp_path: Path) -> None:
+    class Choosing(Plugin):
+        @hookimpl
+        def asked_by_connection(self) -> bool:
+            return True
+
+    plugin, manager = Choosing(None), new_manager()
+    manager.register(plugin)
+    asking = Asking(Plugins(manager), reactor)
+    asking.start()
+    bench = Bench(tmp_path, asking=asking)
+    for access in (ACCESS, replace(ACCESS, asked=True)):
+        assert (await bench.accept(MESSAGE, access)).code == 250
+    assert len(plugin.asked) == 1
+    asking.stop()
 
 
 @pytest_twisted.ensureDeferred

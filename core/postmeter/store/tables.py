@@ -324,6 +324,14 @@ class PluginStep(Base):
     taken: Mapped[int]
 
 
+class Asked(Base):
+    """A connection whose messages a plugin wants to be asked about, of those plugins that choose (on_accept)."""
+
+    __tablename__ = "asked"
+    connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    plugin: Mapped[str] = mapped_column(primary_key=True)
+
+
 class DeadLetter(Base):
     """An event that a plugin could not take in all its tries."""
 
