@@ -76,18 +76,18 @@ class Asking:
         ending.start()
         ending.join(1.0)
 
-    def has(self, hook: str, named: bool = True) -> bool:
-        """Whether any plugin is to be asked; ``named``: about a connection that plugins which choose have named."""
-        return bool(self._asked(hook, named))
+    def has(self, hook: str, followed: bool = True) -> bool:
+        """Whether any plugin is to be asked; ``followed``: about a connection that one which chooses follows."""
+        return bool(self._asked(hook, followed))
 
-    def _asked(self, hook: str, named: bool) -> list[pluggy.HookImpl]:
-        choosing = self._plugins.choosing if hook == "on_accept" and not named else ()
+    def _asked(self, hook: str, followed: bool) -> list[pluggy.HookImpl]:
+        choosing = self._plugins.choosing if hook == "on_accept" and not followed else ()
         return [one for one in self._plugins.implementing(hook) if one.plugin_name not in choosing]
 
-    async def ask(self, hook: str, message: Message, named: bool = True) -> Added:
-        """What the plugins add; raises Refused with a plugin's reply, or 451. ``named`` as for ``has``."""
+    async def ask(self, hook: str, message: Message, followed: bool = True) -> Added:
+        """What the plugins add; raises Refused with a plugin's reply, or 451. ``followed`` as for ``has``."""
         added = Added()
-        for implementation in self._asked(hook, named):
+        for implementation in self._asked(hook, followed):
             try:
                 until = self._clock.seconds() + self._time_limit
                 d: Deferred[Any] = deferToThreadPool(

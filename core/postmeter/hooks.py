@@ -31,7 +31,7 @@ ALWAYS = ("web",)  # the panel has its own switch: web.listen
 class Plugins:
     """The plugins of this process; ``missing`` are names that were enabled but are not installed.
 
-    ``own`` has each plugin's settings; those in ``choosing`` are asked about the connections that they name. Before
+    ``own`` has each plugin's settings; those in ``choosing`` have to do only with connections that they name. Before
     ``attach`` a plugin can only be asked what it offers.
     """
 
@@ -45,7 +45,7 @@ class Plugins:
         self.missing = tuple(missing)
         self._own = dict(own or {})
         self._starts: dict[str, Start] = {}
-        choosing = self.implementing("asked_by_connection")
+        choosing = self.implementing("by_connection")
         self.choosing = frozenset(one.plugin_name for one in choosing if _call(one, {}))
 
     @classmethod

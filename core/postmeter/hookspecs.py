@@ -230,11 +230,11 @@ def settings_schema() -> type[PluginSettings] | None:
 
 
 @hookspec
-def asked_by_connection() -> bool | None:
-    """Asked once at start: whether on_accept is asked only about connections that the plugin names (Core.ask_about).
+def by_connection() -> bool | None:
+    """Asked once at start: whether the plugin has to do only with messages of connections that it names (Core.follow).
 
-    To be asked costs every message a change of threads. Another connection's messages may be asked about as well, when
-    several plugins choose. An exception is an error at start.
+    Of others it is told nothing; it may still be asked about some, if another plugin follows them. Without this hook
+    it is asked about every message, which costs each a change of threads. An exception is an error at start.
     """
 
 

@@ -55,7 +55,13 @@ class Listener:
 
     name: str
     functions: dict[str, Callable[..., object]]
+    follows: bool = False  # only the connections that it names
     thread: threading.Thread | None = None
+
+    @property
+    def follower(self) -> str | None:
+        """Its name, if it is told only of connections that it follows."""
+        return self.name if self.follows else None
 
     @property
     def busy(self) -> bool:
@@ -123,7 +129,7 @@ class Teller:
             stands = cursors.position(session, listener.name)
             if stands is None or stands.retry_at > now:
                 return False
-            facts = events.after(session, stands, BATCH, list(listener.functions))
+            facts = events.after(session, stands, BATCH, list(listener.functions), listener.follower)
             newest = events.newest(session)
         reached = stands
         for fact in facts:
@@ -163,7 +169,7 @@ def _listeners(plugins: Plugins) -> list[Listener]:
     for kind, hook in HOOKS.items():
         for implementation in plugins.implementing(hook):
             found.setdefault(implementation.plugin_name, {})[kind] = _bound(plugins, implementation)
-    return [Listener(name, functions) for name, functions in found.items()]
+    return [Listener(name, functions, name in plugins.choosing) for name, functions in found.items()]
 
 
 def _bound(plugins: Plugins, implementation: pluggy.HookImpl) -> Callable[..., object]:

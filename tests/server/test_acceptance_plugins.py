@@ -123,10 +123,10 @@ def test_any_reference_is_made_one_line_of_text(tmp_path: Path, fields: bytes, r
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_plugin_that_chooses_is_asked_about_the_connections_it_has_named(tmp_path: Path) -> None:
+async def test_a_plugin_that_chooses_is_asked_about_the_connections_that_it_follows(tmp_path: Path) -> None:
     class Choosing(Plugin):
         @hookimpl
-        def asked_by_connection(self) -> bool:
+        def by_connection(self) -> bool:
             return True
 
     plugin, manager = Choosing(None), new_manager()
@@ -134,7 +134,7 @@ async def test_a_plugin_that_chooses_is_asked_about_the_connections_it_has_named
     asking = Asking(Plugins(manager), reactor)
     asking.start()
     bench = Bench(tmp_path, asking=asking)
-    for access in (ACCESS, replace(ACCESS, asked=True)):
+    for access in (ACCESS, replace(ACCESS, followed=True)):
         assert (await bench.accept(MESSAGE, access)).code == 250
     assert len(plugin.asked) == 1
     asking.stop()

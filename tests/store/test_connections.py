@@ -10,7 +10,7 @@ import pytest
 
 from postmeter.errors import UsageError
 from postmeter.store.accept import USED_EVERY, Acceptance, Accepted
-from postmeter.store.connections import AllowedDomain, access, add_connection, ask_about, connections_of
+from postmeter.store.connections import AllowedDomain, access, add_connection, connections_of, follow
 from postmeter.store.engine import Store
 from postmeter.store.tables import Connection
 from support.postage import submission
@@ -153,17 +153,17 @@ def test_an_accepted_message_shows_when_the_connection_was_last_used(store: Stor
         assert facts == {used: shown, idle: None}
 
 
-def test_a_plugin_names_the_connections_that_it_is_asked_about(store: Store) -> None:
+def test_a_plugin_follows_connections(store: Store) -> None:
     with store.write() as session:
         account = make_account(session)
         made = add_connection(session, SECRETS, account, "shop", [], NOW)
-        ask_about(session, made.connection_id, "stores", True)
-        ask_about(session, made.connection_id, "stores", True)
-        ask_about(session, made.connection_id, "other", True)
+        follow(session, made.connection_id, "stores", True)
+        follow(session, made.connection_id, "stores", True)
+        follow(session, made.connection_id, "other", True)
     asked = []
     for plugin in ("none", "stores", "other"):
         with store.write() as session:
-            ask_about(session, made.connection_id, plugin, False)
+            follow(session, made.connection_id, plugin, False)
             found = access(session, made.username)
-        asked.append(found is not None and found.asked)
+        asked.append(found is not None and found.followed)
     assert asked == [True, True, False]

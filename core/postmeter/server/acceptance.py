@@ -60,7 +60,7 @@ class Acceptance:
         """The reply to the final dot: 250 only after the commit, a refusal, or 451 for what nobody foresaw."""
         try:
             candidate = self._prepare(access, envelope, spool)
-            if self.asking.has("on_accept", access.asked):
+            if self.asking.has("on_accept", access.followed):
                 return ensureDeferred(self._ask_and_commit(candidate))
             return self._commit(candidate)
         except Exception as error:
@@ -119,7 +119,7 @@ class Acceptance:
             candidate.spool.head(end)[candidate.body : end],
             candidate.reference,
         )
-        added = await self.asking.ask("on_accept", message, candidate.access.asked)
+        added = await self.asking.ask("on_accept", message, candidate.access.followed)
         return replace(candidate, head=added.fields + candidate.head, reference=added.reference or candidate.reference)
 
     def _commit(self, candidate: Candidate) -> Deferred[Reply]:

@@ -16,7 +16,7 @@ from postmeter.store.accounts import clean_name
 from postmeter.store.domains import clean_domain
 from postmeter.store.rows import add_unique
 from postmeter.store.secrets import Secrets, new_token
-from postmeter.store.tables import Account, Asked, Connection, ConnectionDomain, SendingDomain
+from postmeter.store.tables import Account, Connection, ConnectionDomain, Followed, SendingDomain
 
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 SLUG_LENGTH = 24  # characters
@@ -45,8 +45,8 @@ class Access:
 
     ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
     is not; ``domains`` are the verified ones: mail is taken for them and the names below them. ``suppressions``:
-    there are addresses that must not be tried for the account, so that each has to be looked up. ``asked``: a plugin
-    that chooses wants to be asked about this connection's messages.
+    there are addresses that must not be tried for the account, so that each has to be looked up. ``followed``: a
+    plugin that chooses wants to be asked about this connection's messages.
     """
 
     connection_id: int
@@ -56,7 +56,7 @@ class Access:
     reason: str
     domains: tuple[AllowedDomain, ...]
     suppressions: bool = False
-    asked: bool = False
+    followed: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ _ROWS = (
 )
 _BY_USERNAME = _ROWS.add_columns(
     suppressions.any_for(Connection.account_id).label("suppressions"),
-    exists().where(Asked.connection_id == Connection.id).label("asked"),
+    exists().where(Followed.connection_id == Connection.id).label("followed"),
 ).where(Connection.username == bindparam("username"))
 
 
@@ -142,7 +142,7 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         reason=_reason(connection, rows),
         domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
         suppressions=rows[0].suppressions,
-        asked=rows[0].asked,
+        followed=rows[0].followed,
     )
 
 
@@ -152,12 +152,12 @@ def connections_of(session: Session, account_id: int | None) -> list[ConnectionF
     return [_facts(connection, rows) for connection, rows in _grouped(session.execute(query))]
 
 
-def ask_about(session: Session, connection_id: int, plugin: str, wanted: bool) -> None:
-    """Have a plugin that chooses asked about the messages of a connection from its next log-ins on, or no more."""
+def follow(session: Session, connection_id: int, plugin: str, wanted: bool) -> None:
+    """Have a plugin that chooses asked about the messages of a connection and told of them, or not any more."""
     if wanted:
-        session.merge(Asked(connection_id=connection_id, plugin=plugin))
+        session.merge(Followed(connection_id=connection_id, plugin=plugin))
     else:
-        session.execute(delete(Asked).where(Asked.connection_id == connection_id, Asked.plugin == plugin))
+        session.execute(delete(Followed).where(Followed.connection_id == connection_id, Followed.plugin == plugin))
 
 
 def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, func, insert, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from postmeter.store.base import table
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Event, Message, Recipient
+from postmeter.store.tables import Event, Followed, Message, Recipient
 
 # PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
 # event carries its transaction's number, and readers stop before the oldest transaction that is still open.
@@ -101,9 +101,17 @@ def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     (_INSERT_PG if postgresql else _INSERT).run(session, rows)
 
 
-def after(session: Session, position: Position, limit: int, kinds: Sequence[str]) -> list[Fact]:
-    """The next events of these kinds behind a position, in order."""
+def after(
+    session: Session, position: Position, limit: int, kinds: Sequence[str], follower: str | None = None
+) -> list[Fact]:
+    """The next events of these kinds behind a position, in order.
+
+    ``follower``: of messages only those of connections that this plugin follows.
+    """
     query = _EVENTS.where(Event.kind.in_(kinds)).limit(limit)
+    if follower is not None:
+        own = select(Followed.connection_id).where(Followed.plugin == follower)
+        query = query.where(or_(Event.message_id.is_(None), Message.connection_id.in_(own)))
     if session.get_bind().dialect.name == "postgresql":
         behind = tuple_(Event.tx, Event.id) > tuple_(position.tx, position.event_id)
         query = query.where(behind, Event.tx < _OLDEST_OPEN).order_by(Event.tx, Event.id)

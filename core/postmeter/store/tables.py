@@ -324,10 +324,10 @@ class PluginStep(Base):
     taken: Mapped[int]
 
 
-class Asked(Base):
-    """A connection whose messages a plugin wants to be asked about, of those plugins that choose (on_accept)."""
+class Followed(Base):
+    """A connection whose messages a plugin is asked about and told of, if it is one that chooses (by_connection)."""
 
-    __tablename__ = "asked"
+    __tablename__ = "followed"
     connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     plugin: Mapped[str] = mapped_column(primary_key=True)
 

@@ -1,4 +1,4 @@
-"""What plugins need: a message's reference, which connections they ask about, how far their own tables have come."""
+"""What plugins need: a message's reference, which connections they follow, how far their own tables have come."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("plugin", name="pk_plugin_step"),
     )
     op.create_table(
-        "asked",
+        "followed",
         sa.Column(
             "connection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
         sa.Column("plugin", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("connection_id", "plugin", name="pk_asked"),
+        sa.PrimaryKeyConstraint("connection_id", "plugin", name="pk_followed"),
     )
 
 
 def downgrade() -> None:
     """Take it back."""
-    op.drop_table("asked")
+    op.drop_table("followed")
     op.drop_table("plugin_step")
     with op.batch_alter_table("message") as message:
         message.drop_column("reference")
