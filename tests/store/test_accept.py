@@ -18,17 +18,16 @@ from postmeter.smtp.reply import Reply
 from postmeter.store import queue
 from postmeter.store.accept import CHUNK, Acceptance, Accepted, _chunks
 from postmeter.store.engine import Store
+from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.statement import Statement
 from postmeter.store.tables import (
     DELIVERED,
     LEASED,
     QUEUED,
     Account,
-    Block,
     Content,
     Counter,
     Event,
-    Ledger,
     Message,
 )
 from support.postage import (
@@ -326,7 +325,7 @@ def test_what_is_stored_is_known_after_the_answer_was_lost(store: Store) -> None
     known, unknown = submission(4), submission(1)
     accept(store, known)
     with store.read() as session:
-        assert Acceptance("never").confirm(session, [unknown, known]) == [None, Accepted((block, block, block, None))]
+        assert Acceptance().confirm(session, [unknown, known]) == [None, Accepted((block, block, block, None))]
 
 
 def test_it_is_known_even_when_it_was_delivered_meanwhile(store: Store) -> None:
@@ -335,4 +334,4 @@ def test_it_is_known_even_when_it_was_delivered_meanwhile(store: Store) -> None:
     accept(store, known)
     settle_all(store, lease(store, worker), worker, DELIVERED)
     with store.read() as session:
-        assert Acceptance("never").confirm(session, [known]) == [Accepted((block,))]
+        assert Acceptance().confirm(session, [known]) == [Accepted((block,))]

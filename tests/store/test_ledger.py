@@ -6,7 +6,8 @@ import pytest
 
 from postmeter.store import ledger
 from postmeter.store.engine import Store
-from postmeter.store.tables import Account, Block, Ledger
+from postmeter.store.quota_tables import Block, Ledger
+from postmeter.store.tables import Account
 from support.postage import add_block, at_once, funded, rows
 from support.tenants import NOW
 

@@ -11,7 +11,8 @@ from postmeter.errors import UsageError
 from postmeter.store.counters import count
 from postmeter.store.engine import Store
 from postmeter.store.quota import BlockFacts, book_block, book_demo, quota_of
-from postmeter.store.tables import Block, Event, Ledger
+from postmeter.store.quota_tables import Block, Ledger
+from postmeter.store.tables import Event
 from support.tenants import NOW, make_account
 
 DAY = 86_400

@@ -45,7 +45,8 @@ class Access:
 
     ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
     is not; ``domains`` are the verified ones: mail is taken for them and the names below them. ``suppressions``:
-    there are addresses that must not be tried for the account, so that each has to be looked up.
+    there are addresses that must not be tried for the account, so that each has to be looked up. ``capped``: it may
+    submit only so many recipients in an hour, a day or a month, so that they have to be counted.
     """
 
     connection_id: int
@@ -55,6 +56,7 @@ class Access:
     reason: str
     domains: tuple[AllowedDomain, ...]
     suppressions: bool = False
+    capped: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         reason=_reason(connection, rows),
         domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
         suppressions=rows[0].suppressions,
+        capped=any((connection.per_hour, connection.per_day, connection.per_month)),
     )
 
 
