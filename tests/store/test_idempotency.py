@@ -34,7 +34,15 @@ from support.postage import (
 )
 from support.tenants import NOW
 
-TABLES = (tables.Message, tables.Content, tables.Recipient, tables.Event, quota_tables.Ledger, tables.Counter, quota_tables.Block)
+TABLES = (
+    tables.Message,
+    tables.Content,
+    tables.Recipient,
+    tables.Event,
+    quota_tables.Ledger,
+    tables.Counter,
+    quota_tables.Block,
+)
 
 
 def keyed(key: bytes = b"order 17", recipients: int = 1, *, connection: int = 7, **more: Any) -> Submission:

@@ -236,9 +236,7 @@ def _taken(entries: dict[str, int]) -> tuple[int, int]:
 
 def _audit_units(session: Session, everyone: list[Any]) -> None:
     """Each recipient took one unit when it was accepted, and no more."""
-    taken = session.scalars(
-        select(Ledger.units).where(Ledger.kind.in_(["reserve", "overdraft"]), Ledger.units < 0)
-    )
+    taken = session.scalars(select(Ledger.units).where(Ledger.kind.in_(["reserve", "overdraft"]), Ledger.units < 0))
     assert -sum(taken) == len(everyone)
 
 

@@ -60,6 +60,15 @@ class Access:
 
 
 @dataclass(frozen=True)
+class Caps:
+    """How many recipients a connection may submit in a clock hour, a day and a month (UTC); 0: any number."""
+
+    per_hour: int = 0
+    per_day: int = 0
+    per_month: int = 0
+
+
+@dataclass(frozen=True)
 class ConnectionFacts:
     """A connection as shown to people; times in seconds since the epoch."""
 
@@ -73,6 +82,7 @@ class ConnectionFacts:
     last_used_at: float | None
     created_at: float
     domains: tuple[str, ...]
+    caps: Caps
 
 
 def add_connection(
@@ -141,7 +151,7 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         reason=_reason(connection, rows),
         domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
         suppressions=rows[0].suppressions,
-        capped=any((connection.per_hour, connection.per_day, connection.per_month)),
+        capped=caps_of(connection) != Caps(),
     )
 
 
@@ -149,6 +159,27 @@ def connections_of(session: Session, account_id: int | None) -> list[ConnectionF
     """The connections of an account (None: of all), by name."""
     query = _ROWS if account_id is None else _ROWS.where(Connection.account_id == account_id)
     return [_facts(connection, rows) for connection, rows in _grouped(session.execute(query))]
+
+
+def connection_by_name(session: Session, account: Account, name: str) -> Connection:
+    """A connection of the account; UsageError when there is none of this name."""
+    query = select(Connection).where(Connection.account_id == account.id, Connection.name == name.strip())
+    if (found := session.scalar(query)) is None:
+        raise UsageError(f"the account {account.name!r} has no connection {name!r}")
+    return found
+
+
+def caps_of(connection: Connection) -> Caps:
+    """The caps of a connection."""
+    return Caps(connection.per_hour, connection.per_day, connection.per_month)
+
+
+def set_caps(session: Session, connection: Connection, caps: Caps) -> None:
+    """Give a connection other caps; they hold for what is submitted a second later, and count what was before."""
+    if min(caps.per_hour, caps.per_day, caps.per_month) < 0:
+        raise UsageError("a cap is not negative")
+    connection.per_hour, connection.per_day, connection.per_month = caps.per_hour, caps.per_day, caps.per_month
+    session.flush()
 
 
 def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:
@@ -184,6 +215,7 @@ def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
         last_used_at=connection.last_used_at,
         created_at=connection.created_at,
         domains=tuple(row.domain for row in rows if row.domain is not None),
+        caps=caps_of(connection),
     )
 
 

@@ -26,11 +26,11 @@ PACE = 7 * DAY  # seconds of the past that a forecast goes by
 class BlockFacts:
     """A block that still pays; ``expires`` in ISO 8601, UTC. ``renews``: it is booked again at that instant."""
 
-    id: int
     kind: str
     size: int
     left: int
     expires: str
+    id: int
     renews: bool
 
 
@@ -172,7 +172,7 @@ def _book(
 
 
 def _facts(block: Holding, kind: str) -> BlockFacts:
-    return BlockFacts(block.id, kind, block.size, block.left, iso(block.expires_at), block.renews)
+    return BlockFacts(kind, block.size, block.left, iso(block.expires_at), block.id, bool(block.renews))
 
 
 def _pace(session: Session, account_id: int, now: float) -> float:

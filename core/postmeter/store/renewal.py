@@ -1,4 +1,4 @@
-"""The end of blocks: what is left expires, and a block that renews is booked again, as of that instant, in one commit."""
+"""The end of blocks: what is left expires, and a block that renews is booked again at that instant, in one commit."""
 
 from __future__ import annotations
 
