@@ -190,7 +190,7 @@ def cap_reached(most: int, period: str, until: str) -> Reply:
     return Reply(
         450,
         "4.7.1",
-        f"This connection may send to {most:,} recipients a {period}, and the message has more than are left until "
+        f"This connection may send to {most:,} recipients per {period}, and the message has more than are left until "
         f"{until}; send it again then, or have the limit raised",
     )
 
@@ -200,7 +200,7 @@ def over_cap(most: int, period: str) -> Reply:
     return Reply(
         550,
         "5.7.1",
-        f"The message has more recipients than this connection may send to a {period} ({most:,}); send it in parts, "
+        f"The message has more recipients than this connection may send to in one {period} ({most:,}); send it in parts, "
         "or have the limit raised",
     )
 
