@@ -200,8 +200,8 @@ def over_cap(most: int, period: str) -> Reply:
     return Reply(
         550,
         "5.7.1",
-        f"The message has more recipients than this connection may send to in one {period} ({most:,}); send it in parts, "
-        "or have the limit raised",
+        f"The message has more recipients than this connection may send to in one {period} ({most:,}); send it in "
+        "parts, or have the limit raised",
     )
 
 

@@ -72,4 +72,4 @@ def room(standing: Standing, overdraft: config.Overdraft) -> float:
     if policy == "never" or (policy == "agreement" and not standing.agreement):
         return 0
     cap = overdraft.cap if standing.overdraft_cap is None else standing.overdraft_cap
-    return max(0, cap - standing.owed) if cap else math.inf
+    return cap - standing.owed if cap else math.inf

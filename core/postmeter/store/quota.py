@@ -114,10 +114,11 @@ def set_renewal(session: Session, account_id: int, block_id: int | None, renews:
 def invoice_overdraft(session: Session, account_id: int, now: float) -> int:
     """Mark all overdraft that is on no invoice as invoiced; how many units that is. The notice is armed again."""
     account = standing.lock(session, account_id)
-    if account.owed:
-        standing.change(session, account_id, invoiced=account.invoiced + account.owed, overdraft_armed=True)
-        ledger.enter(session, [(account_id, None, "invoice", account.owed)], now)
-    return account.owed
+    units = max(0, account.owed)
+    if units:
+        standing.change(session, account_id, invoiced=account.invoiced + units, overdraft_armed=True)
+        ledger.enter(session, [(account_id, None, "invoice", units)], now)
+    return units
 
 
 def quota_of(session: Session, account_id: int, now: float) -> QuotaFacts:

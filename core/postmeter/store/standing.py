@@ -31,8 +31,8 @@ class Standing(NamedTuple):
 
     @property
     def owed(self) -> int:
-        """Units of overdraft that are on no invoice yet."""
-        return max(0, self.overdraft - self.invoiced)
+        """Units of overdraft that are on no invoice yet; below 0 when some were released after theirs."""
+        return self.overdraft - self.invoiced
 
     @property
     def armed(self) -> Armed:
