@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -253,4 +254,48 @@ def test_bookings_of_several_processes_at_once_all_count(store: Store, store_url
     at_once(work, 6)
     assert len(rows(store, Block)) == 1 + 6 * 2
     assert left(store, NOW + 10) == 13 * 25_000
+    audit(store)
+
+
+def test_senders_outcomes_bookings_and_ends_of_several_accounts_never_wait_in_a_ring(
+    store: Store, store_url: str
+) -> None:
+    """PostgreSQL ends one of those that do, with an error."""
+    with store.write() as session:
+        for account in (1, 2, 3):
+            add_account(session, account, agreement=True)
+            for n in range(2 if account < 3 else 0):  # the third one overdraws
+                add_block(session, account, 400, NOW + 1 + n + account / 10, NOW, renews=True)
+    worker = add_worker(store, NOW + 1e9)
+    accept(store, *(submission(2, account=1 + n % 3) for n in range(120)))
+    under_way = lease(store, worker)
+
+    def sends(own: Store, dice: random.Random, now: float) -> None:
+        accept(own, *(submission(2, account=dice.randint(1, 3), at=now) for _ in range(4)))
+
+    def settles(own: Store, dice: random.Random, now: float) -> None:
+        mine = [under_way.pop() for _ in range(3)]
+        settle_all(own, mine, worker, BOUNCED, at=now, transmitted=dice.random() < 0.5)
+
+    def looks(own: Store, _dice: random.Random, now: float) -> None:
+        look(own, now)
+
+    def books(own: Store, dice: random.Random, now: float) -> None:
+        with own.write() as session:
+            book_block(session, dice.randint(1, 3), 25_000, BlockSettings(), now)
+        with own.write() as session:
+            set_renewal(session, dice.randint(1, 3), None, True, now)
+
+    roles = [sends] * 5 + [settles] * 3 + [looks] * 2 + [books] * 2
+
+    def work(n: int) -> None:
+        own, dice = Store.open(store_url), random.Random(n)
+        try:
+            for turn in range(12):
+                roles[n](own, dice, NOW + turn * 0.4)
+        finally:
+            own.close()
+
+    at_once(work, len(roles))
+    assert len(told(store, "quota_renewed")) > 10
     audit(store)

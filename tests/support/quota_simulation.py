@@ -130,8 +130,8 @@ class Simulation:
             assert self.change(lambda session: look_after(session, [self.now])) == [0]
         for account in self.accounts.values():
             if account.is_due(self.now):
-                account.announce(self.now)
                 account.pass_time(self.now)
+                account.announce(self.now)
 
     def accept(self) -> None:
         sent = [self.message() for _ in range(GROUP)]

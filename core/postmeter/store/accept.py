@@ -19,7 +19,7 @@ from postmeter.store.base import table
 from postmeter.store.caps import Meters, Use
 from postmeter.store.counters import count
 from postmeter.store.idempotency import Claims, Key
-from postmeter.store.purse import Purse
+from postmeter.store.purse import Purse, open_purses
 from postmeter.store.statement import Statement
 from postmeter.store.tables import LEASED, QUEUED, Connection, Content, Message, Recipient
 from postmeter.store.throttle import Lane
@@ -137,9 +137,8 @@ class Acceptance:
 
     def _open(self, session: Session, submissions: Sequence[Submission], now: float) -> Till:
         accounts = sorted({submission.account_id for submission in submissions})
-        locked = {account: standing.lock(session, account) for account in accounts}
-        purses = {a: Purse.open(session, a, locked[a], self._overdraft, now) for a in accounts}
-        limited = [a for a in accounts if self._demo.per_hour and locked[a].paid_since is None]
+        purses = open_purses(session, accounts, self._overdraft, now)
+        limited = [a for a in accounts if self._demo.per_hour and purses[a].account.paid_since is None]
         lanes = {account: Lane(session, account, self._demo, now) for account in limited}
         meters = Meters(session, (submission.use for submission in submissions if submission.capped))
         return Till(session, purses, lanes, meters, _claim(session, submissions))
@@ -200,7 +199,7 @@ class Till:
         """Give the notices of the accounts that have paid, and keep the slots that were taken."""
         for account in sorted(accounts):
             purse = self.purses[account]
-            standing.fell(self.session, account, purse.standing, purse.left, purse.overdrawn, now)
+            standing.fell(self.session, account, purse.account, purse.left, purse.overdrawn, now)
             if account in self.lanes:
                 self.lanes[account].save()
 

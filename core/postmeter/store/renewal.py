@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from postmeter.quota.block import Holding, first_due
+from postmeter.quota.block import Holding, expired, first_due
 from postmeter.store import events, ledger, standing
 from postmeter.store.base import table
 from postmeter.store.quota_tables import Block
@@ -28,10 +28,12 @@ def look_after(session: Session, times: Sequence[float]) -> list[int]:
 def catch_up(session: Session, account_id: int, now: float, account: Standing) -> Standing:
     """End what has expired of a locked account and renew what renews, as often as it is due; its standing then.
 
-    Nobody who locks the account sees it between the end of a block and its renewal.
+    Nobody who locks the account sees it between the end of a block and its renewal. All of its open blocks are locked
+    (by number; who does this for several accounts goes by theirs), since what is released moves without its lock.
     """
-    query = select(*_FACTS).where(Block.account_id == account_id, _is_open, Block.expires_at <= now)
-    ended = session.execute(query.order_by(Block.id).with_for_update()).all()
+    query = select(*_FACTS).where(Block.account_id == account_id, _is_open).order_by(Block.id)
+    held = session.execute(query.with_for_update()).all()
+    ended = [block for block in held if expired(block.expires_at, now)]
     renewed = [_end(session, account_id, block, now) for block in ended]
     if not ended:
         return account
@@ -70,15 +72,15 @@ def _look_after(session: Session, now: float) -> int:
     due = select(Block.account_id).where(Block.due_at <= now).order_by(Block.due_at).limit(MOST)
     accounts = {number: standing.lock(session, number) for number in sorted(set(session.scalars(due)))}
     for number, account in accounts.items():
-        _announce(session, number, now)
         catch_up(session, number, now, account)
+        _announce(session, number, now)
     return len(accounts)
 
 
 def _announce(session: Session, account_id: int, now: float) -> None:
-    """Tell of blocks that will end unused before long; each once."""
+    """Tell of blocks (all are locked) that will end unused before long; each once."""
     query = select(*_FACTS).where(Block.account_id == account_id, Block.due_at <= now, Block.expires_at > now)
-    for block in session.execute(query.order_by(Block.id).with_for_update()).all():
+    for block in session.execute(query.order_by(Block.id)).all():
         _set(session, block.id, due_at=block.expires_at)
         if block.left and not block.renews:
             facts = {"block": block.id, "left": block.left, "expires_at": block.expires_at}
