@@ -9,6 +9,7 @@ from postmeter.fetch import Fetched, FetchError, check_url, fetch
 from postmeter.hookspecs import Event, Job, Message, Page, Service, hookimpl
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
+from postmeter.quota.price import PriceList, Tier, cents
 from postmeter.setting import setting
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.accounts import AccountFacts, Member
@@ -34,6 +35,7 @@ __all__ = [
     "Page",
     "PluginSettings",
     "PostmeterError",
+    "PriceList",
     "QuotaFacts",
     "Recipient",
     "RecipientFacts",
@@ -41,8 +43,10 @@ __all__ = [
     "Reply",
     "Service",
     "Settings",
+    "Tier",
     "UnreachableError",
     "UsageError",
+    "cents",
     "check_url",
     "console",
     "fetch",

@@ -37,7 +37,7 @@ from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
-from postmeter.store import idempotency, queue, schema, suppressions
+from postmeter.store import idempotency, queue, renewal, schema, suppressions
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.store.writer import Outcomes, Writer
@@ -50,6 +50,7 @@ FIRST_DESCRIPTOR = 3  # what a process inherits begins here
 CERTIFICATES_EVERY = 5.0  # seconds between two looks at their files
 ROOM_EVERY = 5.0
 TIDY_EVERY = 10.0
+BLOCKS_EVERY = 1.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
@@ -95,6 +96,7 @@ class Worker:
             (CERTIFICATES_EVERY, self._refresh_tls),
             (ROOM_EVERY, self._look_at_room),
             (TIDY_EVERY, self._tidy),
+            (BLOCKS_EVERY, self._look_after_blocks),
         ]
         if self._teller.needed:
             self._loops.append((0.5, self._tell))
@@ -239,6 +241,9 @@ class Worker:
 
     def _tidy(self) -> None:
         self._writer.submit(_tidy, time.time(), lambda _: None)
+
+    def _look_after_blocks(self) -> None:
+        self._writer.submit(renewal.look_after, time.time(), lambda _: None)
 
     def _tell(self) -> Deferred[None]:
         return deferToThread(self._teller.tell, time.time()).addErrback(_defect)

@@ -118,7 +118,7 @@ def _states(books: Books, now: float) -> Iterator[str]:
             yield f"{name} is {row['state']} and has {books.ends[row['message_id'], row['n']]} final events"
         if final != (row["final_at"] is not None) or (final and row["lease_owner"] is not None):
             yield f"{name} is {row['state']}, final at {row['final_at']}, owned by {row['lease_owner']}"
-        if not final and now - row["accepted_at"] > LIFETIME:
+        if not final and now - row["leaves_at"] > LIFETIME:
             yield f"{name} waits too long"
 
 

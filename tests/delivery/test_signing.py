@@ -11,6 +11,7 @@ import dkim
 import pytest
 from sqlalchemy import update
 
+from postmeter.config import Overdraft
 from postmeter.delivery import signing as signing_module
 from postmeter.delivery.signing import KeyRing, NoKey, Order, Signed, Signer
 from postmeter.message.envelope import Envelope, Recipient
@@ -144,7 +145,7 @@ def test_a_large_content_is_read_from_the_store(store: Store, sign: Callable[...
         connection = add_connection(session, SECRETS, account, "web", [], NOW).connection_id
         session.execute(update(tables.Connection).values(account_id=1))
     access = type(ACCESS)(connection, 1, "shop", b"", "", ACCESS.domains)
-    bench = Bench(tmp_path, outcome=storing(store, accept.Acceptance("always")))
+    bench = Bench(tmp_path, outcome=storing(store, accept.Acceptance(Overdraft("always"))))
     bench.delivery.room = False
     body = b"x" * 70 + b"\r\n" + b"line\r\n" * 500_000
     envelope = Envelope("a@shop.example", (Recipient("joe@example.org"),))

@@ -186,12 +186,13 @@ class Relay:
         return json.loads(done.stdout)
 
     def set_up(self, block: int = 25_000, ed25519: bool = False) -> Access:
-        """An account with a trusted domain (with ``ed25519``: two keys), a connection and a booked block."""
+        """An account with a trusted domain (with ``ed25519``: two keys), a connection and a booked block (0: none)."""
         second_key = ["--ed25519"] if ed25519 else []
         self.cli("account", "add", ACCOUNT, "--owner", f"owner@{DOMAIN}")
         added = self.cli("domain", "add", ACCOUNT, DOMAIN, "--list-help", LIST_HELP, "--trust", *second_key)
         made = self.cli("connection", "add", ACCOUNT, "web shop", "--domain", DOMAIN)
-        self.cli("quota", "book", ACCOUNT, str(block))
+        if block:
+            self.cli("quota", "book", ACCOUNT, str(block))
         records = {r["name"]: r["value"] for r in added["records"] if "._domainkey." in r["name"]}
         return Access(made["host"], made["port"], made["tls_port"], made["username"], made["password"], records)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 
 import click
 
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.config import Settings, address
-from postmeter.console import json_option, pairs, show
+from postmeter.console import json_option, pairs, plain, show
+from postmeter.errors import UsageError
 from postmeter.store.accounts import account_by_name
-from postmeter.store.connections import access, add_connection
+from postmeter.store.connections import access, add_connection, caps_of, connection_by_name, set_caps
 
 
 def register(group: click.Group) -> None:
@@ -47,6 +49,27 @@ def add(relay: Relay, account: str, name: str, domains: tuple[str, ...], as_json
     if granted and granted.reason:
         lines.append(("Inactive", granted.reason))
     show(as_json, data, pairs(lines))
+
+
+@connection.command(name="set")
+@click.argument("account")
+@click.argument("name")
+@click.option("--per-hour", metavar="N", type=click.IntRange(0), help="Recipients in a clock hour; 0: any number.")
+@click.option("--per-day", metavar="N", type=click.IntRange(0), help="Recipients in a day (UTC); 0: any number.")
+@click.option("--per-month", metavar="N", type=click.IntRange(0), help="Recipients in a month (UTC); 0: any number.")
+@json_option
+@pass_relay
+def set_connection(relay: Relay, /, account: str, name: str, as_json: bool, **caps: int | None) -> None:
+    """Limit how much an access may submit."""
+    changes = {key: value for key, value in caps.items() if value is not None}
+    if not changes:
+        raise UsageError("say what to change: --per-hour, --per-day or --per-month")
+    with relay.store.write() as session:
+        found = connection_by_name(session, account_by_name(session, account), name)
+        set_caps(session, found, replace(caps_of(found), **changes))
+        data = {"account": account, "name": found.name, **plain(caps_of(found))}
+    lines = [(key.replace("_", " ").capitalize(), data[key] or "any number") for key in caps]
+    show(as_json, data, pairs([("Connection", data["name"]), *lines]))
 
 
 def endpoint(settings: Settings) -> tuple[str, int | None, int | None]:

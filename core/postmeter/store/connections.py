@@ -46,7 +46,8 @@ class Access:
     ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
     is not; ``domains`` are the verified ones: mail is taken for them and the names below them. ``suppressions``:
     there are addresses that must not be tried for the account, so that each has to be looked up. ``followed``: a
-    plugin that chooses wants to be asked about this connection's messages.
+    plugin that chooses wants to be asked about this connection's messages. ``capped``: it may submit
+    only so many recipients in an hour, a day or a month, so that they have to be counted.
     """
 
     connection_id: int
@@ -57,6 +58,16 @@ class Access:
     domains: tuple[AllowedDomain, ...]
     suppressions: bool = False
     followed: bool = False
+    capped: bool = False
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How many recipients a connection may submit in a clock hour, a day and a month (UTC); 0: any number."""
+
+    per_hour: int = 0
+    per_day: int = 0
+    per_month: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,7 @@ class ConnectionFacts:
     last_used_at: float | None
     created_at: float
     domains: tuple[str, ...]
+    caps: Caps
 
 
 def add_connection(
@@ -143,6 +155,7 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
         suppressions=rows[0].suppressions,
         followed=rows[0].followed,
+        capped=caps_of(connection) != Caps(),
     )
 
 
@@ -158,6 +171,27 @@ def follow(session: Session, connection_id: int, plugin: str, wanted: bool) -> N
         session.merge(Followed(connection_id=connection_id, plugin=plugin))
     else:
         session.execute(delete(Followed).where(Followed.connection_id == connection_id, Followed.plugin == plugin))
+
+
+def connection_by_name(session: Session, account: Account, name: str) -> Connection:
+    """A connection of the account; UsageError when there is none of this name."""
+    query = select(Connection).where(Connection.account_id == account.id, Connection.name == name.strip())
+    if (found := session.scalar(query)) is None:
+        raise UsageError(f"the account {account.name!r} has no connection {name!r}")
+    return found
+
+
+def caps_of(connection: Connection) -> Caps:
+    """The caps of a connection."""
+    return Caps(connection.per_hour, connection.per_day, connection.per_month)
+
+
+def set_caps(session: Session, connection: Connection, caps: Caps) -> None:
+    """Give a connection other caps; they hold for what is submitted a second later, and count what was before."""
+    if min(caps.per_hour, caps.per_day, caps.per_month) < 0:
+        raise UsageError("a cap is not negative")
+    connection.per_hour, connection.per_day, connection.per_month = caps.per_hour, caps.per_day, caps.per_month
+    session.flush()
 
 
 def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:
@@ -193,6 +227,7 @@ def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
         last_used_at=connection.last_used_at,
         created_at=connection.created_at,
         domains=tuple(row.domain for row in rows if row.domain is not None),
+        caps=caps_of(connection),
     )
 
 
