@@ -174,7 +174,7 @@ class Till:
             first = self.claims.holder(submission.claim, submission.id, submission.accepted_at)
             if first != submission.id:
                 return Duplicate(first)
-        answer = self._refusal(submission) or self._take(submission)
+        answer = self._take(submission)
         if isinstance(answer, Accepted):
             return answer
         if _stored(self.session, submission):  # by a commit whose answer was lost, and which took what was left
@@ -183,20 +183,29 @@ class Till:
             self.claims.withdraw(submission.claim)
         return answer
 
-    def _refusal(self, submission: Submission) -> Reply | None:
-        if submission.capped and (reply := self.meters.refusal(submission.use, submission.recipients)):
-            return reply
-        lane = self.lanes.get(submission.account_id)
-        return lane.refusal(submission.recipients) if lane else None
-
     def _take(self, submission: Submission) -> Accepted | Reply:
-        paid_by = self.purses[submission.account_id].pay(submission.recipients)
+        units = submission.recipients
+        limited = submission.capped or submission.account_id in self.lanes
+        if limited and (reply := self._refusal(submission, units)):
+            return reply
+        paid_by = self.purses[submission.account_id].pay(units)
         if isinstance(paid_by, Reply):
             return paid_by
-        if submission.capped:
-            self.meters.add(submission.use, submission.recipients)
+        return Accepted(paid_by, self._wait(submission, units)) if limited else Accepted(paid_by)
+
+    def _refusal(self, submission: Submission, units: int) -> Reply | None:
+        """Why the connection, or the account in this hour, may not send it."""
+        if submission.capped and (reply := self.meters.refusal(submission.use, units)):
+            return reply
         lane = self.lanes.get(submission.account_id)
-        return Accepted(paid_by, lane.take(submission.recipients) if lane else ())
+        return lane.refusal(units) if lane else None
+
+    def _wait(self, submission: Submission, units: int) -> tuple[float, ...]:
+        """Count it; the slots of the last recipients, if they have to wait."""
+        if submission.capped:
+            self.meters.add(submission.use, units)
+        lane = self.lanes.get(submission.account_id)
+        return lane.take(units) if lane else ()
 
     def close(self, accounts: set[int], now: float) -> None:
         """Give the notices of the accounts that have paid, and keep the slots that were taken."""
@@ -307,8 +316,9 @@ def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _recipients(submission: Submission, accepted: Accepted, charge: str) -> Iterable[dict[str, Any]]:
-    leased = 0 if submission.worker is None else accepted.at_once
-    slots = (*[submission.accepted_at] * accepted.at_once, *accepted.waits)
+    at_once = accepted.at_once
+    leased = 0 if submission.worker is None else at_once
+    slots = (submission.accepted_at,) * at_once + accepted.waits
     for n, (recipient, block_id, leaves_at) in enumerate(
         zip(submission.envelope.recipients, accepted.block_ids, slots, strict=True)
     ):
