@@ -55,8 +55,8 @@ class Relay:
 
     def attach(self) -> Plugins:
         """The plugins with the relay to work with, and with their tables."""
-        plugin_steps.ensure(self.store, self.plugins.migrations())  # before any of them is started
         self.plugins.attach(self.settings, self.store, self.secrets)
+        plugin_steps.ensure(self.store, self.plugins.migrations())
         return self.plugins
 
     def close(self) -> None:
