@@ -76,9 +76,7 @@ def test_it_is_in_good_order_whatever_its_name(cli: Cli, data: Path, name: str) 
     run(folder, str(BIN / "ruff"), "format", "--check", "--no-cache")
 
 
-@pytest.mark.parametrize(
-    "name", ["", "x", "Witness", "my-x", "1st", "_a", "a_", "a__b", "a" * 31, "../evil", "é1"]
-)
+@pytest.mark.parametrize("name", ["", "x", "Witness", "my-x", "1st", "_a", "a_", "a__b", "a" * 31, "../evil", "é1"])
 def test_a_name_that_cannot_be_is_refused(cli: Cli, data: Path, name: str) -> None:
     assert "is not a name for a plugin" in told(cli("plugin", "new", name), 2)
     assert list(data.parent.iterdir()) == []

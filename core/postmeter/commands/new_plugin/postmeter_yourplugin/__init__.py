@@ -11,8 +11,9 @@ from postmeter import ConfigError, Core, Event, Job, Message, PluginSettings, co
 from sqlalchemy import Connection, column, delete, func, insert, select, table, text
 
 DAY = 86_400.0  # seconds
+COLUMNS = ("event_id", "domain", "kind", "at")
 
-outcome = table("yourplugin_outcome", *(column(name) for name in ("event_id", "domain", "kind", "at")))
+outcome = table("yourplugin_outcome", *map(column, COLUMNS))
 counts = (
     select(
         outcome.c.domain,
