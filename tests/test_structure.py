@@ -29,6 +29,7 @@ def sources(*folders: str) -> list[Path]:
 
 
 PRODUCT = sources("core", "web", "plugins")
+PACKAGES = [path.parent for folder in ("core", "web", "plugins") for path in (ROOT / folder).glob("*/__init__.py")]
 EVERYTHING = [*PRODUCT, *sources("tests", "bench")]
 
 
