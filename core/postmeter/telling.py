@@ -176,8 +176,9 @@ def _bound(plugins: Plugins, implementation: pluggy.HookImpl) -> Callable[..., o
     return lambda event: plugins.call(implementation, {"event": event})
 
 
-def _call(listener: Listener, fact: Fact) -> BaseException | None:
-    event = Event(
+def as_event(fact: Fact) -> Event:
+    """What happened, as a plugin is told it."""
+    return Event(
         fact.id,
         fact.kind,
         fact.account_id,
@@ -188,8 +189,11 @@ def _call(listener: Listener, fact: Fact) -> BaseException | None:
         fact.connection_id,
         fact.reference,
     )
+
+
+def _call(listener: Listener, fact: Fact) -> BaseException | None:
     try:
-        listener.functions[fact.kind](event)
+        listener.functions[fact.kind](as_event(fact))
     except BaseException as error:  # also sys.exit(): it is not the plugin's to call
         log.error("%s failed in plugin %s", HOOKS[fact.kind], listener.name, exc_info=error)
         return error
