@@ -61,7 +61,8 @@ def address(core: Core, /, account: str, as_json: bool, **given: str | bool | No
         if changes:
             customers.enter(session, account_id, changes, own(core).begin(core.clock()))
         facts = _facts(customers.get(session, account_id))
-    console.show(as_json, facts, console.pairs([(name.capitalize(), value) for name, value in facts.items() if value]))
+    told = [(name.replace("_", " ").capitalize(), value) for name, value in facts.items() if value]
+    console.show(as_json, facts, console.pairs(told))
 
 
 @billing.command()

@@ -26,9 +26,8 @@ def render(of: Invoice, attached: bytes | None = None) -> bytes:
     """The PDF, with the invoice's XML inside it if that is given (ZUGFeRD)."""
     pages = Sheet(of, None).drawn().page_no()
     sheet = Sheet(of, pages).drawn()
-    sheet.set_xmp_metadata(
-        metadata(sheet.title or "", of.seller.name, sheet.creation, ATTACHMENT if attached else None)
-    )
+    named = ATTACHMENT if attached else None
+    sheet.set_xmp_metadata(metadata(sheet.title or "", of.seller.name, sheet.creation, named))
     if attached:
         sheet.embed_file(
             bytes=attached,
@@ -59,9 +58,8 @@ class Sheet(FPDF):
         self.alias_nb_pages("")
         self.add_font("Sans", "", fonts["SourceSansPro"])
         self.add_font("Sans", "B", fonts["SourceSansProSemibold"])
-        self._glyphs = frozenset.intersection(
-            *(frozenset(f.cmap) for f in self.fonts.values() if isinstance(f, TTFFont))
-        )
+        faces = (face for face in self.fonts.values() if isinstance(face, TTFFont))
+        self._glyphs = frozenset.intersection(*(frozenset(face.cmap) for face in faces))
         self.set_title(f"{self._texts.invoice} {of.number}")
         self.set_author(of.seller.name)
         self.set_creator("Postmeter")
