@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, time
 
 from font_source_sans_pro import font_files_ttf as fonts
@@ -24,21 +25,14 @@ _LINE = 4.8  # mm
 
 def render(of: Invoice, attached: bytes | None = None) -> bytes:
     """The PDF, with the invoice's XML inside it if that is given (ZUGFeRD)."""
-    pages = Sheet(of, None).drawn().page_no()
-    sheet = Sheet(of, pages).drawn()
-    named = ATTACHMENT if attached else None
-    sheet.set_xmp_metadata(metadata(sheet.title or "", of.seller.name, sheet.creation, named))
-    if attached:
-        sheet.embed_file(
-            bytes=attached,
-            basename=ATTACHMENT,
-            mime_type="text/xml",
-            associated_file_relationship="Alternative",
-            creation_date=sheet.creation,
-            modification_date=sheet.creation,
-            compress=True,
-        )
-    return bytes(sheet.output())
+    with closing(Sheet(of, None)) as sheet:
+        pages = sheet.drawn().page_no()
+    with closing(Sheet(of, pages)) as sheet:
+        named = ATTACHMENT if attached else None
+        sheet.drawn().set_xmp_metadata(metadata(sheet.title or "", of.seller.name, sheet.creation, named))
+        if attached:
+            sheet.attach(attached)
+        return bytes(sheet.output())
 
 
 class Sheet(FPDF):
@@ -58,8 +52,8 @@ class Sheet(FPDF):
         self.alias_nb_pages("")
         self.add_font("Sans", "", fonts["SourceSansPro"])
         self.add_font("Sans", "B", fonts["SourceSansProSemibold"])
-        faces = (face for face in self.fonts.values() if isinstance(face, TTFFont))
-        self._glyphs = frozenset.intersection(*(frozenset(face.cmap) for face in faces))
+        self._faces = [face for face in self.fonts.values() if isinstance(face, TTFFont)]
+        self._glyphs = frozenset.intersection(*(frozenset(face.cmap) for face in self._faces))
         self.set_title(f"{self._texts.invoice} {of.number}")
         self.set_author(of.seller.name)
         self.set_creator("Postmeter")
@@ -76,6 +70,23 @@ class Sheet(FPDF):
         self._sums()
         self._closing()
         return self
+
+    def attach(self, content: bytes) -> None:
+        """Put the invoice's XML into the document, as what says the same in another form."""
+        self.embed_file(
+            bytes=content,
+            basename=ATTACHMENT,
+            mime_type="text/xml",
+            associated_file_relationship="Alternative",
+            creation_date=self.creation,
+            modification_date=self.creation,
+            compress=True,
+        )
+
+    def close(self) -> None:
+        """Close the fonts' files."""
+        for face in self._faces:
+            face.ttfont.close()
 
     # What is on every page
 
