@@ -71,9 +71,14 @@ def enter(session: Session, account_id: int, changes: Mapping[str, str | bool], 
         session.execute(update(customer).where(customer.c.account_id == account_id).values(values))
 
 
-def mark_billed(session: Session, account_id: int, day: date) -> None:
-    """Note that a billing run has dealt with the account for that day."""
-    session.execute(update(customer).where(customer.c.account_id == account_id).values(billed_for=day.isoformat()))
+def claim(session: Session, account_id: int, due: date, day: date) -> bool:
+    """Whether no run has dealt with the account for the date ``due``; then this one has, with the commit, for ``day``.
+
+    Of several runs at once the others wait for that commit.
+    """
+    behind = (customer.c.account_id == account_id) & (customer.c.billed_for < due.isoformat())
+    claimed = update(customer).where(behind).values(billed_for=day.isoformat()).returning(customer.c.account_id)
+    return session.scalar(claimed) is not None
 
 
 def anybody_due(session: Session, day: date) -> bool:

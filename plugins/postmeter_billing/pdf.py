@@ -25,27 +25,26 @@ _LINE = 4.8  # mm
 
 def render(of: Invoice, attached: bytes | None = None) -> bytes:
     """The PDF, with the invoice's XML inside it if that is given (ZUGFeRD)."""
-    with closing(Sheet(of, None)) as sheet:
+    with closing(Sheet(of, 1)) as sheet:
         pages = sheet.drawn().page_no()
+        if pages == 1:
+            return sheet.finished(attached)
     with closing(Sheet(of, pages)) as sheet:
-        named = ATTACHMENT if attached else None
-        sheet.drawn().set_xmp_metadata(metadata(sheet.title or "", of.seller.name, sheet.creation, named))
-        if attached:
-            sheet.attach(attached)
-        return bytes(sheet.output())
+        return sheet.drawn().finished(attached)
 
 
 class Sheet(FPDF):
     """The paper: an address window as in a letter (DIN 5008), the lines with their head on each page, the sums.
 
-    ``pages``: how many there are, once that is known.
+    ``pages``: how many there will be, which each of them says.
     """
 
-    def __init__(self, of: Invoice, pages: int | None) -> None:
+    def __init__(self, of: Invoice, pages: int) -> None:
         super().__init__(format="A4", enforce_compliance=DocumentCompliance.PDFA_3B)
         self._of, self._pages, self._texts = of, pages, TEXTS[of.language]
-        self.creation = datetime.combine(of.day, time(), UTC)
+        self._at = datetime.combine(of.day, time(), UTC)
         self._name = f"{self._texts.correction} {of.corrects}" if of.corrects else self._texts.invoice
+        self._headline = f"{self._texts.invoice} {of.number}"
         self.set_margins(_LEFT, _TOP, _RIGHT)
         self.set_auto_page_break(False)
         self.c_margin = 0
@@ -54,11 +53,11 @@ class Sheet(FPDF):
         self.add_font("Sans", "B", fonts["SourceSansProSemibold"])
         self._faces = [face for face in self.fonts.values() if isinstance(face, TTFFont)]
         self._glyphs = frozenset.intersection(*(frozenset(face.cmap) for face in self._faces))
-        self.set_title(f"{self._texts.invoice} {of.number}")
+        self.set_title(self._headline)
         self.set_author(of.seller.name)
         self.set_creator("Postmeter")
         self.set_lang(of.language)
-        self.set_creation_date(self.creation)
+        self.set_creation_date(self._at)
 
     def drawn(self) -> Sheet:
         """This sheet with everything on it."""
@@ -71,17 +70,21 @@ class Sheet(FPDF):
         self._closing()
         return self
 
-    def attach(self, content: bytes) -> None:
-        """Put the invoice's XML into the document, as what says the same in another form."""
-        self.embed_file(
-            bytes=content,
-            basename=ATTACHMENT,
-            mime_type="text/xml",
-            associated_file_relationship="Alternative",
-            creation_date=self.creation,
-            modification_date=self.creation,
-            compress=True,
-        )
+    def finished(self, attached: bytes | None) -> bytes:
+        """The document; the invoice's XML is in it as what says the same in another form."""
+        named = ATTACHMENT if attached else None
+        self.set_xmp_metadata(metadata(self._headline, self._of.seller.name, self._at, named))
+        if attached:
+            self.embed_file(
+                bytes=attached,
+                basename=ATTACHMENT,
+                mime_type="text/xml",
+                associated_file_relationship="Alternative",
+                creation_date=self._at,
+                modification_date=self._at,
+                compress=True,
+            )
+        return bytes(self.output())
 
     def close(self) -> None:
         """Close the fonts' files."""
@@ -94,7 +97,7 @@ class Sheet(FPDF):
         """The seller's name, and from the second page on which invoice this is."""
         self._write(_LEFT, _TOP - 4, 110, self._of.seller.name, 13, bold=True)
         if self.page_no() > 1:
-            self._write(120, _TOP - 3, 70, f"{self._texts.invoice} {self._of.number}", _SMALL, _QUIET, Align.R)
+            self._write(120, _TOP - 3, 70, self._headline, _SMALL, _QUIET, Align.R)
         self.set_y(_TOP + 10)
 
     def footer(self) -> None:
@@ -115,7 +118,7 @@ class Sheet(FPDF):
         for place_x, lines in zip((_LEFT, 82.0, 135.0), columns, strict=True):
             text = "\n".join(line for line in lines if line)
             self._write(place_x, _BOTTOM + 8, 55, text, 7.5, _QUIET, line=3.5)
-        page = texts.page.format(page=self.page_no(), pages=self._pages or "")
+        page = texts.page.format(page=self.page_no(), pages=self._pages)
         self._write(_LEFT, 287, 165, page, 7.5, _QUIET, Align.R)
 
     # What is once

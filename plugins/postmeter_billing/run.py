@@ -68,12 +68,11 @@ class Run:
 
     def _bill(self, account: AccountFacts) -> Outcome:
         with self.core.write() as session:
-            customer = customers.find(session, account.id, lock=True)
+            customer = customers.find(session, account.id)
             if customer is None:
                 return Outcome(account.name, why=NO_ADDRESS if self._blocks(session, account.id) else NOTHING)
-            if customer.billed_for >= self.due:
+            if not customers.claim(session, account.id, self.due, self.day):
                 return Outcome(account.name, why=BILLED)
-            customers.mark_billed(session, account.id, self.day)
             lines = self._lines(session, account, customer)
             if not lines:
                 return Outcome(account.name, why=NOTHING)

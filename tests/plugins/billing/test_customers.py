@@ -64,7 +64,8 @@ def test_somebody_is_due_until_a_run_has_dealt_with_all(store: Store) -> None:
     first, second = office.open("a"), office.open("b")
     day = date(2027, 1, 15)
     with store.write() as session:
-        customers.mark_billed(session, first, day)
+        assert customers.claim(session, first, day, day)
+        assert not customers.claim(session, first, day, day)
         assert customers.anybody_due(session, day)
-        customers.mark_billed(session, second, day)
+        assert customers.claim(session, second, day, day)
         assert not customers.anybody_due(session, day)
