@@ -26,8 +26,8 @@ _TEXTS = (
     ("city", "City."),
     ("country", "Country, two letters."),
     ("vat-id", "VAT identification number."),
-    ("email", "Where invoices are to be sent."),
-    ("reference", "What the buyer wants to read on them; for authorities the Leitweg-ID."),
+    ("email", "E-mail address for invoices (XRechnung needs it)."),
+    ("reference", "What the buyer wants to read on them; for authorities the Leitweg-ID (XRechnung needs it)."),
 )
 _DAY = click.DateTime(["%Y-%m-%d"])
 

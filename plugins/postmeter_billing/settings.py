@@ -63,6 +63,8 @@ class BillingSettings(PluginSettings):
                 raise ConfigError(f"plugins.billing.{name}: {getattr(self, name)!r} is no code of capital letters")
         if not re.fullmatch(r"[A-Za-z0-9/._-]{0,20}", self.number_prefix):
             raise ConfigError("plugins.billing.number_prefix may have 20 letters, digits and / . _ -")
+        if self.seller_iban and not _is_iban(self.seller_iban):
+            raise ConfigError(f"plugins.billing.seller_iban: {self.seller_iban!r} is no IBAN")
 
     @property
     def price_list(self) -> PriceList:
@@ -119,6 +121,14 @@ def _parsed(name: str, parse: Callable[[Given], Read], value: Given) -> Read:
         return parse(value)
     except ValueError as error:
         raise ConfigError(f"plugins.billing.{name}: {error}") from None
+
+
+def _is_iban(text: str) -> bool:
+    """Whether the check digits are right (ISO 13616)."""
+    iban = "".join(text.split())
+    if not re.fullmatch(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{8,30}", iban):
+        return False
+    return int("".join(str(int(c, 36)) for c in iban[4:] + iban[:4])) % 97 == 1
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -33,6 +33,8 @@ def test_the_defaults_can_be_used_and_nothing_is_invoiced_with_them() -> None:
         ({"currency": "euro"}, "currency: 'euro' is no code"),
         ({"seller_country": "Germany"}, "seller_country: 'Germany' is no code"),
         ({"number_prefix": "a b"}, "number_prefix may have"),
+        ({"seller_iban": "DE02120300000000202052"}, "seller_iban: 'DE02120300000000202052' is no IBAN"),
+        ({"seller_iban": "12345"}, "seller_iban: '12345' is no IBAN"),
         ({"billing_day": 29}, "billing_day must be at most 28"),
         ({"language": "fr"}, "language must be one of en, de"),
         ({"payment_days": -1}, "payment_days must be at least 0"),
