@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, exists, or_, select, text, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from postmeter_webhooks import tables
@@ -24,12 +24,13 @@ _INSERT = text(
     " :about, :body, :state, :attempts, :next_at, :status, :answer, :created_at, :done_at)"
     " ON CONFLICT (webhook_id) DO NOTHING"
 )
-_earlier = _table.alias("earlier")
-_FIRST_OF_ITS_MESSAGE = ~exists().where(
-    _earlier.c.endpoint_id == _table.c.endpoint_id,
-    _earlier.c.about == _table.c.about,
-    _earlier.c.id < _table.c.id,
-    _earlier.c.done_at.is_(None),
+_other = _table.alias("other")
+# A scalar, so that PostgreSQL looks it up in the index for the few rows wanted, and does not join all that waits.
+_FIRST_OF_ITS_MESSAGE = (
+    _table.c.id
+    == select(func.min(_other.c.id))
+    .where(_other.c.endpoint_id == _table.c.endpoint_id, _other.c.about == _table.c.about, _other.c.done_at.is_(None))
+    .scalar_subquery()
 )
 _RECORD = (
     update(_table)

@@ -71,7 +71,7 @@ def retry_after(text: str, now: float) -> float:
         return min(float(text[:9]), MAX_RETRY_AFTER)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+        at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return 0.0
-    at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     return min(max(0.0, at - now), MAX_RETRY_AFTER)
