@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from postmeter import Core, UsageError
@@ -32,7 +32,7 @@ class Endpoint:
     off: str
     alive_at: float
     created_at: float
-    secrets: tuple[bytes, ...] = field(repr=False)  # the current one, then the one before while it is valid
+    sealed: tuple[bytes, ...] = field(repr=False)  # the secret, then the one before it while that is valid
 
     def wants(self, type: str, connection_id: int | None) -> bool:
         """Whether it is to be told an event of that type, which is about a connection or not."""
@@ -66,7 +66,7 @@ def add(
             raise UsageError(f"{type!r} is no type of event; there are: {', '.join(CHOSEN)}")
         if connection_id is not None and not is_of_connection(type):
             raise UsageError(f"{type} is about the whole account; leave --connection out")
-    if session.scalar(select(func.count()).where(_table.c.account_id == account_id)) == most:
+    if len(every(session, core, account_id)) >= most:
         raise UsageError(f"the account has {most} endpoints already; remove one first")
     secret, now = new_secret(), core.clock()
     values = {
@@ -152,5 +152,5 @@ def _endpoint(core: Core, row: Row[tuple[object, ...]]) -> Endpoint:
         off=row.off,
         alive_at=row.alive_at,
         created_at=row.created_at,
-        secrets=tuple(core.unseal(secret) for secret in sealed),
+        sealed=tuple(sealed),
     )

@@ -83,7 +83,8 @@ class Sender:
     def post(self, endpoint: Endpoint, webhook_id: str, body: bytes) -> Answer:
         """Make one attempt, signed with its time."""
         now = self._core.clock()
-        fields = {"content-type": "application/json", **signed_fields(endpoint.secrets, webhook_id, int(now), body)}
+        secrets = [self._core.unseal(sealed) for sealed in endpoint.sealed]
+        fields = {"content-type": "application/json", **signed_fields(secrets, webhook_id, int(now), body)}
         try:
             got = self._fetch(
                 "POST",

@@ -123,3 +123,7 @@ class Bench:
         """The endpoint as it is now."""
         with self.core.read() as session:
             return endpoints.find(session, self.core, number)
+
+    def secrets(self, number: int) -> list[bytes]:
+        """The endpoint's secret, and the one before it while that is valid."""
+        return [self.core.unseal(sealed) for sealed in self.endpoint(number).sealed]

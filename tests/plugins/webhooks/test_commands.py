@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,26 +13,34 @@ from typing import Any
 import pytest
 import standardwebhooks
 
-from support.command import HELP, Cli, printed, told, with_account
+from postmeter.store.accounts import account_by_name
+from postmeter.store.connections import add_connection
+from support.command import Cli, opened, printed, told
+from support.tenants import NOW, SECRETS, make_account, make_domain
 from support.web_server import WebServer, saying, web_server
 
 PUBLIC = "https://shop.example/hook"
 
 
 @pytest.fixture
-def cli(cli: Cli, data: Path) -> Cli:
+def cli(cli: Cli, data: Path, sqlite_template: Path) -> Cli:
     """The command, of a relay with the plugin and an account."""
     settings = "[plugins.webhooks]\nallow_private = true\ntimeout = 2\nmax_endpoints = 3\n"
     (data.parent / "postmeter.toml").write_text(f'[plugins]\nenabled = ["webhooks"]\n{settings}')
-    with_account(cli)
+    data.mkdir(mode=0o700)
+    shutil.copyfile(sqlite_template, data / "postmeter.db")
+    with opened(data) as store, store.write() as session:
+        make_account(session)
     return cli
 
 
 @pytest.fixture
-def connection(cli: Cli) -> str:
+def connection(cli: Cli, data: Path) -> str:
     """A connection of the account."""
-    printed(cli("domain", "add", "acme", "shop.example", "--list-help", HELP, "--trust", "--json"))
-    printed(cli("connection", "add", "acme", "web", "--domain", "shop.example", "--json"))
+    with opened(data) as store, store.write() as session:
+        account = account_by_name(session, "acme")
+        make_domain(session, account)
+        add_connection(session, SECRETS, account, "web", ["shop.example"], NOW)
     return "web"
 
 

@@ -171,18 +171,18 @@ def test_a_type_that_cannot_be_is_refused(bench: Bench, type: str, complaint: st
 
 def test_the_secret_is_sealed_and_the_old_one_is_valid_for_a_day(bench: Bench) -> None:
     number = bench.add()
-    (first,) = bench.endpoint(number).secrets
+    (first,) = bench.secrets(number)
     with bench.core.write() as session:
         endpoints.rotate(session, bench.core, number)
-    second, old = bench.endpoint(number).secrets
+    second, old = bench.secrets(number)
     assert old == first != second
     with bench.core.read() as session:
         raw = session.connection().exec_driver_sql("SELECT secret, old_secret FROM webhooks_endpoint").one()
     assert not any(secret in bytes(column) for column in raw for secret in (first, second))
     bench.now += 86_399
-    assert len(bench.endpoint(number).secrets) == 2
+    assert len(bench.secrets(number)) == 2
     bench.now += 1
-    assert bench.endpoint(number).secrets == (second,)
+    assert bench.secrets(number) == [second]
 
 
 def test_what_is_removed_leaves_nothing_and_its_number_is_not_given_again(bench: Bench) -> None:

@@ -44,7 +44,7 @@ def test_what_is_sent_is_signed_with_the_time_of_the_attempt(bench: Bench) -> No
     assert first.body == second.body
     assert first.id == second.id == f"msg_7_{number}"
     assert [call.headers["webhook-timestamp"] for call in (first, second)] == [str(int(NOW)), str(int(NOW) + 5)]
-    verifier = standardwebhooks.Webhook(secret_text(bench.endpoint(number).secrets[0]))
+    verifier = standardwebhooks.Webhook(secret_text(bench.secrets(number)[0]))
     for call in (first, second):
         at = datetime.fromtimestamp(int(call.headers["webhook-timestamp"]), UTC)
         assert verifier.sign(call.id, at, call.body.decode()) == call.headers["webhook-signature"]

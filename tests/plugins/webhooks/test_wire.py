@@ -52,7 +52,7 @@ def bench(store: Store) -> Bench:
 def add(bench: Bench, receiver: Receiver) -> int:
     """An endpoint at that receiver, which knows its secret."""
     number = bench.add(receiver.url)
-    receiver.secret = secret_text(bench.endpoint(number).secrets[0])
+    receiver.secret = secret_text(bench.secrets(number)[0])
     bench.sender = Sender(bench.core, start=lambda work: work())
     return number
 
