@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from postmeter import Core, UsageError, check_url, console, pass_core
 from postmeter_webhooks import deliveries, endpoints
-from postmeter_webhooks.body import PING, render, rfc3339
+from postmeter_webhooks.body import PING, render
 from postmeter_webhooks.deliveries import DeliveryFacts
 from postmeter_webhooks.directory import read_names
 from postmeter_webhooks.endpoints import BY_HAND, Added, Endpoint
@@ -20,6 +21,20 @@ from postmeter_webhooks.sending import Sender
 from postmeter_webhooks.settings import own
 
 HEADS = ("Endpoint", "Account", "Connection", "URL", "Events", "State")
+
+
+@dataclass(frozen=True)
+class EndpointFacts:
+    """An endpoint as shown to people; ``alive_at`` is its last success, or when it was added or switched on."""
+
+    endpoint: int
+    account: str
+    connection: str | None
+    url: str
+    events: tuple[str, ...]
+    state: str
+    created_at: float
+    alive_at: float
 
 
 @click.group()
@@ -72,7 +87,8 @@ def show(core: Core, endpoint: int, limit: int, as_json: bool) -> None:
         found = endpoints.find(session, core, endpoint)
         sent = deliveries.recent(session, endpoint, limit)
     data = _endpoint_data(core, found)
-    lines = [(name.capitalize(), _types(value) if name == "events" else value or "") for name, value in data.items()]
+    shown = {**data, "events": _types(data["events"]), "connection": data["connection"] or ""}
+    lines = [(name.removesuffix("_at").capitalize(), value) for name, value in shown.items()]
     heads = ("Created", "Event", "Type", "State", "Attempts", "Next", "Answer")
     text = console.pairs(lines) + ("\n\n" + console.table(heads, [_sent_row(one) for one in sent]) if sent else "")
     console.show(as_json, {**data, "deliveries": [_sent_data(one) for one in sent]}, text)
@@ -203,16 +219,18 @@ def _show_secret(added: Added, as_json: bool) -> None:
 
 def _endpoint_data(core: Core, endpoint: Endpoint) -> dict[str, Any]:
     names = read_names(core, endpoint.account_id)
-    return {
-        "endpoint": endpoint.id,
-        "account": names.account,
-        "connection": names.connections.get(endpoint.connection_id or 0),
-        "url": endpoint.url,
-        "events": list(endpoint.types),
-        "state": endpoint.off or "on",
-        "created_at": rfc3339(endpoint.created_at),
-        "alive_at": rfc3339(endpoint.alive_at),
-    }
+    facts = EndpointFacts(
+        endpoint=endpoint.id,
+        account=names.account,
+        connection=names.connections.get(endpoint.connection_id or 0),
+        url=endpoint.url,
+        events=endpoint.types,
+        state=endpoint.off or "on",
+        created_at=endpoint.created_at,
+        alive_at=endpoint.alive_at,
+    )
+    data: dict[str, Any] = console.plain(facts)
+    return data
 
 
 def _types(types: list[str]) -> str:

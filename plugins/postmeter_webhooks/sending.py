@@ -78,7 +78,7 @@ class Sender:
             found = deliveries.endpoints_due(session, now)
         for number, account in sorted(found, key=lambda one: self._pace(one[0]).called_at):
             if self._pace(number).until <= now and self._take(number, account):
-                self._start(partial(self._work, number))
+                self._begin(number)
 
     def post(self, endpoint: Endpoint, webhook_id: str, body: bytes) -> Answer:
         """Make one attempt, signed with its time."""
@@ -110,6 +110,17 @@ class Sender:
                 self._busy[number] = account
             return free
 
+    def _begin(self, number: int) -> None:
+        try:
+            self._start(partial(self._work, number))
+        except BaseException:  # no more threads can be had
+            self._release(number)
+            raise
+
+    def _release(self, number: int) -> None:
+        with self._lock:
+            self._busy.pop(number, None)
+
     def _work(self, number: int) -> None:
         """One endpoint's turn."""
         try:
@@ -119,8 +130,7 @@ class Sender:
         except Exception:
             log.exception("endpoint %d could not be called now", number)
         finally:
-            with self._lock:
-                del self._busy[number]
+            self._release(number)
 
     def _send_some(self, number: int) -> bool:
         """Send a batch and commit what came of it; whether to go on at once."""

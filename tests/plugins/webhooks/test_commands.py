@@ -76,7 +76,7 @@ def test_endpoints_are_listed(cli: Cli, connection: str) -> None:
     printed(cli("webhook", "add", "acme", PUBLIC, "--connection", connection, *types, "--json"))
     printed(cli("webhook", "add", "acme", "https://crm.example/", "--json"))
     first, second = printed(cli("webhook", "list", "acme", "--json"))
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("created_at"))
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", first.pop("created_at"))
     first.pop("alive_at")
     assert first == {
         "endpoint": 1,

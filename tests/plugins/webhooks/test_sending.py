@@ -301,6 +301,21 @@ def test_a_defect_ends_one_turn_and_is_logged(bench: Bench, caplog: pytest.LogCa
     assert bench.facts(1)[0].state == "delivered"
 
 
+def test_an_endpoint_for_which_there_was_no_thread_is_called_later(bench: Bench) -> None:
+    def none(work: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    bench.add()
+    bench.tell(bench.event(1))
+    sender = bench.sender
+    sender._start = none
+    with pytest.raises(RuntimeError):
+        bench.send()
+    sender._start = lambda work: work()
+    bench.send()
+    assert bench.facts(1)[0].state == "delivered"
+
+
 def test_a_thread_of_its_own_does_the_work() -> None:
     done, where = threading.Event(), []
 
