@@ -16,7 +16,7 @@ from postmeter_webhooks.body import PING, render
 from postmeter_webhooks.deliveries import DeliveryFacts
 from postmeter_webhooks.directory import read_names
 from postmeter_webhooks.endpoints import BY_HAND, Added, Endpoint
-from postmeter_webhooks.schedule import DELIVERED, FAILED, Answer
+from postmeter_webhooks.schedule import DELIVERED, FAILED, Answer, Verdict
 from postmeter_webhooks.sending import Sender
 from postmeter_webhooks.settings import own
 
@@ -204,10 +204,10 @@ def _ping(core: Core, endpoint: Endpoint) -> Answer:
     body = render(PING, now, {"account": names.account, "connection": connection, "endpoint": endpoint.id})
     key = f"msg_ping{os.urandom(8).hex()}_{endpoint.id}"
     answer = Sender(core).post(endpoint, key, body.encode("ascii"))
-    sent = {"state": DELIVERED if answer.ok else FAILED, "attempts": 1, "status": answer.status, "answer": answer.text}
-    row = deliveries.row(key, endpoint.account_id, endpoint.id, None, PING, key, body, now)
+    row = deliveries.row(key, endpoint.account_id, endpoint.id, None, PING, "", body, now)
     with core.write() as session:
-        deliveries.enqueue(session, [{**row, **sent, "done_at": core.clock()}])
+        judged = Verdict(DELIVERED if answer.ok else FAILED, 1, now)
+        deliveries.keep(session, row, answer, judged, core.clock())
     return answer
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy import Row, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from postmeter_webhooks import tables
@@ -24,20 +24,22 @@ _INSERT = text(
     " :about, :body, :state, :attempts, :next_at, :status, :answer, :created_at, :done_at)"
     " ON CONFLICT (webhook_id) DO NOTHING"
 )
-_other = _table.alias("other")
-# A scalar, so that PostgreSQL looks it up in the index for the few rows wanted, and does not join all that waits.
-_FIRST_OF_ITS_MESSAGE = (
-    _table.c.id
-    == select(func.min(_other.c.id))
-    .where(_other.c.endpoint_id == _table.c.endpoint_id, _other.c.about == _table.c.about, _other.c.done_at.is_(None))
-    .scalar_subquery()
-)
 _RECORD = (
     update(_table)
     .where(_table.c.id == bindparam("number"), _table.c.attempts == bindparam("before"), _waits)
     .values(
         {name: bindparam(f"new_{name}") for name in ("state", "attempts", "next_at", "status", "answer", "done_at")}
     )
+)
+_HOLD_BACK = (
+    update(_table)
+    .where(
+        _table.c.endpoint_id == bindparam("endpoint"),
+        _table.c.about == bindparam("message"),
+        _table.c.next_at < bindparam("until"),
+        _waits,
+    )
+    .values(next_at=bindparam("until"))
 )
 
 
@@ -47,7 +49,8 @@ class Delivery:
 
     id: int
     webhook_id: str
-    type: str
+    endpoint_id: int
+    about: str  # the message; empty: the account
     body: bytes
     attempts: int
 
@@ -98,8 +101,20 @@ def row(
 
 
 def enqueue(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Have these sent, but for those that are known already."""
-    session.execute(_INSERT, list(rows))
+    """Have these sent, but for those that are known already and those whose endpoint is not called any more.
+
+    What comes behind something of its message that waits for its retry waits too.
+    """
+    on = _lock(session, {one["endpoint_id"] for one in rows})
+    held = _held_back(session, on, {one["about"] for one in rows}, min(one["next_at"] for one in rows))
+    due = [(one, held.get((one["endpoint_id"], one["about"]), 0.0)) for one in rows if one["endpoint_id"] in on]
+    if due:
+        session.execute(_INSERT, [{**one, "next_at": max(one["next_at"], until)} for one, until in due])
+
+
+def keep(session: Session, one: dict[str, Any], answer: Answer, verdict: Verdict, now: float) -> None:
+    """Keep what was sent without being queued."""
+    session.execute(_INSERT, {**one, **_came_to(answer, verdict, now)})
 
 
 def endpoints_due(session: Session, now: float) -> list[tuple[int, int]]:
@@ -111,21 +126,38 @@ def endpoints_due(session: Session, now: float) -> list[tuple[int, int]]:
 
 
 def due(session: Session, endpoint_id: int, now: float, limit: int) -> list[Delivery]:
-    """What is due for an endpoint, the longest due first; of each message only what comes next."""
+    """What is due for an endpoint, the longest due first, and of each message in order."""
     query = (
-        select(_table.c.id, _table.c.webhook_id, _table.c.type, _table.c.body, _table.c.attempts)
-        .where(_table.c.endpoint_id == endpoint_id, _waits, _table.c.next_at <= now, _FIRST_OF_ITS_MESSAGE)
+        select(_table.c.id, _table.c.webhook_id, _table.c.about, _table.c.body, _table.c.attempts)
+        .where(_table.c.endpoint_id == endpoint_id, _waits, _table.c.next_at <= now)
         .order_by(_table.c.next_at, _table.c.id)
         .limit(limit)
     )
     return [
-        Delivery(number, key, type, body.encode("ascii"), n) for number, key, type, body, n in session.execute(query)
+        Delivery(number, key, endpoint_id, about, body.encode("ascii"), attempts)
+        for number, key, about, body, attempts in session.execute(query)
     ]
 
 
 def record(session: Session, outcomes: Sequence[tuple[Delivery, Answer, Verdict]], now: float) -> None:
-    """Keep what came of attempts; of one whose delivery has changed meanwhile nothing is kept."""
-    session.connection().execute(_RECORD, [_outcome(*outcome, now) for outcome in outcomes])
+    """Keep what came of attempts, and have what comes behind those that failed wait for them.
+
+    Of one whose delivery has changed meanwhile nothing is kept.
+    """
+    _lock(session, {one.endpoint_id for one, _, _ in outcomes})
+    rows = [
+        {"number": one.id, "before": one.attempts}
+        | {f"new_{name}": value for name, value in _came_to(answer, verdict, now).items()}
+        for one, answer, verdict in outcomes
+    ]
+    session.connection().execute(_RECORD, rows)
+    held = [
+        {"endpoint": one.endpoint_id, "message": one.about, "until": verdict.next_at}
+        for one, _, verdict in outcomes
+        if verdict.state == WAITING
+    ]
+    if held:
+        session.connection().execute(_HOLD_BACK, held)
 
 
 def replay(
@@ -156,23 +188,36 @@ def recent(session: Session, endpoint_id: int, limit: int) -> list[DeliveryFacts
 
 
 def prune(session: Session, before: float) -> int:
-    """Delete some of the deliveries that were finished before then, and old ones that nobody will send; how many."""
-    on = select(tables.endpoint.c.id).where(tables.endpoint.c.off == "")
-    lost = and_(_waits, _table.c.created_at < before, _table.c.endpoint_id.not_in(on))
-    over = select(_table.c.id).where(or_(_table.c.done_at < before, lost)).limit(PRUNED)
+    """Delete some of the deliveries that were finished before then; how many."""
+    over = select(_table.c.id).where(_table.c.done_at < before).limit(PRUNED)
     return session.connection().execute(delete(_table).where(_table.c.id.in_(over))).rowcount
 
 
-def _outcome(one: Delivery, answer: Answer, verdict: Verdict, now: float) -> dict[str, Any]:
+def _lock(session: Session, endpoint_ids: set[int]) -> set[int]:
+    """Those of the endpoints that are called; until the commit nobody else queues for them or notes what they said."""
+    endpoint = tables.endpoint
+    query = select(endpoint.c.id).where(endpoint.c.id.in_(endpoint_ids), endpoint.c.off == "").order_by(endpoint.c.id)
+    return set(session.scalars(query.with_for_update()))
+
+
+def _held_back(session: Session, endpoint_ids: set[int], abouts: set[str], now: float) -> dict[tuple[int, str], float]:
+    """Until when messages wait, by endpoint and message."""
+    query = (
+        select(_table.c.endpoint_id, _table.c.about, func.max(_table.c.next_at))
+        .where(_table.c.endpoint_id.in_(endpoint_ids), _table.c.about.in_(abouts), _table.c.next_at > now, _waits)
+        .group_by(_table.c.endpoint_id, _table.c.about)
+    )
+    return {(endpoint, about): until for endpoint, about, until in session.execute(query)}
+
+
+def _came_to(answer: Answer, verdict: Verdict, now: float) -> dict[str, Any]:
     return {
-        "number": one.id,
-        "before": one.attempts,
-        "new_state": verdict.state,
-        "new_attempts": verdict.attempts,
-        "new_next_at": verdict.next_at,
-        "new_status": answer.status,
-        "new_answer": answer.text,
-        "new_done_at": None if verdict.state == WAITING else now,
+        "state": verdict.state,
+        "attempts": verdict.attempts,
+        "next_at": verdict.next_at,
+        "status": answer.status,
+        "answer": answer.text,
+        "done_at": None if verdict.state == WAITING else now,
     }
 
 

@@ -13,7 +13,7 @@ from postmeter import Core, Fetched, FetchError, fetch
 from postmeter_webhooks import deliveries, endpoints
 from postmeter_webhooks.deliveries import MAX_ANSWER, Delivery
 from postmeter_webhooks.endpoints import Endpoint
-from postmeter_webhooks.schedule import FAILED, LASTING, Answer, Verdict, rest, retry_after, verdict
+from postmeter_webhooks.schedule import FAILED, LASTING, WAITING, Answer, Verdict, rest, retry_after, verdict
 from postmeter_webhooks.settings import own
 from postmeter_webhooks.signing import signed_fields
 from postmeter_webhooks.texts import switched_off
@@ -140,14 +140,25 @@ class Sender:
             endpoint = endpoints.find(session, self._core, number) if batch else None
         if endpoint is None or endpoint.off:
             return False
-        outcomes: list[Outcome] = []
-        for delivery in batch:
-            outcomes.append(self._attempt(endpoint, delivery))
-            since = self._core.clock()
-            if outcomes[-1][1].gone or self._pace(number).until > since or since - now >= BATCH_TIME:
-                break
+        outcomes = self._attempts(endpoint, batch, now + BATCH_TIME)
         self._commit(endpoint, outcomes)
         return not outcomes[-1][1].gone and self._pace(number).until <= self._core.clock()
+
+    def _attempts(self, endpoint: Endpoint, batch: list[Delivery], until: float) -> list[Outcome]:
+        """Send what may be sent now: of a message nothing behind what has failed, and all only as long as it goes."""
+        outcomes: list[Outcome] = []
+        stuck: set[str] = set()
+        for delivery in batch:
+            if delivery.about in stuck:
+                continue
+            _, answer, judged = self._attempt(endpoint, delivery)
+            outcomes.append((delivery, answer, judged))
+            if judged.state == WAITING:
+                stuck.add(delivery.about)
+            now = self._core.clock()
+            if answer.gone or self._pace(endpoint.id).until > now or now >= until:
+                break
+        return outcomes
 
     def _attempt(self, endpoint: Endpoint, delivery: Delivery) -> Outcome:
         answer = self.post(endpoint, delivery.webhook_id, delivery.body)

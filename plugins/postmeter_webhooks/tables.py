@@ -64,14 +64,14 @@ Index(
     "ix_webhooks_delivery_due",
     delivery.c.endpoint_id,
     delivery.c.next_at,
+    delivery.c.id,
     sqlite_where=_WAITS,
     postgresql_where=_WAITS,
 )
 Index(
-    "ix_webhooks_delivery_order",
+    "ix_webhooks_delivery_about",
     delivery.c.endpoint_id,
     delivery.c.about,
-    delivery.c.id,
     sqlite_where=_WAITS,
     postgresql_where=_WAITS,
 )

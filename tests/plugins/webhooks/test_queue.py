@@ -141,6 +141,16 @@ def test_an_endpoint_that_is_off_is_told_nothing(bench: Bench) -> None:
     assert waiting(bench, number) == []
 
 
+def test_for_an_endpoint_that_was_switched_off_or_forgotten_just_now_nothing_is_queued(bench: Bench) -> None:
+    off, forgotten, on = bench.add(), bench.add(), bench.add()
+    bench.tell(bench.event(1))
+    with bench.core.write() as session:
+        endpoints.switch_off(session, off, "by hand", NOW)
+        endpoints.remove(session, forgotten)
+    bench.tell(bench.event(2))
+    assert [len(bench.facts(number)) for number in (off, forgotten, on)] == [1, 0, 2]
+
+
 # Endpoints
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 import standardwebhooks
@@ -12,11 +11,10 @@ from sqlalchemy import select
 
 from postmeter import FetchError
 from postmeter.store.tables import Event as EventRow
-from postmeter_webhooks import deliveries, endpoints, sending
+from postmeter_webhooks import deliveries, endpoints
 from postmeter_webhooks.schedule import DELAYS
-from postmeter_webhooks.sending import Sender
 from postmeter_webhooks.signing import secret_text
-from support.tenants import NOW, make_account
+from support.tenants import NOW
 from support.webhooks import OK, URL, Bench, failing
 
 OTHER = "01M845D52EFTKSJPV36DHCW3RS"
@@ -103,6 +101,41 @@ def test_of_each_message_events_are_sent_in_order_and_other_messages_go_on(bench
     bench.send(later=5)
     assert bench.played.ids[2:] == [f"msg_1_{number}", f"msg_2_{number}"]
     assert {one.state for one in bench.facts(number)} == {"delivered"}
+
+
+def test_what_is_queued_behind_one_that_waits_for_its_retry_waits_too(bench: Bench) -> None:
+    number = bench.add()
+    bench.tell(bench.event(1, "accepted"))
+    bench.played.answers = [failing()]
+    bench.send()
+    bench.now += 1
+    bench.tell(bench.event(2), bench.event(3, message=OTHER))
+    bench.send()
+    bench.played.answers = [failing()]
+    bench.send(later=4)
+    bench.send(later=299)
+    assert bench.played.ids == [f"msg_{n}_{number}" for n in (1, 3, 1)]
+    bench.send(later=1)
+    assert bench.played.ids[3:] == [f"msg_1_{number}", f"msg_2_{number}"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_fails_each_message_is_told_in_order_and_nothing_is_left_out(bench: Bench, seed: int) -> None:
+    number, chance = bench.add(), Random(seed)
+    messages = [f"{n:026}" for n in range(5)]
+    events: dict[str, list[str]] = {message: [] for message in messages}
+    for event in range(100):
+        message = chance.choice(messages)
+        bench.tell(bench.event(event, message=message))
+        events[message].append(f"msg_{event}_{number}")
+        bench.played.answers = [failing() if chance.random() < 0.4 else OK for _ in range(5)]
+        bench.send(later=chance.choice([0, 1, 10, 400]))
+    while any(one.state == "waiting" for one in bench.facts(number)):
+        bench.send(later=400)
+    assert [one.state for one in bench.facts(number)] == ["delivered"] * 100
+    for expected in events.values():
+        last = [bench.played.ids[::-1].index(key) for key in expected]  # of each the call that was taken
+        assert last == sorted(last, reverse=True)
 
 
 def test_an_event_that_fails_for_good_lets_the_next_of_its_message_go(bench: Bench) -> None:
@@ -231,98 +264,3 @@ def test_what_came_of_a_batch_is_committed_after_a_second(bench: Bench) -> None:
     assert seen == [2] * 5  # the turn is over after five seconds
     bench.send()
     assert {one.state for one in bench.facts(number)} == {"delivered"}
-
-
-# Threads
-
-
-class Threads:
-    """Work that was begun and not done yet."""
-
-    def __init__(self) -> None:
-        self.begun: list[Callable[[], None]] = []
-
-    def __call__(self, work: Callable[[], None]) -> None:
-        self.begun.append(work)
-
-    def finish(self, place: int = 0) -> None:
-        self.begun.pop(place)()
-
-
-def test_one_that_is_slow_delays_no_other_and_is_called_once_at_a_time(bench: Bench) -> None:
-    slow, quick = bench.add("https://slow.example/"), bench.add("https://quick.example/")
-    threads = Threads()
-    bench.sender = Sender(bench.core, bench.played, lambda: 0.0, threads)
-    bench.tell(bench.event(1))
-    bench.send()
-    assert len(threads.begun) == 2
-    threads.finish(1)
-    bench.tell(bench.event(2))
-    bench.send()
-    assert len(threads.begun) == 2
-    threads.finish(1)
-    assert [call.url for call in bench.played.calls] == ["https://quick.example/"] * 2
-    assert [one.state for one in bench.facts(quick)] == ["delivered"] * 2
-    threads.finish()
-    assert [one.state for one in bench.facts(slow)] == ["delivered"] * 2
-
-
-def test_no_account_takes_more_than_two_threads_and_all_together_eight(bench: Bench) -> None:
-    with bench.core.write() as session:
-        accounts = [make_account(session, f"a{n}").id for n in range(9)]
-    for account in accounts:
-        for _ in range(3):
-            bench.add(account=account)
-    here, threads = bench.account_id, Threads()
-    bench.sender = Sender(bench.core, bench.played, lambda: 0.0, threads)
-    bench.account_id = accounts[0]
-    bench.tell(bench.event(1))
-    bench.send()
-    assert len(threads.begun) == 2
-    for account in (*accounts[1:], here):
-        bench.account_id = account
-        bench.tell(bench.event(account + 10))
-    bench.send()
-    assert len(threads.begun) == 8
-    while threads.begun:
-        threads.finish()
-        bench.send(later=1)
-    assert len(bench.played.calls) == 27
-
-
-def test_a_defect_ends_one_turn_and_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    bench.add()
-    bench.tell(bench.event(1))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deliveries, "record", lambda *_: 1 / 0)
-        bench.send()
-    assert "endpoint 1 could not be called now" in caplog.text
-    bench.send()
-    assert bench.facts(1)[0].state == "delivered"
-
-
-def test_an_endpoint_for_which_there_was_no_thread_is_called_later(bench: Bench) -> None:
-    def none(work: Callable[[], None]) -> None:
-        raise RuntimeError("can't start new thread")
-
-    bench.add()
-    bench.tell(bench.event(1))
-    sender = bench.sender
-    sender._start = none
-    with pytest.raises(RuntimeError):
-        bench.send()
-    sender._start = lambda work: work()
-    bench.send()
-    assert bench.facts(1)[0].state == "delivered"
-
-
-def test_a_thread_of_its_own_does_the_work() -> None:
-    done, where = threading.Event(), []
-
-    def work() -> None:
-        where.append(threading.current_thread().daemon)
-        done.set()
-
-    sending.in_thread(work)
-    assert done.wait(10)
-    assert where == [True]
