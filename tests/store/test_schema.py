@@ -19,10 +19,12 @@ from sqlalchemy import inspect, text
 from postmeter.errors import PostmeterError
 from postmeter.store import schema
 from postmeter.store.accept import Accepted, Duplicate
+from postmeter.store.domain_checks import claim, record_check
 from postmeter.store.engine import Store
 from postmeter.store.tables import Base
 from support.postage import accept, add_worker, audit, funded, lease, settle_all, submission
 from support.postgres import Cluster
+from support.tenants import NOW, make_account, make_domain
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -97,6 +99,21 @@ def test_what_an_older_version_has_stored_is_kept(empty: Store) -> None:
     audit(empty)
     one, again = (replace(submission(), key=b"order 17") for _ in range(2))
     assert accept(empty, one, again) == [Accepted((block,)), Duplicate(one.id)]
+
+
+def test_domains_that_an_older_version_has_verified_are_looked_up_again(empty: Store) -> None:
+    schema.upgrade(empty)
+    with empty.write() as session:
+        account = make_account(session)
+        for name, trust in (("new.example", False), ("own.example", True), ("old.example", False)):
+            make_domain(session, account, name, trust=trust)
+        record_check(session, account.id, "old.example", [], NOW)
+    [step] = [one for one in schema._scripts().walk_revisions() if one.doc.startswith("Domains are looked up again")]
+    with empty.write() as session:
+        command.downgrade(schema._config(session.connection()), str(step.down_revision))
+    schema.upgrade(empty)
+    with empty.write() as session:
+        assert claim(session, [NOW]) == [[(1, "old.example")]]
 
 
 def columns_of(store: Store) -> dict[str, list[str]]:
