@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.reply import Reply
 from postmeter.store import events, ledger, queue, tables
-from postmeter.store.accept import Acceptance, Accepted, Submission
+from postmeter.store.accept import FREE, Acceptance, Accepted, Submission
 from postmeter.store.engine import Store
+from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import Leased, QueuedRecipient
 from postmeter.store.settle import Settlement, settle
 from postmeter.store.tables import FINAL, Account, Block, Content, Counter, Event, Ledger, Message
@@ -173,7 +174,7 @@ def audit(store: Store) -> None:
     """AssertionError unless ledger, blocks, accounts, recipients, counters, contents and events tell the same."""
     with store.read() as session:
         everyone = list(session.scalars(select(tables.Recipient)))
-        _audit_money(session, everyone)
+        _audit_money(session, [one for one in everyone if one.charge != FREE])
         _audit_counters(session, everyone)
         _audit_events(session, everyone)
         open_messages = {r.message_id for r in everyone if r.final_at is None}
@@ -182,7 +183,8 @@ def audit(store: Store) -> None:
     for one in everyone:
         assert (one.state in FINAL) == (one.final_at is not None)
         assert (one.state == tables.LEASED) == (one.lease_owner is not None)
-        assert one.charge in (("charged", "released") if one.state in FINAL else ("reserved", "charged"))
+        assert (one.charge == FREE) == (one.account_id == OPERATOR)
+        assert one.charge in (FREE, *(("charged", "released") if one.state in FINAL else ("reserved", "charged")))
 
 
 def _audit_money(session: Session, everyone: list[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from copy import copy
+from copy import deepcopy
 from email import policy
 from email.message import EmailMessage
 
@@ -34,14 +34,14 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
         raise UsageError(f"{to!r} is not an address such as joe@example.org")
     identifier = new_id(int(now * 1000), os.urandom(10))
     whole = _complete(mail, to, hostname, identifier, now)
-    content = whole.as_bytes(policy=_WIRE)
+    content = whole.as_bytes(policy=_WIRE.clone(utf8=not path.isascii()))  # RFC 6532, 3.2: no encoding of an address
     submission = Submission(
         id=identifier,
         account_id=OPERATOR,
         connection_id=OPERATOR,
         domain=hostname,
         envelope=Envelope("", (Recipient(path, "NEVER"),), smtputf8=not path.isascii()),
-        header_from=hostname,
+        header_from=_domain_of(whole, hostname),
         subject=str(whole["Subject"] or "")[:MAX_SUBJECT],
         message_id=str(whole["Message-ID"])[:MAX_MESSAGE_ID],
         size=len(content),
@@ -53,8 +53,13 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     return identifier
 
 
+def _domain_of(mail: EmailMessage, hostname: str) -> str:
+    """The domain of the From field."""
+    return next((one.domain.lower() for one in mail["From"].addresses if one.domain), hostname)
+
+
 def _complete(mail: EmailMessage, to: str, hostname: str, identifier: str, now: float) -> EmailMessage:
-    whole = copy(mail)
+    whole = deepcopy(mail)  # the caller's stays as it is: it may go to somebody else as well
     defaults = {
         "From": f"Postmeter <postmaster@{hostname}>",
         "To": to,
