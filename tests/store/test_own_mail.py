@@ -124,6 +124,18 @@ def test_what_is_no_address_is_refused(store: Store, to: str) -> None:
     assert recipients(store) == []
 
 
+@pytest.mark.parametrize(
+    "word", ["=?utf-8?q?x=0D=0ABcc=3A_evil=40example.net?=", "=?utf-8?q?x=0ABcc=3A_e?=", "=?utf-8?b?eA0KDQpib2R5?="]
+)
+def test_an_encoded_word_brings_in_no_line_break(store: Store, word: str) -> None:
+    for mail in (letter(X_Shop=word), letter(X_Shop=f"{word} und ü")):
+        with pytest.raises(UsageError, match="has a line break"):
+            send(store, mail)
+    with pytest.raises(UsageError, match="is not an address"):
+        send(store, letter(), "=?utf-8?q?x=0D=0ABcc=3A_evil?=@example.net")
+    assert recipients(store) == []
+
+
 def test_nothing_is_sent_when_the_transaction_fails(store: Store) -> None:
     with pytest.raises(OSError, match="later"), store.write() as session:
         own_mail.send(session, letter(), "ann@acme.example", HOSTNAME, NOW)

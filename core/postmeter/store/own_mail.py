@@ -22,19 +22,15 @@ _WIRE = policy.SMTP.clone(cte_type="7bit")
 
 
 def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: float) -> str:
-    """Put a mail into the queue with the commit of this transaction; its id. UsageError when ``to`` is no address.
+    """Put a mail into the queue with the commit of this transaction; its id.
 
-    From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3).
+    From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3). UsageError
+    when ``to`` is no address, or a header field has more than one line.
     """
-    try:
-        path = parse_forward_path(f"<{to}>").mailbox
-    except Refused:
-        path = ""
-    if "@" not in path:
-        raise UsageError(f"{to!r} is not an address such as joe@example.org")
+    path = _path(to)
     identifier = new_id(int(now * 1000), os.urandom(10))
     whole = _complete(mail, to, hostname, identifier, now)
-    content = whole.as_bytes(policy=_WIRE.clone(utf8=not path.isascii()))  # RFC 6532, 3.2: no encoding of an address
+    content = _wire(whole, utf8=not path.isascii())
     submission = Submission(
         id=identifier,
         account_id=OPERATOR,
@@ -51,6 +47,30 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     )
     insert_messages(session, [(submission, Accepted((None,)))], FREE)
     return identifier
+
+
+def _path(to: str) -> str:
+    try:
+        path = parse_forward_path(f"<{to}>").mailbox
+        EmailMessage()["To"] = path  # may be a path and, by an encoded word in it, nothing for a header field
+    except (Refused, ValueError):
+        path = ""
+    if "@" not in path:
+        raise UsageError(f"{to!r} is not an address such as joe@example.org")
+    return path
+
+
+def _wire(mail: EmailMessage, *, utf8: bool) -> bytes:
+    """The octets of a mail (``utf8``: with fields as they are, since an address is not to be encoded; RFC 6532, 3.2).
+
+    An encoded word in a field that somebody else has named may hold a line break, which Python would write out.
+    """
+    content = mail.as_bytes(policy=_WIRE.clone(utf8=utf8))
+    lines = content.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    names = [line.partition(b":")[0].decode("utf-8", "replace") for line in lines if line[:1] not in (b" ", b"\t")]
+    if names != mail.keys() or any(end in line for line in lines for end in (b"\r", b"\n")):
+        raise UsageError("a header field of the mail has a line break in it")
+    return content
 
 
 def _domain_of(mail: EmailMessage, hostname: str) -> str:
