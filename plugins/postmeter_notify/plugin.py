@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 OPERATOR = 0  # the relay's own mail: nothing about it is told, so that no mail leads to another
 LATE = 3 * 86_400.0  # seconds: nobody wants to know of older events (told again by hand, or after a long rest)
 DAY = 86_400.0
-MOST = 20  # mails written in one transaction, which keeps others from writing
+MOST = 10  # mails written in one transaction, which keeps others from writing
 
 
 @dataclass(frozen=True)

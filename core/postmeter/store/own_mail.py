@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from copy import deepcopy
 from email import policy
 from email.message import EmailMessage
 
@@ -29,17 +28,17 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     """
     path = _path(to)
     identifier = new_id(int(now * 1000), os.urandom(10))
-    whole = _complete(mail, to, hostname, identifier, now)
-    content = _wire(whole, utf8=not path.isascii())
+    added = _missing(mail, to, hostname, identifier, now)
+    content = _wire(added, mail, utf8=not path.isascii())
     submission = Submission(
         id=identifier,
         account_id=OPERATOR,
         connection_id=OPERATOR,
         domain=hostname,
         envelope=Envelope("", (Recipient(path, "NEVER"),), smtputf8=not path.isascii()),
-        header_from=_domain_of(whole, hostname),
-        subject=str(whole["Subject"] or "")[:MAX_SUBJECT],
-        message_id=str(whole["Message-ID"])[:MAX_MESSAGE_ID],
+        header_from=_domain_of(mail, hostname),
+        subject=str(mail["Subject"] or "")[:MAX_SUBJECT],
+        message_id=str(mail["Message-ID"] or added["Message-ID"])[:MAX_MESSAGE_ID],
         size=len(content),
         content=lambda: (content,),
         accepted_at=now,
@@ -60,26 +59,28 @@ def _path(to: str) -> str:
     return path
 
 
-def _wire(mail: EmailMessage, *, utf8: bool) -> bytes:
+def _wire(added: EmailMessage, mail: EmailMessage, *, utf8: bool) -> bytes:
     """The octets of a mail (``utf8``: with fields as they are, since an address is not to be encoded; RFC 6532, 3.2).
 
     An encoded word in a field that somebody else has named may hold a line break, which Python would write out.
     """
-    content = mail.as_bytes(policy=_WIRE.clone(utf8=utf8))
+    wire = _WIRE.clone(utf8=utf8)
+    content = added.as_bytes(policy=wire).removesuffix(b"\r\n") + mail.as_bytes(policy=wire)
     lines = content.partition(b"\r\n\r\n")[0].split(b"\r\n")
     names = [line.partition(b":")[0].decode("utf-8", "replace") for line in lines if line[:1] not in (b" ", b"\t")]
-    if names != mail.keys() or any(end in line for line in lines for end in (b"\r", b"\n")):
+    if names != [*added.keys(), *mail.keys()] or any(end in line for line in lines for end in (b"\r", b"\n")):
         raise UsageError("a header field of the mail has a line break in it")
     return content
 
 
 def _domain_of(mail: EmailMessage, hostname: str) -> str:
     """The domain of the From field."""
-    return next((one.domain.lower() for one in mail["From"].addresses if one.domain), hostname)
+    author = mail["From"]
+    return next((one.domain.lower() for one in author.addresses if one.domain), hostname) if author else hostname
 
 
-def _complete(mail: EmailMessage, to: str, hostname: str, identifier: str, now: float) -> EmailMessage:
-    whole = deepcopy(mail)  # the caller's stays as it is: it may go to somebody else as well
+def _missing(mail: EmailMessage, to: str, hostname: str, identifier: str, now: float) -> EmailMessage:
+    """The fields that a mail has not got; it stays as it is, since it may go to somebody else as well."""
     defaults = {
         "From": f"Postmeter <postmaster@{hostname}>",
         "To": to,
@@ -88,7 +89,8 @@ def _complete(mail: EmailMessage, to: str, hostname: str, identifier: str, now: 
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
     }
+    added = EmailMessage()
     for name, value in defaults.items():
-        if name not in whole:
-            whole[name] = value
-    return whole
+        if name not in mail:
+            added[name] = value
+    return added
