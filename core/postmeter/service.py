@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking
 from postmeter.config import Settings
+from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
@@ -51,6 +52,7 @@ CERTIFICATES_EVERY = 5.0  # seconds between two looks at their files
 ROOM_EVERY = 5.0
 TIDY_EVERY = 10.0
 BLOCKS_EVERY = 1.0
+DOMAINS_EVERY = 60.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
@@ -85,10 +87,12 @@ class Worker:
         self._asking = Asking(self._plugins, reactor)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
         self._pool = Pool(reactor, settings.hostname)
-        self._router = self._make_router()
+        resolver = Resolver(reactor, servers(settings.delivery.resolver))
+        self._router = self._make_router(resolver)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
+        self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
         self._ports: list[Any] = []
         self._loops: list[tuple[float, Callable[[], object]]] = [
             (HEARTBEAT, self._beat),
@@ -97,6 +101,7 @@ class Worker:
             (ROOM_EVERY, self._look_at_room),
             (TIDY_EVERY, self._tidy),
             (BLOCKS_EVERY, self._look_after_blocks),
+            (DOMAINS_EVERY, self._look_at_domains),
         ]
         if self._teller.needed:
             self._loops.append((0.5, self._tell))
@@ -157,9 +162,8 @@ class Worker:
 
     # The parts
 
-    def _make_router(self) -> Router:
+    def _make_router(self, resolver: Resolver) -> Router:
         settings = self._settings.delivery
-        resolver = Resolver(self._reactor, servers(settings.resolver))
         return Router(
             resolver, settings.routes, random.shuffle, port=settings.port, allow_private=settings.allow_private
         )
@@ -244,6 +248,9 @@ class Worker:
 
     def _look_after_blocks(self) -> None:
         self._writer.submit(renewal.look_after, time.time(), lambda _: None)
+
+    def _look_at_domains(self) -> Deferred[None]:
+        return defer.ensureDeferred(self._domains.look()).addErrback(_defect)
 
     def _tell(self) -> Deferred[None]:
         return deferToThread(self._teller.tell, time.time()).addErrback(_defect)

@@ -19,13 +19,14 @@ from sqlalchemy import inspect, text
 from postmeter.errors import PostmeterError
 from postmeter.store import schema
 from postmeter.store.accept import Accepted, Duplicate
+from postmeter.store.domain_checks import claim, record_check
 from postmeter.store.engine import Store
 from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.tables import Account, Base
 from support import old_tables
 from support.postage import accept, audit, recipients, rows, submission
 from support.postgres import Cluster
-from support.tenants import NOW
+from support.tenants import NOW, make_account, make_domain
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -85,7 +86,7 @@ def test_downgrade_takes_everything_back(empty: Store) -> None:
     assert tables(empty) == {"alembic_version"}
 
 
-WIDTHS = {"message": 15}  # columns before a step has added more
+WIDTHS = {"message": 15, "sending_domain": 7}  # columns before a step has added more
 
 
 def test_what_an_older_version_has_stored_is_kept(empty: Store) -> None:
@@ -130,6 +131,21 @@ def test_the_quota_of_an_older_version_gets_signs_ends_and_renewals(empty: Store
     with empty.read() as session:
         query = text("SELECT block_id, kind, units FROM ledger ORDER BY id")
         assert tuple(map(tuple, session.execute(query))) == old_tables.LEDGER
+
+
+def test_domains_that_an_older_version_has_verified_are_looked_up_again(empty: Store) -> None:
+    schema.upgrade(empty)
+    with empty.write() as session:
+        account = make_account(session)
+        for name, trust in (("new.example", False), ("own.example", True), ("old.example", False)):
+            make_domain(session, account, name, trust=trust)
+        record_check(session, account.id, "old.example", [], NOW)
+    [step] = [one for one in schema._scripts().walk_revisions() if one.doc.startswith("Domains are looked up again")]
+    with empty.write() as session:
+        command.downgrade(schema._config(session.connection()), str(step.down_revision))
+    schema.upgrade(empty)
+    with empty.write() as session:
+        assert claim(session, [NOW]) == [[(1, "old.example")]]
 
 
 def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:

@@ -17,8 +17,9 @@ from postmeter.message.envelope import Envelope, Recipient
 from postmeter.quota.block import Holding
 from postmeter.quota.level import EXHAUSTED, LOW, OVERDRAFT
 from postmeter.store import events, ledger, queue, renewal, standing, tables
-from postmeter.store.accept import Acceptance, Submission
+from postmeter.store.accept import FREE, Acceptance, Submission
 from postmeter.store.engine import Store
+from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import Leased, QueuedRecipient
 from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.settle import Settlement, settle
@@ -187,7 +188,7 @@ def audit(store: Store) -> None:
     """AssertionError unless ledger, blocks, accounts, recipients, counters, contents and events tell the same."""
     with store.read() as session:
         everyone = list(session.scalars(select(tables.Recipient)))
-        _audit_money(session, everyone)
+        _audit_money(session, [one for one in everyone if one.charge != FREE])
         _audit_counters(session, everyone)
         _audit_events(session, everyone)
         open_messages = {r.message_id for r in everyone if r.final_at is None}
@@ -196,7 +197,8 @@ def audit(store: Store) -> None:
     for one in everyone:
         assert (one.state in FINAL) == (one.final_at is not None)
         assert (one.state == tables.LEASED) == (one.lease_owner is not None)
-        assert one.charge in (("charged", "released") if one.state in FINAL else ("reserved", "charged"))
+        assert (one.charge == FREE) == (one.account_id == OPERATOR)
+        assert one.charge in (FREE, *(("charged", "released") if one.state in FINAL else ("reserved", "charged")))
 
 
 def _audit_money(session: Session, everyone: list[Any]) -> None:

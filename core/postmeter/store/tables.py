@@ -77,7 +77,10 @@ class SigningKey(Base):
 
 
 class SendingDomain(Base):
-    """A From domain of an account; mail is taken for it and the names below it once ``verified_at`` is set."""
+    """A From domain of an account; mail is taken for it and the names below it once ``verified_at`` is set.
+
+    Looks at the DNS that failed are counted in a row (``failures`` since ``failing_since``), whoever took them.
+    """
 
     __tablename__ = "sending_domain"
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
@@ -86,7 +89,20 @@ class SendingDomain(Base):
     trusted: Mapped[bool] = mapped_column(default=False)  # verified on the operator's word
     verified_at: Mapped[float | None]
     problem: Mapped[str] = mapped_column(default="")  # what the last look at the DNS found missing
+    checked_at: Mapped[float | None]  # when that was
+    next_check_at: Mapped[float | None]  # when the relay looks again; None: never (trusted, or not verified yet)
+    failing_since: Mapped[float | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    warned_at: Mapped[float | None]
     created_at: Mapped[float]
+    __table_args__ = (
+        Index(
+            "ix_sending_domain_next_check_at",
+            "next_check_at",
+            sqlite_where=text("next_check_at IS NOT NULL"),
+            postgresql_where=text("next_check_at IS NOT NULL"),
+        ),
+    )
 
 
 class Connection(Base):
