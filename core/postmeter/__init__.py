@@ -9,7 +9,7 @@ from postmeter.fetch import Fetched, FetchError, check_url, fetch
 from postmeter.hookspecs import Event, Job, Message, Page, Service, hookimpl
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
-from postmeter.quota.price import PriceList, Tier, cents
+from postmeter.quota import price as prices
 from postmeter.setting import setting
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.accounts import AccountFacts, Member
@@ -35,7 +35,6 @@ __all__ = [
     "Page",
     "PluginSettings",
     "PostmeterError",
-    "PriceList",
     "QuotaFacts",
     "Recipient",
     "RecipientFacts",
@@ -43,14 +42,13 @@ __all__ = [
     "Reply",
     "Service",
     "Settings",
-    "Tier",
     "UnreachableError",
     "UsageError",
-    "cents",
     "check_url",
     "console",
     "fetch",
     "hookimpl",
     "pass_core",
+    "prices",
     "setting",
 ]

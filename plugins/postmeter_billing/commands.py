@@ -8,13 +8,12 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from postmeter import Core, console, pass_core
+from postmeter import Core, console, pass_core, prices
 from postmeter_billing import book, cancel, customers
 from postmeter_billing.book import Entry
 from postmeter_billing.customers import Customer
 from postmeter_billing.export import FORMATS
 from postmeter_billing.invoice import Invoice, to_json
-from postmeter_billing.prices import CENTS, PRICE, RATE, decimal
 from postmeter_billing.run import NOTHING, Outcome, Run
 from postmeter_billing.settings import LANGUAGES, own
 
@@ -73,7 +72,7 @@ def address(core: Core, /, account: str, as_json: bool, **given: str | bool | No
 def run(core: Core, day: datetime | None, account: str | None, as_json: bool) -> None:
     """Write the invoices of everybody who was not billed for that day yet."""
     outcomes = list(Run.of(core, own(core), day.date() if day else None).bill(account))
-    data = [{**console.plain(outcome), "gross": decimal(outcome.gross, CENTS)} for outcome in outcomes]
+    data = [{**console.plain(outcome), "gross": prices.decimal(outcome.gross, prices.CENTS)} for outcome in outcomes]
     console.show(as_json, data, _told(outcomes))
 
 
@@ -128,7 +127,10 @@ def export(core: Core, number: str, kind: str, output: IO[bytes]) -> None:
 def cancel_(core: Core, number: str, anew: bool, as_json: bool) -> None:
     """Take an invoice back by one that says the opposite."""
     written = cancel.cancel(core, own(core), number, anew=anew)
-    data = [{"number": one.number, "corrects": one.corrects, "gross": decimal(one.gross, CENTS)} for one in written]
+    data = [
+        {"number": one.number, "corrects": one.corrects, "gross": prices.decimal(one.gross, prices.CENTS)}
+        for one in written
+    ]
     console.show(as_json, data, console.table(("Number", "Takes back", "Total"), [list(row.values()) for row in data]))
 
 
@@ -144,7 +146,10 @@ def _facts(customer: Customer) -> dict[str, Any]:
 
 def _told(outcomes: list[Outcome]) -> str:
     worth = [one for one in outcomes if one.why != NOTHING]
-    rows = [(one.account, one.number or one.why, decimal(one.gross, CENTS) if one.number else "") for one in worth]
+    rows = [
+        (one.account, one.number or one.why, prices.decimal(one.gross, prices.CENTS) if one.number else "")
+        for one in worth
+    ]
     return console.table(("Account", "Invoice", "Total"), rows) if rows else "There is nothing to bill."
 
 
@@ -153,9 +158,9 @@ def _row(entry: Entry, names: dict[int, str]) -> dict[str, str | None]:
         "number": entry.number,
         "date": entry.day,
         "account": names.get(entry.account_id, ""),
-        "net": decimal(entry.net, CENTS),
-        "vat": decimal(entry.vat, CENTS),
-        "gross": decimal(entry.gross, CENTS),
+        "net": prices.decimal(entry.net, prices.CENTS),
+        "vat": prices.decimal(entry.vat, prices.CENTS),
+        "gross": prices.decimal(entry.gross, prices.CENTS),
         "corrects": entry.corrects,
     }
 
@@ -165,13 +170,20 @@ def _shown(of: Invoice) -> str:
     facts += [("Takes back", of.corrects)] if of.corrects else []
     facts += [("Recipient", ", ".join((of.buyer.name, of.buyer.street, f"{of.buyer.postcode} {of.buyer.city}")))]
     sums = [
-        ("Net", f"{decimal(of.net, CENTS)} {of.currency}"),
-        (f"VAT {decimal(of.rate, RATE)} %", f"{decimal(of.vat, CENTS)} {of.currency}"),
-        ("Total", f"{decimal(of.gross, CENTS)} {of.currency}"),
+        ("Net", f"{prices.decimal(of.net, prices.CENTS)} {of.currency}"),
+        (f"VAT {prices.decimal(of.rate, prices.RATE)} %", f"{prices.decimal(of.vat, prices.CENTS)} {of.currency}"),
+        ("Total", f"{prices.decimal(of.gross, prices.CENTS)} {of.currency}"),
     ]
     heads = ("Description", "From", "To", "Mails", "Price", "Amount")
     rows = [
-        (line.text, line.begin, line.end, line.quantity, decimal(line.price, PRICE), decimal(line.amount, CENTS))
+        (
+            line.text,
+            line.begin,
+            line.end,
+            line.quantity,
+            prices.decimal(line.price, prices.PRICE),
+            prices.decimal(line.amount, prices.CENTS),
+        )
         for line in of.lines
     ]
     return f"{console.pairs(facts)}\n\n{console.table(heads, rows)}\n\n{console.pairs(sums)}"

@@ -12,9 +12,8 @@ from drafthorse.models.party import TaxRegistration
 from drafthorse.models.payment import PaymentMeans, PaymentTerms
 from drafthorse.models.tradelines import LineItem
 
-from postmeter import UsageError
+from postmeter import UsageError, prices
 from postmeter_billing.invoice import Invoice, Line, Party
-from postmeter_billing.prices import CENTS, PRICE, RATE, decimal
 
 SCHEMA = "FACTUR-X_EN16931"
 
@@ -103,11 +102,11 @@ def _item(position: int, line: Line, of: Invoice) -> LineItem:
     item = LineItem()
     item.document.line_id = str(position)
     item.product.name = line.text
-    item.agreement.net.amount = Decimal(decimal(line.price, PRICE))
+    item.agreement.net.amount = Decimal(prices.decimal(line.price, prices.PRICE))
     item.delivery.billed_quantity = (Decimal(line.quantity), _PIECE)
     item.settlement.trade_tax.type_code = "VAT"
     item.settlement.trade_tax.category_code = _category(of)
-    item.settlement.trade_tax.rate_applicable_percent = Decimal(decimal(of.rate, RATE))
+    item.settlement.trade_tax.rate_applicable_percent = Decimal(prices.decimal(of.rate, prices.RATE))
     item.settlement.period.start, item.settlement.period.end = line.begin, line.end
     item.settlement.monetary_summation.total_amount = _amount(line.amount)
     return item
@@ -138,7 +137,7 @@ def _tax(of: Invoice) -> ApplicableTradeTax:
     tax = ApplicableTradeTax()
     tax.calculated_amount, tax.basis_amount = _amount(of.vat), _amount(of.net)
     tax.type_code, tax.category_code = "VAT", _category(of)
-    tax.rate_applicable_percent = Decimal(decimal(of.rate, RATE))
+    tax.rate_applicable_percent = Decimal(prices.decimal(of.rate, prices.RATE))
     if of.reverse_charge:
         tax.exemption_reason, tax.exemption_reason_code = "Reverse charge", "VATEX-EU-AE"
     elif of.exemption:
@@ -160,4 +159,4 @@ def _category(of: Invoice) -> str:
 
 
 def _amount(cents: int) -> Decimal:
-    return Decimal(decimal(cents, CENTS))
+    return Decimal(prices.decimal(cents, prices.CENTS))

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
-from postmeter import UsageError
+from postmeter import UsageError, prices
 from postmeter_billing.invoice import Invoice, to_json
-from postmeter_billing.prices import CENTS, PRICE, RATE, decimal
 
 _HEADS = (
     *("number", "date", "due", "corrects", "account", "buyer", "vat_id", "kind", "description", "begin", "end"),
@@ -30,10 +29,14 @@ def as_csv(of: Invoice) -> bytes:
     writer = csv.writer(text)
     writer.writerow(_HEADS)
     before = (of.number, of.day, of.due, of.corrects, of.account, of.buyer.name, of.buyer.vat_id)
-    after = (of.currency, _number(of.rate, RATE), *(_number(cents, CENTS) for cents in (of.net, of.vat, of.gross)))
+    after = (
+        of.currency,
+        _number(of.rate, prices.RATE),
+        *(_number(cents, prices.CENTS) for cents in (of.net, of.vat, of.gross)),
+    )
     for line in of.lines:
         item = (line.kind, line.text, line.begin, line.end, line.quantity)
-        price, amount = _number(line.price, PRICE), _number(line.amount, CENTS)
+        price, amount = _number(line.price, prices.PRICE), _number(line.amount, prices.CENTS)
         writer.writerow([_cell(value) for value in (*before, *item, price, amount, *after)])
     return text.getvalue().encode()
 
@@ -84,7 +87,7 @@ FORMATS: dict[str, Callable[[Invoice], bytes]] = {
 
 
 def _number(value: int, places: int) -> Decimal:
-    return Decimal(decimal(value, places))
+    return Decimal(prices.decimal(value, places))
 
 
 def _cell(value: object) -> object:

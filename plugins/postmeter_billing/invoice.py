@@ -9,11 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from postmeter_billing.prices import CENTS, PRICE, RATE, decimal, shares, tax, units
+from postmeter import prices
 
 BLOCK, OVERDRAFT = "block", "overdraft"
 
-_PLACES = {"price": PRICE, "amount": CENTS, "net": CENTS, "vat": CENTS, "gross": CENTS, "rate": RATE}
+_PLACES = {
+    "price": prices.PRICE,
+    "amount": prices.CENTS,
+    "net": prices.CENTS,
+    "vat": prices.CENTS,
+    "gross": prices.CENTS,
+    "rate": prices.RATE,
+}
 _DAYS = ("day", "due", "begin", "end")
 
 
@@ -116,7 +123,7 @@ class Addressee:
 
 def priced(items: Sequence[Line]) -> tuple[Line, ...]:
     """The items with their amounts, which add up to the rounded sum."""
-    amounts = shares([item.quantity * item.price for item in items])
+    amounts = prices.shares([item.quantity * item.price for item in items])
     return tuple(replace(item, amount=amount) for item, amount in zip(items, amounts, strict=True))
 
 
@@ -124,7 +131,7 @@ def invoice(number: str, day: date, to: Addressee, lines: tuple[Line, ...], term
     """An invoice of priced lines. The VAT is that on the rounded sum, and none when the buyer owes it."""
     net = sum(line.amount for line in lines)
     rate = 0 if to.reverse_charge else terms.rate
-    vat = tax(net, rate)
+    vat = prices.tax(net, rate)
     return Invoice(
         number=number,
         corrects="",
@@ -170,7 +177,7 @@ def _plain(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _written(name: str, value: Any) -> Any:
     if name in _PLACES:
-        return decimal(value, _PLACES[name])
+        return prices.decimal(value, _PLACES[name])
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, dict):
@@ -179,6 +186,6 @@ def _written(name: str, value: Any) -> Any:
 
 
 def _read(facts: dict[str, Any]) -> dict[str, Any]:
-    numbers = {name: units(facts[name], places) for name, places in _PLACES.items() if name in facts}
+    numbers = {name: prices.units(facts[name], places) for name, places in _PLACES.items() if name in facts}
     days = {name: date.fromisoformat(facts[name]) for name in _DAYS if name in facts}
     return {**facts, **numbers, **days}

@@ -112,7 +112,7 @@ class Run:
         )
 
     def _overdraft(self, session: Session, account: AccountFacts, texts: Texts) -> Iterator[Line]:
-        units = invoice_overdraft(self.core, session, account.id)
+        units = self.core.invoice_overdraft(session, account.id)
         if units:
             begin = book.last_day(session, account.id) or self.settings.day(account.created_at)
             price = self.settings.price_list.highest
@@ -122,9 +122,3 @@ class Run:
         to = customer.addressee(account.name, self.settings.language)
         make = partial(invoice, day=self.day, to=to, lines=lines, terms=self.settings.terms())
         return book.write(session, account.id, self.settings.number_prefix, self.day, make, self.core.clock())
-
-
-def invoice_overdraft(core: Core, session: Session, account_id: int) -> int:
-    """The mails beyond all blocks that are on no invoice; from the commit of this transaction on they are."""
-    take = getattr(core, "invoice_overdraft", None)
-    return int(take(session, account_id)) if take else 0

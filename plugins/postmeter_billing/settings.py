@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from attrs import frozen
 
-from postmeter import ConfigError, Core, PluginSettings, UsageError, setting
+from postmeter import ConfigError, Core, PluginSettings, UsageError, prices, setting
 from postmeter_billing.invoice import Seller, Terms
-from postmeter_billing.prices import RATE, PriceList, units
 
 Given = TypeVar("Given")
 Read = TypeVar("Read")
 
+PriceList = prices.PriceList
 PRICES = {"25000": "0.00095", "100000": "0.00090", "250000": "0.00085", "500000": "0.00080", "1000000": "0.00075"}
 LANGUAGES = ("en", "de")
 
@@ -74,7 +74,7 @@ class BillingSettings(PluginSettings):
     @property
     def rate(self) -> int:
         """The VAT in hundredths of a per cent."""
-        rate = _parsed("vat", lambda text: units(text, RATE), self.vat)
+        rate = _parsed("vat", lambda text: prices.units(text, prices.RATE), self.vat)
         if not 0 <= rate <= 10_000:
             raise ConfigError(f"plugins.billing.vat must be from 0 to 100, not {self.vat}")
         return rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from postmeter_billing.prices import CENTS, PRICE, RATE, decimal
+from postmeter import prices
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August"),
@@ -52,15 +52,15 @@ class Texts:
 
     def money(self, value: int) -> str:
         """Cents as an amount."""
-        return self._apart(_thousands(decimal(value, CENTS)))
+        return self._apart(_thousands(prices.decimal(value, prices.CENTS)))
 
     def per_mail(self, value: int) -> str:
         """A price in 0.00001."""
-        return self._apart(decimal(value, PRICE))
+        return self._apart(prices.decimal(value, prices.PRICE))
 
     def per_cent(self, value: int) -> str:
         """A rate in hundredths of a per cent, without zeros that say nothing."""
-        return self._apart(decimal(value, RATE).rstrip("0").rstrip("."))
+        return self._apart(prices.decimal(value, prices.RATE).rstrip("0").rstrip("."))
 
     def date(self, day: date) -> str:
         """A day as it is written in a letter."""

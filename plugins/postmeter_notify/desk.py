@@ -63,5 +63,6 @@ def _case(core: Core, session: Session, account: AccountFacts, event: Event) -> 
 
 def _goes_on(core: Core, account: AccountFacts) -> bool:
     """Whether mail beyond all blocks is taken and invoiced."""
-    policy = core.settings.overdraft.policy
+    own = account.overdraft_policy
+    policy = core.settings.overdraft.policy if own == "default" else own
     return policy == "always" or (policy == "agreement" and account.agreement)

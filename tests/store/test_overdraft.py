@@ -58,7 +58,7 @@ def test_d47_25_000_units_of_overdraft_are_23_euro_75_and_a_new_block_changes_no
     assert overdraft(store) == 25_000
     accept(store, submission(3))
     assert overdraft(store) == 25_000
-    assert cents(PriceList().overdraft(invoice(store))) == 2_375
+    assert cents(PriceList.parse({"25000": "0.00095"}).highest * invoice(store)) == 2_375
     assert overdraft(store) == 0
     audit(store)
 
