@@ -143,9 +143,9 @@ GUARDS = (
     ),
     Guard(
         "T9 one commit", test_t9_a_message_is_stored_for_all_its_recipients_or_for_none, "store/accept.py",
-        "    _RECIPIENT.run(session, [row for",
+        "    _RECIPIENT.run(\n",
         "    session.connection().exec_driver_sql('COMMIT')\n    session.connection().exec_driver_sql('BEGIN')\n"
-        "    _RECIPIENT.run(session, [row for",
+        "    _RECIPIENT.run(\n",
     ),
     Guard(
         "T10 octets beyond ASCII", test_t10_octets_beyond_ascii_in_a_verb_do_not_end_the_session, "smtp/session.py",
