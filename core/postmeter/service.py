@@ -18,7 +18,7 @@ from twisted.internet import defer, task
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
-from postmeter.asking import Asking
+from postmeter.asking import Asking, News
 from postmeter.config import Settings
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
@@ -37,9 +37,10 @@ from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
-from postmeter.store import idempotency, queue, schema, suppressions
+from postmeter.store import idempotency, queue, schema, suppressions, troubles
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
+from postmeter.store.troubles import Trouble
 from postmeter.store.writer import Outcomes, Writer
 from postmeter.telling import Teller
 
@@ -81,7 +82,7 @@ class Worker:
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
         self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
-        self._asking = Asking(self._plugins, reactor)
+        self._asking = Asking(self._plugins, reactor, self._note)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
         self._pool = Pool(reactor, settings.hostname)
         self._router = self._make_router()
@@ -151,6 +152,7 @@ class Worker:
         self._signer.stop()
         self._writer.stop()
         self._asking.stop()
+        self._teller.stop()
         self._store.close()
 
     # The parts
@@ -241,7 +243,11 @@ class Worker:
         self._writer.submit(_tidy, time.time(), lambda _: None)
 
     def _tell(self) -> Deferred[None]:
-        return deferToThread(self._teller.tell, time.time()).addErrback(_defect)
+        return deferToThread(self._teller.tell).addErrback(_defect)
+
+    def _note(self, news: News) -> None:
+        trouble = Trouble(news.plugin, news.hook, self.number, news.why, time.time())
+        self._writer.submit(troubles.note, trouble, lambda _: None)
 
 
 def _tell_outcomes(outcomes: Outcomes) -> None:

@@ -7,7 +7,7 @@ import pytest
 from postmeter.store import cursors, events, queue
 from postmeter.store.engine import Store
 from postmeter.store.events import Position
-from postmeter.store.tables import DeadLetter
+from postmeter.store.plugin_tables import DeadLetter
 from support.postage import at_once, rows
 from support.tenants import NOW
 

@@ -65,15 +65,24 @@ class Fact:
     connection_id: int | None = None
     reference: str = ""
 
+    @property
+    def lane(self) -> str:
+        """What has an order: the message, or the account when the event is about none."""
+        return self.message_id or f"account {self.account_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a reader stands; ``failures`` tries of the next event have failed, the next one is at ``retry_at``."""
+    """Where a reader stands: behind the event (``tx``, ``event_id``).
+
+    It has failed ``failures`` times in a row, and reads no more until ``retry_at``; ``turn`` counts its changes.
+    """
 
     tx: int
     event_id: int
     failures: int = 0
     retry_at: float = 0.0
+    turn: int = 0
 
 
 def about_recipient(
@@ -97,19 +106,47 @@ def about_account(account_id: int, kind: str, at: float, facts: dict[str, Any]) 
 
 def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Write events; they become visible with the commit of their fact."""
-    postgresql = session.get_bind().dialect.name == "postgresql"
-    (_INSERT_PG if postgresql else _INSERT).run(session, rows)
+    (_INSERT_PG if _postgresql(session) else _INSERT).run(session, rows)
 
 
 def after(session: Session, position: Position, limit: int, kinds: Sequence[str]) -> list[Fact]:
     """The next events of these kinds behind a position, in order."""
-    query = _EVENTS.where(Event.kind.in_(kinds)).limit(limit)
-    if session.get_bind().dialect.name == "postgresql":
-        behind = tuple_(Event.tx, Event.id) > tuple_(position.tx, position.event_id)
-        query = query.where(behind, Event.tx < _OLDEST_OPEN).order_by(Event.tx, Event.id)
-    else:
-        query = query.where(Event.id > position.event_id).order_by(Event.id)
-    return [Fact(*row) for row in session.execute(query)]
+    visible = (Event.tx < _OLDEST_OPEN,) if _postgresql(session) else ()
+    return _read(session, limit, behind(session, position), Event.kind.in_(kinds), *visible)
+
+
+def before(
+    session: Session, start: Position, end: Position, limit: int, conditions: Sequence[ColumnElement[bool]]
+) -> list[Fact]:
+    """The next events behind ``start`` up to ``end``, where a reader stood, in order.
+
+    None of them can be missing: a reader stands before all that a transaction may still add.
+    """
+    return _read(session, limit, behind(session, start), not_behind(session, end), *conditions)
+
+
+def behind(session: Session, position: Position) -> ColumnElement[bool]:
+    """The condition for events that who stands there has not read."""
+    if _postgresql(session):
+        return tuple_(Event.tx, Event.id) > tuple_(position.tx, position.event_id)
+    return Event.id > position.event_id
+
+
+def not_behind(session: Session, position: Position) -> ColumnElement[bool]:
+    """The condition for events that who stands there has passed."""
+    if _postgresql(session):
+        return tuple_(Event.tx, Event.id) <= tuple_(position.tx, position.event_id)
+    return Event.id <= position.event_id
+
+
+def _read(session: Session, limit: int, *conditions: ColumnElement[bool]) -> list[Fact]:
+    order = (Event.tx, Event.id) if _postgresql(session) else (Event.id,)
+    return [Fact(*row) for row in session.execute(_EVENTS.where(*conditions).order_by(*order).limit(limit))]
+
+
+def these(session: Session, numbers: Sequence[int]) -> dict[int, Fact]:
+    """Events by their numbers."""
+    return {row.id: Fact(*row) for row in session.execute(_EVENTS.where(Event.id.in_(numbers)))}
 
 
 def newest(session: Session) -> Position:
@@ -118,6 +155,10 @@ def newest(session: Session) -> Position:
     Nothing is skipped by going there from the end of an ``after`` of the same state of the database (``Store.read``).
     """
     tx = 0
-    if session.get_bind().dialect.name == "postgresql":
+    if _postgresql(session):
         tx = (session.scalar(select(_OLDEST_OPEN)) or 1) - 1
     return Position(tx, session.scalar(select(func.max(Event.id))) or 0)
+
+
+def _postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
