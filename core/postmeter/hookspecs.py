@@ -132,7 +132,7 @@ def on_sign(message: Message) -> Sequence[HeaderField] | None:
 
 # Told: in a thread of the plugin's, from the events that were committed with the facts. What raises an exception is
 # told again later, and after eight tries it is a dead letter; what comes later about the same message waits behind it.
-# A plugin that fails five times in a row is told one event at a time, after pauses that grow to five minutes.
+# A plugin that fails five times in a row is told few events at a time, after pauses that grow to five minutes.
 
 
 @hookspec

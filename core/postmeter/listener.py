@@ -50,7 +50,7 @@ class Agenda:
     """What is to be told in a run: what had been ``waiting``, and the ``facts``, which are new or ``wish``ed for.
 
     ``lanes`` are those in which something waits, ``end`` is where the plugin stands after all facts (None: there may
-    be more), ``single`` says that it is about one event.
+    be more), ``single`` says that there is one fact at most, ``failing`` that the plugin has failed with everything.
     """
 
     stands: Position
@@ -60,13 +60,14 @@ class Agenda:
     lanes: set[str]
     end: Position | None
     single: bool
+    failing: bool
 
 
 @dataclass(slots=True)
 class Run:
-    """What came of telling it; ``failures`` in a row."""
+    """What came of telling it: ``row`` failures in a row, the last one with ``error``."""
 
-    failures: int
+    row: int
     error: str = ""
     reached: Position | None = None
     taken: list[int] = field(default_factory=list)
@@ -106,14 +107,13 @@ class Listener:
             agenda = self._agenda(session, stands)
         if not (agenda.facts or agenda.waiting or agenda.wish):
             if agenda.end and agenda.end.event_id - stands.event_id >= FAR:
-                self._commit(agenda, Run(stands.failures, reached=agenda.end))
+                self._commit(agenda, Run(0, reached=agenda.end))
             return False
         return self._commit(agenda, self._tell(agenda))
 
     def _agenda(self, session: Session, stands: Position) -> Agenda:
-        failing = stands.failures >= FAILURES
-        single = failing or self._singly > 0
-        limit = 1 if single else BATCH
+        failing, single = stands.failures >= FAILURES, self._singly > 0
+        limit = 1 if single else FAILURES if failing else BATCH
         wish = replays.oldest(session, self.name)
         facts = (
             replays.after(session, wish, limit, self.kinds)
@@ -121,32 +121,31 @@ class Listener:
             else events.after(session, stands, limit, self.kinds)
         )
         end = None if len(facts) == limit else wish.end if wish else events.newest(session)
-        waiting = parked.due(session, self.name, self._clock(), 1 if single else RETRIED)
+        waiting = parked.due(session, self.name, self._clock(), min(limit, RETRIED))
         if failing and facts:
             waiting = []  # while it fails with everything, no try of theirs is wasted
         elif single and waiting:
             facts, end = [], None
         lanes = parked.lanes(session, self.name, facts)
-        return Agenda(stands, wish, waiting, facts, lanes, end, single)
+        return Agenda(stands, wish, waiting, facts, lanes, end, single or len(facts) == 1, failing)
 
     # Telling
 
     def _tell(self, agenda: Agenda) -> Run:
-        run = Run(agenda.stands.failures)
+        run = Run(0 if agenda.failing else agenda.stands.failures)
         self._tell_waiting(agenda, run)
         self._tell_facts(agenda, run)
-        if run.taken and not agenda.single and (error := self._flush()):
-            self._singly = len(run.taken) + len(run.failed)
-            return Run(max(FAILURES, agenda.stands.failures + 1), error)
+        if agenda.facts and run.taken and not agenda.single and (error := self._flush()):
+            self._singly = len(agenda.facts)
+            return Run(FAILURES, error)
         return run
 
     def _tell_waiting(self, agenda: Agenda, run: Run) -> None:
-        failing = agenda.stands.failures >= FAILURES
         for waiting in agenda.waiting:
-            if self._tell_one(run, waiting, agenda.single):
-                run.failures = 0
-            elif failing:  # else it says nothing new
-                run.failures += 1
+            if self._tell_one(run, waiting, single=True):
+                run.row = 0
+            elif agenda.failing:  # else it says nothing new
+                run.row += 1
 
     def _tell_facts(self, agenda: Agenda, run: Run) -> None:
         for fact in agenda.facts:
@@ -154,11 +153,11 @@ class Listener:
             if fact.lane in agenda.lanes:
                 run.behind.append(Waiting(fact, 0))
             elif self._tell_one(run, Waiting(fact, 0), agenda.single):
-                run.failures = 0
+                run.row = 0
             else:
                 agenda.lanes.add(fact.lane)
-                run.failures += 1
-                if run.failures >= FAILURES:
+                run.row += 1
+                if run.row >= FAILURES:
                     return
         run.reached = agenda.end or run.reached
 
@@ -195,18 +194,21 @@ class Listener:
     def _commit(self, agenda: Agenda, run: Run) -> bool:
         """Write it down, all at once; whether the plugin may be told more now."""
         now, stands = self._clock(), agenda.stands
-        broken = run.failures >= FAILURES
-        pause = doubled(BACK_OFF, run.failures - FAILURES, LONGEST_BACK_OFF) if broken else 0.0
+        failures = run.row
+        if agenda.failing and not run.taken:
+            failures = stands.failures + bool(run.error)
+        broken = failures >= FAILURES
+        pause = doubled(BACK_OFF, failures - FAILURES, LONGEST_BACK_OFF) if broken and run.error else 0.0
         moved = run.reached if run.reached and not agenda.wish else stands
-        then = replace(moved, failures=run.failures, retry_at=now + pause if broken else 0.0)
+        then = replace(moved, failures=failures, retry_at=now + pause if pause else 0.0)
         with self._store.write() as session:
             if not cursors.advance(session, self.name, stands, then):
                 return False
             self._write(session, agenda, run, now)
         if agenda.single:
             self._singly = max(0, self._singly - len(run.taken) - len(run.failed))
-        self._say(run, stands.failures >= FAILURES, broken)
-        return not broken and bool(agenda.wish or agenda.waiting or agenda.end is None)
+        self._say(run, agenda.failing, broken)
+        return not pause and bool(agenda.wish or agenda.waiting or agenda.end is None)
 
     def _write(self, session: Session, agenda: Agenda, run: Run, now: float) -> None:
         if run.error:
@@ -229,7 +231,7 @@ class Listener:
             if waiting.failures >= TRIES:
                 log.error("plugin %s could not take event %d in %d tries", self.name, waiting.fact.id, TRIES)
         if broken and not was_broken:
-            log.error("plugin %s is told one event at a time, after pauses: it fails: %s", self.name, run.error)
+            log.error("plugin %s is told few events, after pauses: it fails: %s", self.name, run.error)
         elif was_broken and not broken:
             log.warning("plugin %s is told its events again", self.name)
 
