@@ -6,7 +6,7 @@ import os
 
 import click
 
-from postmeter.commands import accounts, check, connections, domains, queue, quota, run, suppressions, users
+from postmeter.commands import accounts, check, connections, domains, plugins, queue, quota, run, suppressions, users
 from postmeter.commands.common import Commands, Relay, accept_config
 
 
@@ -19,6 +19,6 @@ def main(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(Relay).close)
 
 
-for module in (accounts, domains, connections, quota, queue, suppressions, users, check, run):
+for module in (accounts, domains, connections, quota, queue, suppressions, users, plugins, check, run):
     module.register(main)
 accept_config(main)
