@@ -1,4 +1,4 @@
-"""Plugins are told events again when that is wished for, in order and before what is new; and none that comes late is lost."""
+"""Plugins are told events again when that is wished for, before what is new; and what is committed late is told too."""
 
 from __future__ import annotations
 
