@@ -94,15 +94,18 @@ def test_dead_letters_are_told_again(store: Store) -> None:
     assert (plugin.forget(), bench.dead, rows(store, Parked)) == (["bad"], [], [])
 
 
-def test_a_dead_letter_that_was_taken_in_a_replay_is_none_any_more(store: Store) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_dead_letter_that_was_taken_in_a_replay_is_none_any_more(store: Store, at_once: bool) -> None:
     bench = Bench(store, p=(plugin := Plugin(raising("bad"))))
     scattered(store, "bad")
     for _ in range(TRIES):
         bench.tell(LONGEST_BACK_OFF)
-    plugin.trouble = raising()
     bench.replay()
-    bench.tell()
-    assert bench.dead == []
+    if not at_once:
+        bench.tell()
+    plugin.trouble = raising()
+    bench.tell(BACK_OFF)
+    assert (bench.dead, rows(store, Parked)) == ([], [])
 
 
 # Transactions that commit late

@@ -142,36 +142,36 @@ class Listener:
 
     def _tell_waiting(self, agenda: Agenda, run: Run) -> None:
         for waiting in agenda.waiting:
-            if self._tell_one(run, waiting, single=True):
-                run.row = 0
-            elif agenda.failing:  # else it says nothing new
+            if run.row >= FAILURES:
+                return
+            if not self._tell_one(run, waiting, agenda, single=True) and agenda.failing:  # else it says nothing new
                 run.row += 1
 
     def _tell_facts(self, agenda: Agenda, run: Run) -> None:
         for fact in agenda.facts:
+            if run.row >= FAILURES:
+                return
             run.reached = Position(fact.tx, fact.id)
             if fact.lane in agenda.lanes:
                 run.behind.append(Waiting(fact, 0))
-            elif self._tell_one(run, Waiting(fact, 0), agenda.single):
-                run.row = 0
-            else:
+            elif not self._tell_one(run, Waiting(fact, 0), agenda, agenda.single):
                 agenda.lanes.add(fact.lane)
                 run.row += 1
-                if run.row >= FAILURES:
-                    return
-        run.reached = agenda.end or run.reached
+        if run.row < FAILURES:
+            run.reached = agenda.end or run.reached
 
-    def _tell_one(self, run: Run, waiting: Waiting, single: bool) -> bool:
-        """Whether the plugin has taken the event."""
+    def _tell_one(self, run: Run, waiting: Waiting, agenda: Agenda, single: bool) -> bool:
+        """Whether the plugin has taken the event; while it fails with everything, no event is to blame."""
         hook, function = self._functions.tell[waiting.fact.kind]
         event = _event(waiting.fact)
         _, error = self._call(hook, lambda: function(event))
-        if single and not error:
-            error = self._flush()
+        if single and not error and (error := self._flush()):
+            run.row = FAILURES
         if error:
             run.error = error
-            run.failed.append((replace(waiting, failures=waiting.failures + 1), error))
+            run.failed.append((replace(waiting, failures=waiting.failures + (not agenda.failing)), error))
         else:
+            run.row = 0
             run.taken.append(waiting.fact.id)
         return not error
 
@@ -194,7 +194,7 @@ class Listener:
     def _commit(self, agenda: Agenda, run: Run) -> bool:
         """Write it down, all at once; whether the plugin may be told more now."""
         now, stands = self._clock(), agenda.stands
-        failures = run.row
+        failures = min(run.row, FAILURES)
         if agenda.failing and not run.taken:
             failures = stands.failures + bool(run.error)
         broken = failures >= FAILURES
@@ -206,7 +206,7 @@ class Listener:
                 return False
             self._write(session, agenda, run, now)
         if agenda.single:
-            self._singly = max(0, self._singly - len(run.taken) - len(run.failed))
+            self._singly = max(0, self._singly - len(run.taken) - len(run.failed) - len(run.behind))
         self._say(run, agenda.failing, broken)
         return not pause and bool(agenda.wish or agenda.waiting or agenda.end is None)
 
@@ -215,9 +215,9 @@ class Listener:
             cursors.failed(session, self.name, run.error, now)
         if agenda.wish and run.reached:
             replays.move(session, agenda.wish, None if run.reached == agenda.wish.end else run.reached)
-            parked.forget_dead(session, self.name, run.taken)
-        if agenda.waiting:
+        if agenda.wish or agenda.waiting:  # else what was taken is new
             parked.release(session, self.name, run.taken)
+            parked.forget_dead(session, self.name, run.taken)
         parked.park(session, self.name, run.behind)
         for waiting, error in run.failed:
             if waiting.failures >= TRIES:
