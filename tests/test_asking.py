@@ -206,3 +206,25 @@ def test_fields_never_break_out_of_their_line(name: str, value: str) -> None:
     assert encoded.count(b"\r\n") == encoded.count(b"\n") == encoded.count(b"\r") == 1
     assert len(encoded) <= 1000
     assert encoded.partition(b": ")[0] == name.encode("ascii")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_plugin_that_chooses_is_asked_only_where_somebody_follows() -> None:
+    class Choosing(Plugin):
+        @hookimpl
+        def by_connection(self) -> bool:
+            return True
+
+        @hookimpl
+        def on_sign(self, message: Message) -> Any:
+            return self.answer(message)
+
+    manager = new_manager()
+    manager.register(Choosing(lambda m: [("X-A", "1")]), "choosing")
+    asking = Asking(Plugins(manager), reactor)
+    asking.start()
+    assert [asking.has("on_accept", followed) for followed in (True, False)] == [True, False]
+    assert await asking.ask("on_accept", MESSAGE, followed=False) == Added()
+    assert await asking.ask("on_accept", MESSAGE) == Added(b"X-A: 1\r\n")
+    assert asking.has("on_sign")
+    asking.stop()

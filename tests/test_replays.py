@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from postmeter.hookspecs import hookimpl
 from postmeter.listener import BACK_OFF, LONGEST_BACK_OFF, TRIES
-from postmeter.store import events
+from postmeter.store import connections, events
 from postmeter.store.engine import Store
 from postmeter.store.plugin_tables import Parked, Replay
 from postmeter.store.replays import Span
 from support.listeners import Bench, Plugin, happen, raising, scattered
-from support.postage import rows
+from support.postage import accept, funded, rows, submission
 from support.tenants import NOW
 
 
@@ -106,6 +108,27 @@ def test_a_dead_letter_that_was_taken_in_a_replay_is_none_any_more(store: Store,
     plugin.trouble = raising()
     bench.tell(BACK_OFF)
     assert (bench.dead, rows(store, Parked)) == ([], [])
+
+
+def test_a_plugin_that_chooses_is_told_again_only_what_it_follows(store: Store) -> None:
+    class Choosing(Plugin):
+        @hookimpl
+        def by_connection(self) -> bool:
+            return True
+
+    bench = Bench(store, p=(plugin := Choosing()))
+    funded(store)
+    one, other = submission(), replace(submission(), connection_id=8)
+    accept(store, one, other)
+    with store.write() as session:
+        connections.follow(session, 8, "p", True)
+    happen(store, "mine", message=other.id)
+    happen(store, "another's", message=one.id)
+    happen(store, "the account's")
+    bench.tell()
+    bench.replay()
+    bench.tell()
+    assert plugin.names == ["mine", "the account's"] * 2
 
 
 # Transactions that commit late

@@ -5,6 +5,7 @@ from postmeter.config import Settings
 from postmeter.console import pass_core
 from postmeter.core import Core
 from postmeter.errors import ConfigError, PostmeterError, UnreachableError, UsageError
+from postmeter.fetch import Fetched, FetchError, check_url, fetch
 from postmeter.hookspecs import Event, Job, Message, Page, Service, hookimpl
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
@@ -24,6 +25,8 @@ __all__ = [
     "Core",
     "Event",
     "EventFacts",
+    "FetchError",
+    "Fetched",
     "Job",
     "Member",
     "Message",
@@ -40,7 +43,9 @@ __all__ = [
     "Settings",
     "UnreachableError",
     "UsageError",
+    "check_url",
     "console",
+    "fetch",
     "hookimpl",
     "pass_core",
     "setting",

@@ -71,11 +71,14 @@ class Asking:
 
     def __init__(self, plugins: Plugins, reactor: Any, note: Callable[[News], None] = lambda _: None) -> None:
         self._desks: dict[str, Desk] = {}
-        self._questions: dict[str, list[Question]] = {}
+        self._questions: dict[tuple[str, bool], list[Question]] = {}  # by hook, and by ``followed``
         for hook in ASKED:
             for one in plugins.implementing(hook):
                 desk = self._desks.setdefault(one.plugin_name, Desk(one.plugin_name, reactor))
-                self._questions.setdefault(hook, []).append(Question(hook, one, plugins, desk, note))
+                question = Question(hook, one, plugins, desk, note)
+                self._questions.setdefault((hook, True), []).append(question)
+                if hook != "on_accept" or one.plugin_name not in plugins.choosing:
+                    self._questions.setdefault((hook, False), []).append(question)
 
     def start(self) -> None:
         """Start the threads (none as long as nothing is asked)."""
@@ -95,14 +98,17 @@ class Asking:
         for stop in stops:
             stop.join()
 
-    def has(self, hook: str) -> bool:
-        """Whether any plugin implements it; if not, asking costs nothing."""
-        return hook in self._questions
+    def has(self, hook: str, followed: bool = True) -> bool:
+        """Whether any plugin is to be asked; ``followed``: about a connection that one which chooses follows."""
+        return (hook, followed) in self._questions
 
-    async def ask(self, hook: str, message: Message) -> Added:
-        """What the plugins add, one asked after the other; raises Refused with a plugin's reply, or 451."""
+    async def ask(self, hook: str, message: Message, followed: bool = True) -> Added:
+        """What the plugins add, one asked after the other; raises Refused with a plugin's reply, or 451.
+
+        ``followed`` as for ``has``.
+        """
         fields, reference = b"", ""
-        for question in self._questions.get(hook, ()):
+        for question in self._questions.get((hook, followed), ()):
             more = await question.ask(message)
             fields += more.fields
             reference = reference or more.reference

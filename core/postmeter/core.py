@@ -68,6 +68,13 @@ class Core:
         """The connections of an account (None: of all), by name."""
         return connections.connections_of(session, account_id)
 
+    def follow(self, session: Session, connection_id: int, wanted: bool = True) -> None:
+        """Be told of the messages of a connection, and asked about them from its next log-ins on; or not any more.
+
+        For a plugin that has the hook ``by_connection``.
+        """
+        connections.follow(session, connection_id, self.name, wanted)
+
     def message(self, session: Session, message_id: str) -> MessageFacts | None:
         """Everything about a message: its recipients, their states and its timeline; None when there is none."""
         return timeline.message_facts(session, message_id)

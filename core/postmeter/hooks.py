@@ -34,7 +34,8 @@ MAX_SAID = 500  # characters
 class Plugins:
     """The plugins of this process; ``missing`` are names that were enabled but are not installed.
 
-    ``own`` has each plugin's settings. Before ``attach`` a plugin can only be asked what it offers.
+    ``own`` has each plugin's settings; those in ``choosing`` have to do only with connections that they name. Before
+    ``attach`` a plugin can only be asked what it offers.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class Plugins:
         self.missing = tuple(missing)
         self._own = dict(own or {})
         self._starts: dict[str, Start] = {}
+        choosing = self.implementing("by_connection")
+        self.choosing = frozenset(one.plugin_name for one in choosing if _call(one, {}))
 
     @classmethod
     def load(cls, settings: Settings) -> Plugins:
@@ -68,7 +71,7 @@ class Plugins:
         """Give the plugins the relay that they work with; each is started before its first call."""
         for name, _ in self.manager.list_name_plugin():
             core = Core(name, settings, self.own(name), store, secrets, clock)
-            self._starts[name] = Start(core, [one.function for one in self.implementing("on_start", name)])
+            self._starts[name] = Start(core, self.implementing("on_start", name))
 
     def own(self, name: str) -> PluginSettings:
         """The settings of a plugin."""
@@ -89,8 +92,8 @@ class Plugins:
         RuntimeError in place of SystemExit and the like, which are not the plugin's to raise.
         """
         if implementation.plugin_name in self._starts:
-            contained(self._starts[implementation.plugin_name].ensure)
-        return contained(implementation.function, *(facts[name] for name in implementation.argnames))
+            self._starts[implementation.plugin_name].ensure()
+        return _call(implementation, facts)
 
     # What plugins offer
 
@@ -101,13 +104,13 @@ class Plugins:
 
     def migrations(self) -> dict[str, Sequence[Callable[[Connection], None]]]:
         """The steps of each plugin that has tables."""
-        return {one.plugin_name: self.call(one, {}) or () for one in self.implementing("migrations")}
+        return {one.plugin_name: _call(one, {}) or () for one in self.implementing("migrations")}
 
     def commands(self) -> dict[str, tuple[str, click.Command]]:
         """The commands by name, each with the plugin that offers it; of two with one name the first counts."""
         found: dict[str, tuple[str, click.Command]] = {}
         for one in self.implementing("commands"):
-            for command in self.call(one, {}) or ():
+            for command in _call(one, {}) or ():
                 found.setdefault(command.name or "", (one.plugin_name, command))
         return found
 
@@ -115,11 +118,11 @@ class Plugins:
 class Start:
     """The start of one plugin in this process: once, before anything else, and again if it has failed."""
 
-    def __init__(self, core: Core, functions: Sequence[Callable[[Core], object]]) -> None:
+    def __init__(self, core: Core, implementations: Sequence[pluggy.HookImpl]) -> None:
         self.core = core
-        self._functions = functions
+        self._implementations = implementations
         self._lock = threading.Lock()
-        self._done = not functions
+        self._done = not implementations
 
     def ensure(self) -> None:
         """Start the plugin unless that was done; raises what it raises."""
@@ -127,9 +130,13 @@ class Start:
             return
         with self._lock:
             if not self._done:
-                for function in self._functions:
-                    function(self.core)
+                for implementation in self._implementations:
+                    _call(implementation, {"core": self.core})
                 self._done = True
+
+
+def _call(implementation: pluggy.HookImpl, facts: Mapping[str, Any]) -> Any:
+    return contained(implementation.function, *(facts[name] for name in implementation.argnames))
 
 
 def contained(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -236,6 +236,15 @@ def settings_schema() -> type[PluginSettings] | None:
 
 
 @hookspec
+def by_connection() -> bool | None:
+    """Asked once at start: whether the plugin has to do only with messages of connections that it names (Core.follow).
+
+    Of others it is told nothing; it may still be asked about some, if another plugin follows them. Without this hook
+    it is asked about every message, which costs each a change of threads. An exception is an error at start.
+    """
+
+
+@hookspec
 def migrations() -> Sequence[Callable[[Connection], None]] | None:
     """Asked at start for the steps that make the plugin's tables and change them from version to version, in order.
 

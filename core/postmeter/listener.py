@@ -33,6 +33,7 @@ class Functions:
     """What a plugin has: functions for kinds of events, each with its hook's name, and what else it implements."""
 
     tell: dict[str, tuple[str, Callable[[Event], object]]]
+    choosing: bool = False  # is told only of the connections that it follows
     flush: Callable[[], object] | None = None
     jobs: Callable[[], Sequence[Job] | None] | None = None
 
@@ -83,6 +84,7 @@ class Listener:
         self.kinds = list(functions.tell)
         self.doing: Doing | None = None
         self._functions = functions
+        self._follower = name if functions.choosing else None
         self._jobs = Jobs(functions.jobs, self._call)
         self._store = store
         self._clock = clock
@@ -115,11 +117,10 @@ class Listener:
         failing, single = stands.failures >= FAILURES, self._singly > 0
         limit = 1 if single else FAILURES if failing else BATCH
         wish = replays.oldest(session, self.name)
-        facts = (
-            replays.after(session, wish, limit, self.kinds)
-            if wish
-            else events.after(session, stands, limit, self.kinds)
-        )
+        if wish:
+            facts = replays.after(session, wish, limit, events.wanted(self.kinds, self._follower))
+        else:
+            facts = events.after(session, stands, limit, self.kinds, self._follower)
         end = None if len(facts) == limit else wish.end if wish else events.newest(session)
         waiting = parked.due(session, self.name, self._clock(), min(limit, RETRIED))
         if failing and facts:

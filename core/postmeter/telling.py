@@ -164,7 +164,10 @@ def functions_of(plugins: Plugins) -> dict[str, Functions]:
             told.setdefault(one.plugin_name, {})[kind] = (hook, _telling(plugins, one))
     calls = {hook: {one.plugin_name: _calling(plugins, one) for one in plugins.implementing(hook)} for hook in OTHERS}
     names = dict.fromkeys((*told, *calls["jobs"]))
-    return {name: Functions(told.get(name, {}), *(calls[hook].get(name) for hook in OTHERS)) for name in names}
+    return {
+        name: Functions(told.get(name, {}), name in plugins.choosing, *(calls[hook].get(name) for hook in OTHERS))
+        for name in names
+    }
 
 
 def _telling(plugins: Plugins, implementation: pluggy.HookImpl) -> Callable[..., object]:

@@ -236,3 +236,11 @@ def test_an_enabled_plugin_that_is_missing_is_a_warning(checked: Checked, monkey
     assert checked()["plugins"][0]["text"] == "enabled but not installed: nothing"
     monkeypatch.setenv("POSTMETER_PLUGINS_ENABLED", "")
     assert checked()["plugins"][0]["state"] == "ok"
+
+
+def test_a_setting_of_a_plugin_that_does_not_exist_is_a_problem(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTMETER_PLUGINS_WEB_COLOUR", "red")
+    found = checked()["plugins"][0]
+    assert (found["state"], "unknown setting plugins.web" in found["text"]) == ("problem", True)

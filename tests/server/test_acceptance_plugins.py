@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from twisted.internet import reactor
 
 from postmeter.asking import Asking
 from postmeter.hooks import Plugins, new_manager
-from postmeter.hookspecs import Message, hookimpl
+from postmeter.hookspecs import MAX_BODY, Message, hookimpl
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.plugin_settings import PluginSettings
 from postmeter.smtp.reply import Refused, Reply
@@ -79,6 +80,65 @@ async def test_a_plugins_fields_come_in_front(tmp_path: Path, asking: Any) -> No
     assert message.header.startswith(b"Received: ")
     assert message.header.endswith(b"\r\n\r\n")
     assert [r.forward_path for r in message.recipients] == ["joe@example.org", "ann@example.net"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_reference_is_kept_and_neither_sent_nor_lost_to_a_plugin(tmp_path: Path, asking: Any) -> None:
+    asked, plugin = asking([("X-Postmeter-Ref", "order:1"), ("X-Checked", "yes")])
+    bench = Bench(tmp_path, asking=asked)
+    assert (await bench.accept(b"X-Postmeter-Ref:  order:4711 \r\n" + MESSAGE)).code == 250
+    assert (plugin.asked[0].reference, plugin.asked[0].body) == ("order:4711", b"Hello\r\n")
+    assert bench.submissions[0].reference == "order:1"  # the plugin has looked closer
+    assert bench.head[0] == b"X-Checked: yes"
+    assert b"Postmeter-Ref" not in bench.contents[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_plugin_sees_the_beginning_of_a_long_body(tmp_path: Path, asking: Any) -> None:
+    asked, plugin = asking(None)
+    body = b"0123456789abcde\r\n" * 5000
+    assert (await Bench(tmp_path, asking=asked).accept(MESSAGE + body)).code == 250
+    assert plugin.asked[0].body == (b"Hello\r\n" + body)[:MAX_BODY]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reference"),
+    [
+        (b"", ""),
+        (b"X-Postmeter-Ref: order:1\r\n", "order:1"),
+        (b"x-postmeter-ref: order:1\r\nX-Postmeter-Ref: order:2\r\n", "order:1"),
+        (b"X-Postmeter-Ref:\r\n", ""),
+        (b"X-Postmeter-Ref: " + b"9" * 300 + b"\r\n", "9" * 255),
+        ("X-Postmeter-Ref: Bestellung:Ä\0\x1b[2J\r\n".encode(), None),
+    ],
+)
+def test_any_reference_is_made_one_line_of_text(tmp_path: Path, fields: bytes, reference: str | None) -> None:
+    bench = Bench(tmp_path)
+    reply = bench.reply(fields + MESSAGE)
+    if reference is None:
+        assert reply.permanent
+        assert bench.submissions == []
+    else:
+        assert bench.submissions[0].reference == reference
+        assert b"Postmeter-Ref" not in bench.contents[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_plugin_that_chooses_is_asked_about_the_connections_that_it_follows(tmp_path: Path) -> None:
+    class Choosing(Plugin):
+        @hookimpl
+        def by_connection(self) -> bool:
+            return True
+
+    plugin, manager = Choosing(None), new_manager()
+    manager.register(plugin)
+    asking = Asking(Plugins(manager), reactor)
+    asking.start()
+    bench = Bench(tmp_path, asking=asking)
+    for access in (ACCESS, replace(ACCESS, followed=True)):
+        assert (await bench.accept(MESSAGE, access)).code == 250
+    assert len(plugin.asked) == 1
+    asking.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -10,7 +10,7 @@ import pytest
 
 from postmeter.errors import UsageError
 from postmeter.store.accept import USED_EVERY, Acceptance, Accepted
-from postmeter.store.connections import AllowedDomain, access, add_connection, connections_of
+from postmeter.store.connections import AllowedDomain, access, add_connection, connections_of, follow
 from postmeter.store.engine import Store
 from postmeter.store.tables import Connection
 from support.postage import submission
@@ -151,3 +151,19 @@ def test_an_accepted_message_shows_when_the_connection_was_last_used(store: Stor
         with store.read() as session:
             facts = {one.id: one.last_used_at for one in connections_of(session, account_id)}
         assert facts == {used: shown, idle: None}
+
+
+def test_a_plugin_follows_connections(store: Store) -> None:
+    with store.write() as session:
+        account = make_account(session)
+        made = add_connection(session, SECRETS, account, "shop", [], NOW)
+        follow(session, made.connection_id, "stores", True)
+        follow(session, made.connection_id, "stores", True)
+        follow(session, made.connection_id, "other", True)
+    asked = []
+    for plugin in ("none", "stores", "other"):
+        with store.write() as session:
+            follow(session, made.connection_id, plugin, False)
+            found = access(session, made.username)
+        asked.append(found is not None and found.followed)
+    assert asked == [True, True, False]

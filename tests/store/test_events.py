@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 from postmeter.store import events
+from postmeter.store.connections import follow
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position
 from support.postage import accept, funded, submission
@@ -61,8 +63,25 @@ def test_an_event_says_what_it_is_about(store: Store) -> None:
     [fact] = read(store, START, 100, "bounced")
     assert (fact.account_id, fact.message_id, fact.recipient, fact.at) == (1, one.id, 1, NOW + 0.25)
     assert (fact.facts, fact.forward_path) == (facts, "r1@example.net")
+    assert (fact.connection_id, fact.reference) == (7, "")
     [accepted] = read(store, START, 100, "accepted")
     assert (accepted.message_id, accepted.forward_path) == (one.id, None)
+
+
+def test_a_follower_is_told_of_its_connections_messages_and_of_accounts(store: Store) -> None:
+    funded(store)
+    one, two = submission(), replace(submission(), connection_id=8)
+    accept(store, one, two)
+    with store.write() as session:
+        follow(session, 8, "stores", True)
+        follow(session, 7, "other", True)
+        events.record(session, [events.about_account(1, "quota_low", NOW, {})])
+    with store.read() as session:
+        found = events.after(session, START, 100, ["accepted", "quota_low"], "stores")
+    assert [(fact.kind, fact.message_id, fact.connection_id) for fact in found] == [
+        ("accepted", two.id, 8),
+        ("quota_low", None, None),
+    ]
 
 
 def test_an_event_is_not_seen_before_its_commit(store: Store) -> None:

@@ -135,7 +135,8 @@ CONFIG = click.Option(
 
 def accept_config(command: click.Command) -> None:
     """Let the command and all below it take ``--config FILE``; the one that stands last counts."""
-    command.params.append(CONFIG)
+    if CONFIG not in command.params:
+        command.params.append(CONFIG)
     if isinstance(command, click.Group):
         for below in command.commands.values():
             accept_config(below)

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from sqlalchemy import make_url, select
@@ -16,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from postmeter.commands.finding import Finding, ok, problem, warning
 from postmeter.config import Settings
 from postmeter.errors import ConfigError
+from postmeter.hooks import Plugins
 from postmeter.server.disk import is_low
 from postmeter.store import schema
 from postmeter.store.engine import Store
@@ -92,9 +92,8 @@ def clock(settings: Settings) -> Iterator[Finding]:
 
 
 def plugins(settings: Settings) -> Iterator[Finding]:
-    """Whether the enabled plugins are installed."""
-    installed = {entry.name for entry in entry_points(group="postmeter")}
-    missing = [name for name in settings.plugins.enabled if name not in installed]
+    """Whether the enabled plugins are installed, can be loaded, and have settings that exist."""
+    missing = Plugins.load(settings).missing
     if missing:
         mend = "install them, or take them out of plugins.enabled"
         yield warning("plugins", f"enabled but not installed: {', '.join(missing)}", mend)

@@ -15,6 +15,7 @@ from postmeter.console import json_option, pairs, plain, show
 from postmeter.errors import UsageError
 from postmeter.hooks import Plugins, installed
 from postmeter.store import parked, replays
+from postmeter.store.events import Conditions, wanted
 from postmeter.store.plugin_facts import CursorFacts, FailureFacts, PluginFacts, TroubleFacts, plugin_facts
 from postmeter.store.quota import iso
 from postmeter.store.replays import FOREVER, LAST, Span
@@ -57,7 +58,7 @@ def list_plugins(relay: Relay, as_json: bool) -> None:
     plugins = relay.plugins
     with relay.store.read() as session:
         names = [name for name, _ in plugins.manager.list_name_plugin()]
-        facts = plugin_facts(session, {name: kinds_of(plugins, name) for name in names}, time.time())
+        facts = plugin_facts(session, {name: _wanted(plugins, name) for name in names}, time.time())
     listed = [_loaded(plugins, name, facts[name]) for name in names]
     listed += [_absent(name, MISSING) for name in plugins.missing]
     listed += [_absent(name, OFF) for name in sorted(installed()) if name not in names]
@@ -94,20 +95,23 @@ def replay(
     bounds = [bound for bound in (first, last, since, until) if bound is not None]
     if sum([event is not None, bool(bounds), everything, dead]) != 1:
         raise UsageError("name one event, a span (--from, --to, --since, --until), --all or --dead")
-    kinds = kinds_of(relay.plugins, name)
-    if not kinds:
+    if not kinds_of(relay.plugins, name):
         raise UsageError(f"there is no enabled plugin {name} that is told events")
     if dead:
         number = _revive(relay, name)
     else:
         span = Span(event or first or 0, event or last or LAST, _time(since, 0.0), _time(until, FOREVER))
-        number = _wish(relay, name, kinds, span)
+        number = _wish(relay, name, span)
     show(as_json, {"plugin": name, "events": number}, f"Events that {name} is told again: {number:,}")
 
 
 def kinds_of(plugins: Plugins, name: str) -> list[str]:
     """The kinds of events that a plugin is told."""
     return [kind for kind, hook in HOOKS.items() if plugins.implementing(hook, name)]
+
+
+def _wanted(plugins: Plugins, name: str) -> Conditions:
+    return wanted(kinds_of(plugins, name), name if name in plugins.choosing else None)
 
 
 def _revive(relay: Relay, name: str) -> int:
@@ -118,9 +122,9 @@ def _revive(relay: Relay, name: str) -> int:
     return number
 
 
-def _wish(relay: Relay, name: str, kinds: list[str], span: Span) -> int:
+def _wish(relay: Relay, name: str, span: Span) -> int:
     with relay.store.read() as session:
-        number = replays.count(session, name, kinds, span)
+        number = replays.count(session, name, span, _wanted(relay.plugins, name))
     if not number:
         raise UsageError(f"there is no event there that {name} was told; what it has not been told comes anyway")
     with relay.store.write() as session:

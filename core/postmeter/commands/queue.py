@@ -72,16 +72,15 @@ def _due(at: float, now: float) -> str:
 
 
 def _message(facts: MessageFacts) -> str:
-    head = pairs(
-        [
-            ("Message", facts.id),
-            ("Accepted", iso(facts.accepted_at)),
-            ("From", f"{facts.header_from} <{facts.reverse_path}>"),
-            ("Subject", facts.subject),
-            ("Message-ID", facts.message_id),
-            ("Size", facts.size),
-        ]
-    )
+    lines: list[tuple[str, object]] = [
+        ("Message", facts.id),
+        ("Accepted", iso(facts.accepted_at)),
+        ("From", f"{facts.header_from} <{facts.reverse_path}>"),
+        ("Subject", facts.subject),
+        ("Message-ID", facts.message_id),
+        ("Size", facts.size),
+    ]
+    head = pairs([*lines, ("Reference", facts.reference)] if facts.reference else lines)
     recipients = table(
         ("Recipient", "State", "Tries", "Last answer"),
         [(r.forward_path, r.state, r.attempts, r.reply or NEVER_TRIED) for r in facts.recipients],

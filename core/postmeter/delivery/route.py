@@ -12,8 +12,8 @@ import dns.rdtypes.ANY.MX
 import dns.rdtypes.IN.A
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
+from postmeter.addresses import is_public
 from postmeter.config import address
-from postmeter.delivery.addresses import is_public
 from postmeter.delivery.resolver import Answer
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import TlsPolicy

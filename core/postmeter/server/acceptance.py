@@ -60,7 +60,7 @@ class Acceptance:
         """The reply to the final dot: 250 only after the commit, a refusal, or 451 for what nobody foresaw."""
         try:
             candidate = self._prepare(access, envelope, spool)
-            if self.asking.has("on_accept"):
+            if self.asking.has("on_accept", access.followed):
                 return ensureDeferred(self._ask_and_commit(candidate))
             return self._commit(candidate)
         except Exception as error:
@@ -107,6 +107,7 @@ class Acceptance:
         return await self._commit(candidate)
 
     async def _ask(self, candidate: Candidate) -> Candidate:
+        end = candidate.body + MAX_BODY
         message = Message(
             candidate.id,
             candidate.access.account_id,
@@ -115,10 +116,10 @@ class Acceptance:
             candidate.envelope.recipients,
             candidate.head,
             candidate.size,
-            candidate.spool.head(candidate.body + MAX_BODY)[candidate.body :],
+            candidate.spool.head(end)[candidate.body : end],
             candidate.reference,
         )
-        added = await self.asking.ask("on_accept", message)
+        added = await self.asking.ask("on_accept", message, candidate.access.followed)
         return replace(candidate, head=added.fields + candidate.head, reference=added.reference or candidate.reference)
 
     def _commit(self, candidate: Candidate) -> Deferred[Reply]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
@@ -16,7 +16,7 @@ from postmeter.store.accounts import clean_name
 from postmeter.store.domains import clean_domain
 from postmeter.store.rows import add_unique
 from postmeter.store.secrets import Secrets, new_token
-from postmeter.store.tables import Account, Connection, ConnectionDomain, SendingDomain
+from postmeter.store.tables import Account, Connection, ConnectionDomain, Followed, SendingDomain
 
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 SLUG_LENGTH = 24  # characters
@@ -45,7 +45,8 @@ class Access:
 
     ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
     is not; ``domains`` are the verified ones: mail is taken for them and the names below them. ``suppressions``:
-    there are addresses that must not be tried for the account, so that each has to be looked up.
+    there are addresses that must not be tried for the account, so that each has to be looked up. ``followed``: a
+    plugin that chooses wants to be asked about this connection's messages.
     """
 
     connection_id: int
@@ -55,6 +56,7 @@ class Access:
     reason: str
     domains: tuple[AllowedDomain, ...]
     suppressions: bool = False
+    followed: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,10 @@ _ROWS = (
     )
     .order_by(Connection.name, Connection.id, SendingDomain.name)
 )
-_BY_USERNAME = _ROWS.add_columns(suppressions.any_for(Connection.account_id).label("suppressions")).where(
-    Connection.username == bindparam("username")
-)
+_BY_USERNAME = _ROWS.add_columns(
+    suppressions.any_for(Connection.account_id).label("suppressions"),
+    exists().where(Followed.connection_id == Connection.id).label("followed"),
+).where(Connection.username == bindparam("username"))
 
 
 def access(session: Session, username: str, now: float = 0.0) -> Access | None:
@@ -139,6 +142,7 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         reason=_reason(connection, rows),
         domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
         suppressions=rows[0].suppressions,
+        followed=rows[0].followed,
     )
 
 
@@ -146,6 +150,14 @@ def connections_of(session: Session, account_id: int | None) -> list[ConnectionF
     """The connections of an account (None: of all), by name."""
     query = _ROWS if account_id is None else _ROWS.where(Connection.account_id == account_id)
     return [_facts(connection, rows) for connection, rows in _grouped(session.execute(query))]
+
+
+def follow(session: Session, connection_id: int, plugin: str, wanted: bool) -> None:
+    """Have a plugin that chooses asked about the messages of a connection and told of them, or not any more."""
+    if wanted:
+        session.merge(Followed(connection_id=connection_id, plugin=plugin))
+    else:
+        session.execute(delete(Followed).where(Followed.connection_id == connection_id, Followed.plugin == plugin))
 
 
 def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, func, insert, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from postmeter.store.base import table
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Event, Message, Recipient
+from postmeter.store.tables import Event, Followed, Message, Recipient
 
 # PostgreSQL numbers events before they are visible: a transaction that commits late would be passed over. So each
 # event carries its transaction's number, and readers stop before the oldest transaction that is still open.
@@ -22,6 +22,8 @@ _COLUMNS = ("account_id", "kind", "message_id", "recipient", "at", "facts")
 _INSERT = Statement(insert(table(Event)), _COLUMNS)
 _INSERT_PG = Statement(insert(table(Event)).values(tx=_THIS_TRANSACTION), _COLUMNS)
 
+
+Conditions = Sequence[ColumnElement[bool]]
 
 _ABOUT = (
     (Recipient.message_id == Event.message_id)
@@ -109,20 +111,37 @@ def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     (_INSERT_PG if _postgresql(session) else _INSERT).run(session, rows)
 
 
-def after(session: Session, position: Position, limit: int, kinds: Sequence[str]) -> list[Fact]:
-    """The next events of these kinds behind a position, in order."""
-    visible = (Event.tx < _OLDEST_OPEN,) if _postgresql(session) else ()
-    return _read(session, limit, behind(session, position), Event.kind.in_(kinds), *visible)
-
-
-def before(
-    session: Session, start: Position, end: Position, limit: int, conditions: Sequence[ColumnElement[bool]]
+def after(
+    session: Session, position: Position, limit: int, kinds: Sequence[str], follower: str | None = None
 ) -> list[Fact]:
+    """The next events of these kinds behind a position, in order.
+
+    ``follower``: of messages only those of connections that this plugin follows.
+    """
+    visible = (Event.tx < _OLDEST_OPEN,) if _postgresql(session) else ()
+    return _read(session, limit, behind(session, position), *wanted(kinds, follower), *visible)
+
+
+def before(session: Session, start: Position, end: Position, limit: int, conditions: Conditions) -> list[Fact]:
     """The next events behind ``start`` up to ``end``, where a reader stood, in order.
 
     None of them can be missing: a reader stands before all that a transaction may still add.
     """
     return _read(session, limit, behind(session, start), not_behind(session, end), *conditions)
+
+
+def count(session: Session, conditions: Conditions) -> tuple[int, float]:
+    """How many events there are, and when the oldest one happened (0 when there is none)."""
+    query = select(func.count(), func.coalesce(func.min(Event.at), 0.0)).select_from(Event).outerjoin(Message, _OF)
+    number, oldest = session.execute(query.where(*conditions)).one()
+    return number, oldest
+
+
+def wanted(kinds: Sequence[str], follower: str | None) -> Conditions:
+    """The conditions for events of these kinds, and ``follower`` as for ``after``."""
+    own = select(Followed.connection_id).where(Followed.plugin == follower)
+    follows = or_(Event.message_id.is_(None), Message.connection_id.in_(own))
+    return [Event.kind.in_(kinds), *([] if follower is None else [follows])]
 
 
 def behind(session: Session, position: Position) -> ColumnElement[bool]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from postmeter.store import events, troubles
-from postmeter.store.events import Position
+from postmeter.store.events import Conditions, Position
 from postmeter.store.plugin_tables import Cursor, DeadLetter, Parked, Replay
-from postmeter.store.tables import Event
 from postmeter.store.troubles import Trouble
 
 
@@ -60,25 +59,24 @@ class PluginFacts:
     troubles: tuple[TroubleFacts, ...]
 
 
-def plugin_facts(session: Session, kinds: Mapping[str, Sequence[str]], now: float) -> dict[str, PluginFacts]:
-    """How each of these plugins fares, by the kinds of events that they are told."""
+def plugin_facts(session: Session, wanted: Mapping[str, Conditions], now: float) -> dict[str, PluginFacts]:
+    """How each of these plugins fares, with the conditions for the events that they are told."""
     present = troubles.present(session)
-    return {name: _facts(session, name, own, present, now) for name, own in kinds.items()}
+    return {name: _facts(session, name, own, present, now) for name, own in wanted.items()}
 
 
-def _facts(session: Session, name: str, kinds: Sequence[str], present: list[Trouble], now: float) -> PluginFacts:
+def _facts(session: Session, name: str, wanted: Conditions, present: list[Trouble], now: float) -> PluginFacts:
     row = session.get(Cursor, name)
     own = tuple(TroubleFacts(one.hook, one.worker, one.since, one.error) for one in present if one.plugin == name)
     failures = [FailureFacts(one.since_at, one.error) for one in own]
     if row is not None and row.failed_at is not None:
         failures.append(FailureFacts(row.failed_at, row.error))
-    cursor = None if row is None else _cursor(session, row, kinds, now)
+    cursor = None if row is None else _cursor(session, row, wanted, now)
     return PluginFacts(cursor, max(failures, key=lambda failure: failure.at, default=None), own)
 
 
-def _cursor(session: Session, row: Cursor, kinds: Sequence[str], now: float) -> CursorFacts:
-    to_come = events.behind(session, Position(row.tx, row.event_id)), Event.kind.in_(kinds)
-    lag, oldest = session.execute(select(func.count(), func.min(Event.at)).where(*to_come)).one()
+def _cursor(session: Session, row: Cursor, wanted: Conditions, now: float) -> CursorFacts:
+    lag, oldest = events.count(session, [events.behind(session, Position(row.tx, row.event_id)), *wanted])
     waiting = [
         session.scalar(select(func.count()).select_from(table).where(table.plugin == row.plugin)) or 0
         for table in (Parked, DeadLetter, Replay)

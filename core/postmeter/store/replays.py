@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from postmeter.store import cursors, events
-from postmeter.store.events import Fact, Position
+from postmeter.store.events import Conditions, Fact, Position
 from postmeter.store.plugin_tables import Replay
 from postmeter.store.tables import Event
 
@@ -26,14 +25,10 @@ class Span:
     since: float = 0.0
     until: float = FOREVER
 
-    def conditions(self, kinds: Sequence[str]) -> list[ColumnElement[bool]]:
-        """Those of these kinds."""
-        return [
-            Event.id.between(self.first, self.last),
-            Event.at >= self.since,
-            Event.at < self.until,
-            Event.kind.in_(kinds),
-        ]
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions for them."""
+        return [Event.id.between(self.first, self.last), Event.at >= self.since, Event.at < self.until]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +41,10 @@ class Wish:
     end: Position
 
 
-def count(session: Session, plugin: str, kinds: Sequence[str], span: Span) -> int:
-    """How many events of these kinds there are that the plugin has been told, or has found when it was new."""
+def count(session: Session, plugin: str, span: Span, wanted: Conditions) -> int:
+    """How many such events there are that the plugin has been told, or has found when it was new."""
     end = cursors.position(session, plugin) or events.newest(session)
-    query = select(func.count()).select_from(Event).where(events.not_behind(session, end), *span.conditions(kinds))
-    return session.scalar(query) or 0
+    return events.count(session, [events.not_behind(session, end), *span.conditions, *wanted])[0]
 
 
 def wish(session: Session, plugin: str, span: Span) -> None:
@@ -71,9 +65,9 @@ def oldest(session: Session, plugin: str) -> Wish | None:
     return Wish(row.id, span, Position(row.tx, row.event_id), Position(row.end_tx, row.end_id))
 
 
-def after(session: Session, wish: Wish, limit: int, kinds: Sequence[str]) -> list[Fact]:
-    """The next events of these kinds that are wished for, in order."""
-    return events.before(session, wish.reached, wish.end, limit, wish.span.conditions(kinds))
+def after(session: Session, wish: Wish, limit: int, wanted: Conditions) -> list[Fact]:
+    """The next such events that are wished for, in order."""
+    return events.before(session, wish.reached, wish.end, limit, [*wish.span.conditions, *wanted])
 
 
 def move(session: Session, wish: Wish, reached: Position | None) -> None:

@@ -303,3 +303,11 @@ class Event(Base):
     facts: Mapped[dict[str, Any]]
     tx: Mapped[int | None]
     __table_args__ = (Index("ix_event_tx_id", "tx", "id", sqlite_where=text("tx IS NOT NULL")),)  # empty on SQLite
+
+
+class Followed(Base):
+    """A connection whose messages a plugin is asked about and told of, if it is one that chooses (by_connection)."""
+
+    __tablename__ = "followed"
+    connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    plugin: Mapped[str] = mapped_column(primary_key=True)

@@ -53,6 +53,7 @@ class MessageFacts:
     message_id: str
     size: int
     sha256: str  # hexadecimal
+    reference: str  # what the sender calls its subject matter; empty: nothing
     recipients: tuple[RecipientFacts, ...]
     events: tuple[EventFacts, ...]
 
@@ -108,6 +109,7 @@ def message_facts(session: Session, message_id: str, account_id: int | None = No
         message_id=message.message_id,
         size=message.size,
         sha256=message.sha256.hex(),
+        reference=message.reference,
         recipients=_recipients(session, message),
         events=_events(session, message),
     )

@@ -1,4 +1,4 @@
-"""What plugins need: a message's reference, and how far each has come with tables of its own."""
+"""What plugins need: a message's reference, which connections they follow, how far their own tables have come."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ def upgrade() -> None:
         sa.Column("taken", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("plugin", name="pk_plugin_step"),
     )
+    op.create_table(
+        "followed",
+        sa.Column(
+            "connection_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("plugin", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("connection_id", "plugin", name="pk_followed"),
+    )
 
 
 def downgrade() -> None:
     """Take it back."""
+    op.drop_table("followed")
     op.drop_table("plugin_step")
     with op.batch_alter_table("message") as message:
         message.drop_column("reference")
