@@ -21,6 +21,7 @@ from twisted.internet.task import deferLater
 
 from postmeter.asking import TEMPORARY, THREADS, Added, Asking, Desk, News
 from postmeter.breaker import FAILURES, PAUSE
+from postmeter.config import Settings
 from postmeter.hooks import Plugins, new_manager
 from postmeter.hookspecs import Message, hookimpl
 from postmeter.message.envelope import Recipient
@@ -129,6 +130,28 @@ async def test_after_failures_in_a_row_a_plugin_is_not_asked(desks: Desks, caplo
     assert desks.news == [News("p0", "on_accept", "ValueError: broken")]
     [line] = [r.getMessage() for r in caplog.records if "not asked" in r.getMessage()]
     assert line == "plugin p0 is not asked on_accept for now, it fails: ValueError: broken"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_start_that_fails_is_a_failure_of_the_hook(desks: Desks) -> None:
+    class Late(Plugin):
+        starts = 0
+
+        @hookimpl
+        def on_start(self, core: Any) -> None:
+            self.starts += 1
+            raise OSError("not yet")
+
+    manager = new_manager()
+    manager.register(late := Late(lambda m: None), "late")
+    plugins = Plugins(manager, own={"late": PluginSettings(policy="open")})
+    plugins.attach(Settings(), cast(Any, None), cast(Any, None))
+    asking = Asking(plugins, desks.clock, desks.news.append)
+    asking.start()
+    desks.made.append(asking)
+    assert await ask(asking, 10) == Added()
+    assert (late.starts, late.asked) == (FAILURES, 0)
+    assert desks.news == [News("late", "on_accept", "OSError: not yet")]
 
 
 @pytest_twisted.ensureDeferred

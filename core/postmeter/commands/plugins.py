@@ -124,7 +124,7 @@ def _revive(relay: Relay, name: str) -> int:
 
 def _wish(relay: Relay, name: str, span: Span) -> int:
     with relay.store.read() as session:
-        number = replays.count(session, name, span, _wanted(relay.plugins, name))
+        number, span = replays.survey(session, name, span, _wanted(relay.plugins, name))
     if not number:
         raise UsageError(f"there is no event there that {name} was told; what it has not been told comes anyway")
     with relay.store.write() as session:

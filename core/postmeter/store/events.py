@@ -87,6 +87,16 @@ class Position:
     turn: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many events there are, the ``first`` and the ``last`` number, and when the oldest one happened."""
+
+    count: int
+    first: int
+    last: int
+    oldest: float
+
+
 def about_recipient(
     account_id: int, message_id: str | None, recipient: int | None, kind: str, at: float, facts: dict[str, Any]
 ) -> dict[str, Any]:
@@ -130,11 +140,11 @@ def before(session: Session, start: Position, end: Position, limit: int, conditi
     return _read(session, limit, behind(session, start), not_behind(session, end), *conditions)
 
 
-def count(session: Session, conditions: Conditions) -> tuple[int, float]:
-    """How many events there are, and when the oldest one happened (0 when there is none)."""
-    query = select(func.count(), func.coalesce(func.min(Event.at), 0.0)).select_from(Event).outerjoin(Message, _OF)
-    number, oldest = session.execute(query.where(*conditions)).one()
-    return number, oldest
+def summary(session: Session, conditions: Conditions) -> Summary:
+    """How many events there are for which these conditions hold, and which."""
+    figures = func.count(), func.min(Event.id), func.max(Event.id), func.min(Event.at)
+    query = select(*figures).select_from(Event).outerjoin(Message, _OF).where(*conditions)
+    return Summary(*(figure or 0 for figure in session.execute(query).one()))
 
 
 def wanted(kinds: Sequence[str], follower: str | None) -> Conditions:

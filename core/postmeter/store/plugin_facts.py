@@ -76,15 +76,15 @@ def _facts(session: Session, name: str, wanted: Conditions, present: list[Troubl
 
 
 def _cursor(session: Session, row: Cursor, wanted: Conditions, now: float) -> CursorFacts:
-    lag, oldest = events.count(session, [events.behind(session, Position(row.tx, row.event_id)), *wanted])
+    lag = events.summary(session, [events.behind(session, Position(row.tx, row.event_id)), *wanted])
     waiting = [
         session.scalar(select(func.count()).select_from(table).where(table.plugin == row.plugin)) or 0
         for table in (Parked, DeadLetter, Replay)
     ]
     return CursorFacts(
         event_id=row.event_id,
-        lag=lag,
-        behind=max(0, int(now - oldest)) if lag else 0,
+        lag=lag.count,
+        behind=max(0, int(now - lag.oldest)) if lag.count else 0,
         parked=waiting[0],
         dead=waiting[1],
         replays=waiting[2],

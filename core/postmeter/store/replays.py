@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -41,10 +41,11 @@ class Wish:
     end: Position
 
 
-def count(session: Session, plugin: str, span: Span, wanted: Conditions) -> int:
-    """How many such events there are that the plugin has been told, or has found when it was new."""
+def survey(session: Session, plugin: str, span: Span, wanted: Conditions) -> tuple[int, Span]:
+    """How many such events the plugin was told, or found when it was new; and the span, no wider than they need."""
     end = cursors.position(session, plugin) or events.newest(session)
-    return events.count(session, [events.not_behind(session, end), *span.conditions, *wanted])[0]
+    found = events.summary(session, [events.not_behind(session, end), *span.conditions, *wanted])
+    return found.count, replace(span, first=found.first, last=found.last)
 
 
 def wish(session: Session, plugin: str, span: Span) -> None:
