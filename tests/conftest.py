@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 
 from postmeter.store import schema
 from postmeter.store.engine import Store
+from postmeter.testing.workbench import migrated
 from support.command import Cli
 from support.hygiene import Watch
 from support.postgres import Cluster, find_binaries
@@ -84,11 +85,7 @@ def clean_reactor() -> Iterator[Watch]:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to be copied."""
-    path = tmp_path_factory.mktemp("template") / "postmeter.db"
-    store = Store.open(f"sqlite:///{path}")
-    schema.upgrade(store)
-    store.close()
-    return path
+    return migrated(tmp_path_factory.mktemp("template") / "postmeter.db")
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def test_quota_book_and_show_print_the_same(cli: Cli) -> None:
     assert booked == printed(cli("quota", "show", "acme", "--json"))
     assert list(booked) == ["left", "blocks", "overdraft", "threshold", "runs_out"]
     assert booked["left"] == 51_000
-    assert [list(block) for block in booked["blocks"]] == [["kind", "size", "left", "expires"]] * 2
+    assert [list(block) for block in booked["blocks"]] == [["kind", "size", "left", "expires", "id", "renews"]] * 2
     assert [(block["kind"], block["size"]) for block in booked["blocks"]] == [("demo", 1000), ("paid", 50_000)]
     assert booked["blocks"][1]["expires"].endswith("Z")
     assert "51,000" in cli("quota", "show", "acme").stdout

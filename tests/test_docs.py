@@ -6,18 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import attrs
 import click
 import pytest
 
-from postmeter import Message, hookspecs
-from postmeter.asking import encode_fields
 from postmeter.cli import main
 from postmeter.config import Settings, load
-from postmeter.hooks import new_manager
 from support.foreign import need_program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,23 +135,3 @@ def test_a_path_in_the_text_exists(path: str) -> None:
 )
 def test_a_module_in_the_text_exists(module: str) -> None:
     assert (ROOT / "core" / "postmeter" / f"{module}.py").exists()
-
-
-def test_the_example_plugin_does_what_it_says() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", section("Plugins"), re.DOTALL)
-    plugin = ModuleType("example")
-    exec(code, plugin.__dict__)
-    manager = new_manager()
-    manager.register(plugin)
-    manager.check_pending()
-    message = Message("01M845D52EFTKSJPV36DHCW3RR", 1, 7, "", (), b"Subject: hello\r\n\r\n", 18)
-    fields = [encode_fields(added).fields for added in manager.hook.on_accept(message=message)]
-    assert fields == [b"X-Sent-By: connection 7\r\n"]
-
-
-def test_every_hook_is_named_with_its_arguments() -> None:
-    hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, "postmeter_spec")]
-    assert hooks
-    for name in hooks:
-        code = getattr(hookspecs, name).__code__
-        assert f"`{name}({', '.join(code.co_varnames[: code.co_argcount])})`" in section("Plugins")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -287,9 +288,16 @@ def test_silence_and_a_handshake_without_end_are_given_up() -> None:
 
 
 def test_a_look_up_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
+    over = threading.Event()
+
+    def look_up(*_: Any, **__: Any) -> list[Any]:
+        over.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(FetchError, match=r"shop\.example did not answer within 0\.2 seconds"):
         fetch("GET", "https://shop.example/", timeout=0.2)
+    over.set()
 
 
 def test_a_name_that_does_not_exist_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

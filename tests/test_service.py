@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -235,6 +235,14 @@ def test_a_worker_whose_leases_were_taken_over_ends_at_once(monkeypatch: pytest.
     heart.live(10)
     assert heart.exits == [1]
     assert heart.worker._scheduler.resume.call_count == 0
+
+
+def test_a_look_at_the_domains_that_fails_is_told_and_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    worker: Any = object.__new__(Worker)
+    worker._domains = Mock(look=AsyncMock(side_effect=OSError("the database is gone")))
+    for _ in range(2):
+        worker._look_at_domains()
+    assert caplog.messages == ["a defect: the database is gone"] * 2
 
 
 class FirstSteps:

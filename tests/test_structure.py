@@ -8,9 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+import postmeter
+
 ROOT = Path(__file__).parent.parent
 MAX_FILE, MAX_FUNCTION = 350, 40  # lines
 GENERATED = "migrations/versions"  # steps written once and never changed
+NEW_PLUGIN = "core/postmeter/commands/new_plugin/postmeter_yourplugin"  # what authors begin with
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -24,6 +29,7 @@ def sources(*folders: str) -> list[Path]:
 
 
 PRODUCT = sources("core", "web", "plugins")
+PACKAGES = [path.parent for folder in ("core", "web", "plugins") for path in (ROOT / folder).glob("*/__init__.py")]
 EVERYTHING = [*PRODUCT, *sources("tests", "bench")]
 
 
@@ -71,3 +77,44 @@ def test_every_function_says_what_it_takes_and_gives() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     assert [str(path) for path in EVERYTHING if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+def foreign(source: str) -> list[str]:
+    """What is imported from the relay, but is not among the names that plugins may use."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.partition(".")[0] == "postmeter"]
+        elif isinstance(node, ast.ImportFrom) and node.module == "postmeter":
+            found += [f"postmeter.{alias.name}" for alias in node.names if alias.name not in postmeter.__all__]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("postmeter."):
+            found.append(str(node.module))
+    return found
+
+
+@pytest.mark.parametrize("path", sources("plugins", NEW_PLUGIN), ids=str)
+def test_a_plugin_uses_only_what_every_plugin_may(path: Path) -> None:
+    assert foreign(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("from postmeter import Core, hookimpl", []),
+        ("import postmeter_billing.prices\nfrom postmeter_billing import prices", []),
+        ("from postmeter import Core, store", ["postmeter.store"]),
+        ("from postmeter import *", ["postmeter.*"]),
+        ("from postmeter.store import tables", ["postmeter.store"]),
+        ("def f():\n    import postmeter.config, os", ["postmeter.config"]),
+        ("import postmeter", ["postmeter"]),
+    ],
+)
+def test_what_a_plugin_may_not_import_is_found(source: str, names: list[str]) -> None:
+    assert foreign(source) == names
+
+
+@pytest.mark.parametrize(
+    "package", [*ROOT.glob("*/postmeter*/__init__.py"), ROOT / NEW_PLUGIN / "__init__.py"], ids=str
+)
+def test_every_package_tells_type_checkers_that_it_is_typed(package: Path) -> None:
+    assert (package.parent / "py.typed").exists()

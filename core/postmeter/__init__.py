@@ -9,6 +9,7 @@ from postmeter.fetch import Fetched, FetchError, check_url, fetch
 from postmeter.hookspecs import Event, Job, Message, Page, Service, hookimpl
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
+from postmeter.quota import price as prices
 from postmeter.setting import setting
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.accounts import AccountFacts, Member
@@ -48,5 +49,6 @@ __all__ = [
     "fetch",
     "hookimpl",
     "pass_core",
+    "prices",
     "setting",
 ]

@@ -19,6 +19,6 @@ def main(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(Relay).close)
 
 
-for module in (accounts, domains, connections, quota, queue, suppressions, users, plugins, check, run):
+for module in (accounts, domains, connections, quota, queue, suppressions, users, check, plugins, run):
     module.register(main)
 accept_config(main)

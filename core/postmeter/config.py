@@ -131,6 +131,14 @@ class Demo:
 
     size: int = setting(1_000, "mails, once per account", least=0)
     days: int = setting(30, "days until they expire", least=1)
+    per_hour: int = setting(
+        25, "recipients per rolling hour of an account that never had a paid block; 0: no limit", least=0
+    )
+    on_excess: str = setting(
+        "queue",
+        "what becomes of more: it is accepted and waits for its turn, or is answered 450",
+        choices=("queue", "refuse"),
+    )
 
 
 @frozen
@@ -147,6 +155,7 @@ class Overdraft:
     """Mails beyond all blocks."""
 
     policy: str = setting("agreement", "who may send beyond all blocks", choices=("agreement", "always", "never"))
+    cap: int = setting(0, "mails beyond all blocks, not invoiced yet, that an account may reach; 0: any", least=0)
 
 
 @frozen

@@ -87,6 +87,10 @@ class Core:
         """All blocks that the account has ever booked or had renewed, and its demo quota, oldest first."""
         return quota.bookings_of(session, account_id)
 
+    def invoice_overdraft(self, session: Session, account_id: int) -> int:
+        """Mark all units beyond the account's blocks that are on no invoice as invoiced; how many that is."""
+        return quota.invoice_overdraft(session, account_id, self.clock())
+
     def notice(self, session: Session, account_id: int, texts: Texts) -> None:
         """Tell the account's admins something, by ``on_notice``; ``texts`` has a title and a text in each language."""
         facts = {"plugin": self.name, "texts": {language: list(text) for language, text in texts.items()}}

@@ -98,8 +98,9 @@ class Job:
 class Page:
     """A part of the panel that a plugin offers: a Flask blueprint, and where its entry in the menu leads.
 
-    ``place`` is ``account`` (its views have the parameter ``name``, the account's, which the panel has checked for
-    the visitor) or ``operator``; ``endpoint`` is the blueprint's view that the entry ``title`` leads to.
+    ``place`` is ``account``: below every account, for who may see it; the views have the parameter ``name``, and
+    ``flask.g.account`` with ``id`` and ``name``. Or it is ``operator``: for operators alone. ``endpoint`` names the
+    blueprint's view that the entry ``title`` leads to; several pages may share a blueprint.
     """
 
     title: str
@@ -137,81 +138,101 @@ def on_sign(message: Message) -> Sequence[HeaderField] | None:
 
 @hookspec
 def on_arrive(event: Event) -> None:
-    """Told after a message was accepted (kind ``accepted``); an exception has it told again."""
+    """Told in the plugin's own thread after a message was accepted (kind ``accepted``).
+
+    The answer means nothing; an exception has it told again.
+    """
 
 
 @hookspec
 def on_deliver(event: Event) -> None:
-    """Told after a recipient's mail server took the mail (kind ``delivered``); an exception has it told again."""
+    """Told in the plugin's own thread after a recipient's mail server took the mail (kind ``delivered``).
+
+    The answer means nothing; an exception has it told again.
+    """
 
 
 @hookspec
 def on_defer(event: Event) -> None:
-    """Told after an attempt that will be followed by another (kind ``deferred``); an exception has it told again."""
+    """Told in the plugin's own thread after an attempt that will be followed by another (kind ``deferred``).
+
+    The answer means nothing; an exception has it told again.
+    """
 
 
 @hookspec
 def on_bounce(event: Event) -> None:
-    """Told after a recipient failed for good (``bounced``, ``expired``); an exception has it told again."""
+    """Told in the plugin's own thread after a recipient failed for good (kinds ``bounced`` and ``expired``).
+
+    The answer means nothing; an exception has it told again.
+    """
 
 
 @hookspec
 def on_complaint(event: Event) -> None:
-    """Told after a recipient has complained about a mail (kind ``complained``); an exception has it told again."""
+    """Told in the plugin's own thread after a recipient has complained about a mail (kind ``complained``).
+
+    The answer means nothing; an exception has it told again.
+    """
 
 
 @hookspec
 def on_suppress(event: Event) -> None:
-    """Told after an address was suppressed (kind ``address_suppressed``); an exception has it told again."""
+    """Told in the plugin's own thread after an address was suppressed (kind ``address_suppressed``).
+
+    The answer means nothing; an exception has it told again.
+    """
 
 
 @hookspec
 def on_quota_low(event: Event) -> None:
-    """Told after an account's quota fell below its threshold, to 0, or for the first time beyond all blocks.
+    """Told in the plugin's own thread after an account's quota fell below its threshold, to 0, or beyond all blocks.
 
-    The kinds are ``quota_low``, ``quota_exhausted`` and ``quota_overdraft``; an exception has it told again.
+    The kinds are ``quota_low``, ``quota_exhausted`` and, the first time, ``quota_overdraft``. The answer means nothing;
+    an exception has it told again.
     """
 
 
 @hookspec
 def on_quota_change(event: Event) -> None:
-    """Told after a block was booked, renewed or expired, or three days before one expires that is not renewed.
+    """Told in the plugin's own thread after a block was booked, renewed or expired, or before one expires for good.
 
-    The kinds are ``quota_booked``, ``quota_renewed``, ``quota_expired`` and ``quota_expiring``; an exception has it
-    told again.
+    The kinds are ``quota_booked``, ``quota_renewed``, ``quota_expired`` and, three days before the end of a block that
+    is not renewed, ``quota_expiring``. The answer means nothing; an exception has it told again.
     """
 
 
 @hookspec
 def on_connection_change(event: Event) -> None:
-    """Told after a connection was paused or resumed (``connection_paused``, ``connection_resumed``).
+    """Told in the plugin's own thread after a connection was paused or resumed.
 
-    An exception has it told again.
+    The kinds are ``connection_paused`` and ``connection_resumed``. The answer means nothing; an exception has it told
+    again.
     """
 
 
 @hookspec
 def on_domain_change(event: Event) -> None:
-    """Told after the DKIM record of a domain was found or is gone (``domain_verified``, ``domain_broken``).
+    """Told in the plugin's own thread after the DKIM record of a domain was found or is gone.
 
-    An exception has it told again.
+    The kinds are ``domain_verified`` and ``domain_broken``. The answer means nothing; an exception has it told again.
     """
 
 
 @hookspec
 def on_notice(event: Event) -> None:
-    """Told after a plugin had something to say to an account's admins (kind ``notice``, see ``Core.notice``).
+    """Told in the plugin's own thread after any plugin had something to say to an account's admins (kind ``notice``).
 
-    An exception has it told again.
+    What it says was given to ``Core.notice``. The answer means nothing; an exception has it told again.
     """
 
 
 @hookspec
 def flush() -> None:
-    """Called in the plugin's own thread after it was told events (up to 200) and before they count as told.
+    """Called in the plugin's own thread after it was told events and before they count as told.
 
-    What they led to may be gathered until then and written at once; an exception has all of them told again, then one
-    at a time, so that it is known which of them does it.
+    What they led to may be gathered until then and written at once. The answer means nothing; an exception has all of
+    them told again, then one at a time, so that it is known which of them does it.
     """
 
 
@@ -222,64 +243,69 @@ def flush() -> None:
 def on_start(core: Core) -> None:
     """Called once in each process, in a thread of the plugin's, before any other hook that is asked or told.
 
-    ``core`` is what the relay offers the plugin. An exception counts as that of the hook that was to follow, and the
-    start is tried again before the next one.
+    ``core`` is what the relay offers the plugin. The answer means nothing; an exception counts as that of the hook that
+    was to follow, and the start is tried again before the next one.
     """
 
 
 @hookspec
 def settings_schema() -> type[PluginSettings] | None:
-    """Asked once at start: the class of the plugin's own settings, which are in the table [plugins.NAME].
+    """Asked in the main thread of each process when it begins, for the class of the plugin's own settings.
 
-    An exception, or a setting that is wrong, is an error at start.
+    The answer says what the table [plugins.NAME] may have. An exception, or a setting that is wrong, is an error at
+    start.
     """
 
 
 @hookspec
 def by_connection() -> bool | None:
-    """Asked once at start: whether the plugin has to do only with messages of connections that it names (Core.follow).
+    """Asked once at start, in the main thread: whether only messages of connections that it names concern the plugin.
 
-    Of others it is told nothing; it may still be asked about some, if another plugin follows them. Without this hook
-    it is asked about every message, which costs each a change of threads. An exception is an error at start.
+    The answer True means: it names them by Core.follow, and of others it is told nothing; it may still be asked about
+    some, if another plugin follows them. Without this hook it is asked about every message, which costs each a change
+    of threads. An exception is an error at start.
     """
 
 
 @hookspec
 def migrations() -> Sequence[Callable[[Connection], None]] | None:
-    """Asked at start for the steps that make the plugin's tables and change them from version to version, in order.
+    """Asked in the main thread at start for the steps that make and change the plugin's tables, in order.
 
-    Each step is taken once, in one transaction with the note of it; a step that was published never changes. An
-    exception is an error at start. The names of the tables begin with the plugin's name.
+    Each step of the answer is taken once, in one transaction with the note of it; a step that was published never
+    changes. An exception is an error at start. The names of the tables begin with the plugin's name.
     """
 
 
 @hookspec
 def jobs() -> Sequence[Job] | None:
-    """Asked once in each process, in the plugin's own thread: what is to be done again and again.
+    """Asked once in each process, in the plugin's own thread, for what is to be done again and again.
 
-    An exception is logged, and the question asked again a minute later.
+    The jobs of the answer are done in that thread, too. An exception is logged, and the question asked again a minute
+    later.
     """
 
 
 @hookspec
 def commands() -> Sequence[click.Command] | None:
-    """Asked when the command line is read: commands for `postmeter`, to which ``pass_core`` gives the plugin's Core.
+    """Asked in the main thread when the command line is read, for commands to be added to ``postmeter``.
 
-    An exception ends the command with an error.
+    ``pass_core`` gives the commands of the answer the plugin's Core; a command of the relay's own wins over one of the
+    same name. An exception ends the command with an error.
     """
 
 
 @hookspec
 def pages() -> Sequence[Page] | None:
-    """Asked once when the panel starts: pages with an entry in the menu of an account or of the operator.
+    """Asked once in the main thread of the panel when it starts, for pages to be added to it.
 
-    An exception is logged, and the panel goes without them.
+    Each page of the answer has an entry in the menu of an account or of the operator. An exception, or a page that
+    cannot be shown, is logged, and the panel goes without.
     """
 
 
 @hookspec
 def services(settings: Settings) -> Sequence[Service] | None:
-    """Asked once at start: the processes that the relay is to run for this plugin.
+    """Asked once in the main thread of the first process, for the processes that the relay is to run for the plugin.
 
-    An exception is an error at start.
+    The services of the answer are started with the relay and again when they die. An exception is an error at start.
     """

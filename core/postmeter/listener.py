@@ -164,7 +164,7 @@ class Listener:
     def _tell_one(self, run: Run, waiting: Waiting, agenda: Agenda, single: bool) -> bool:
         """Whether the plugin has taken the event; while it fails with everything, no event is to blame."""
         hook, function = self._functions.tell[waiting.fact.kind]
-        event = _event(waiting.fact)
+        event = as_event(waiting.fact)
         _, error = self._call(hook, lambda: function(event))
         if single and not error and (error := self._flush()):
             run.row = FAILURES
@@ -237,7 +237,8 @@ class Listener:
             log.warning("plugin %s is told its events again", self.name)
 
 
-def _event(fact: Fact) -> Event:
+def as_event(fact: Fact) -> Event:
+    """What happened, as a plugin is told it."""
     return Event(
         fact.id,
         fact.kind,

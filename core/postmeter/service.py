@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking, News
 from postmeter.config import Settings
+from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
@@ -37,7 +38,7 @@ from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
-from postmeter.store import idempotency, queue, schema, suppressions, troubles
+from postmeter.store import idempotency, queue, renewal, schema, suppressions, troubles
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.store.troubles import Trouble
@@ -51,6 +52,8 @@ FIRST_DESCRIPTOR = 3  # what a process inherits begins here
 CERTIFICATES_EVERY = 5.0  # seconds between two looks at their files
 ROOM_EVERY = 5.0
 TIDY_EVERY = 10.0
+BLOCKS_EVERY = 1.0
+DOMAINS_EVERY = 60.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
@@ -85,10 +88,12 @@ class Worker:
         self._asking = Asking(self._plugins, reactor, self._note)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
         self._pool = Pool(reactor, settings.hostname)
-        self._router = self._make_router()
+        resolver = Resolver(reactor, servers(settings.delivery.resolver))
+        self._router = self._make_router(resolver)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
+        self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
         self._ports: list[Any] = []
         self._loops: list[tuple[float, Callable[[], object]]] = [
             (HEARTBEAT, self._beat),
@@ -96,6 +101,8 @@ class Worker:
             (CERTIFICATES_EVERY, self._refresh_tls),
             (ROOM_EVERY, self._look_at_room),
             (TIDY_EVERY, self._tidy),
+            (BLOCKS_EVERY, self._look_after_blocks),
+            (DOMAINS_EVERY, self._look_at_domains),
         ]
         if self._teller.needed:
             self._loops.append((0.5, self._tell))
@@ -157,9 +164,8 @@ class Worker:
 
     # The parts
 
-    def _make_router(self) -> Router:
+    def _make_router(self, resolver: Resolver) -> Router:
         settings = self._settings.delivery
-        resolver = Resolver(self._reactor, servers(settings.resolver))
         return Router(
             resolver, settings.routes, random.shuffle, port=settings.port, allow_private=settings.allow_private
         )
@@ -241,6 +247,12 @@ class Worker:
 
     def _tidy(self) -> None:
         self._writer.submit(_tidy, time.time(), lambda _: None)
+
+    def _look_after_blocks(self) -> None:
+        self._writer.submit(renewal.look_after, time.time(), lambda _: None)
+
+    def _look_at_domains(self) -> Deferred[None]:
+        return defer.ensureDeferred(self._domains.look()).addErrback(_defect)
 
     def _tell(self) -> Deferred[None]:
         return deferToThread(self._teller.tell).addErrback(_defect)

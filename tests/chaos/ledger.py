@@ -118,7 +118,7 @@ def _states(books: Books, now: float) -> Iterator[str]:
             yield f"{name} is {row['state']} and has {books.ends[row['message_id'], row['n']]} final events"
         if final != (row["final_at"] is not None) or (final and row["lease_owner"] is not None):
             yield f"{name} is {row['state']}, final at {row['final_at']}, owned by {row['lease_owner']}"
-        if not final and now - row["accepted_at"] > LIFETIME:
+        if not final and now - row["leaves_at"] > LIFETIME:
             yield f"{name} waits too long"
 
 
@@ -146,7 +146,7 @@ def _copies(received: list[Received], books: Books) -> Iterator[str]:
 
 
 def _units(books: Books) -> Iterator[str]:
-    """Each recipient is paid for once: by its block or by the overdraft, and the ledger says the same."""
+    """Each recipient is paid for once: by its block or by the overdraft, and the sums of the ledger say the same."""
     charges = Counter((row["block_id"], row["charge"]) for row in books.recipients)
     if {charge for _, charge in charges} - {"reserved", "charged", "released"}:
         yield f"there are unknown charges: {charges}"
@@ -156,9 +156,12 @@ def _units(books: Books) -> Iterator[str]:
     for block in books.blocks:
         number = block["id"]
         reserved, charged = charges[number, "reserved"], charges[number, "charged"]
-        expected = (block["size"] - reserved - charged, reserved, charged)
-        if (block["left"], block["reserved"], block["charged"]) != expected:
-            yield f"block {number} has {block['left'], block['reserved'], block['charged']}, not {expected}"
+        left = block["size"] - reserved - charged + moved[number, "expire"]
+        if (block["left"], block["reserved"], block["charged"]) != (left, reserved, charged):
+            found = block["left"], block["reserved"], block["charged"]
+            yield f"block {number} has {found}, not {left, reserved, charged}"
+        if block["due_at"] is None and left:
+            yield f"block {number} has ended and has {left} left"
         yield from _moves(moved, charges, number, block["size"])
     yield from _moves(moved, charges, None, 0)
     overdraft = charges[None, "reserved"] + charges[None, "charged"]
@@ -168,9 +171,14 @@ def _units(books: Books) -> Iterator[str]:
 
 def _moves(moved: Counter[Any], charges: Counter[Any], number: int | None, size: int) -> Iterator[str]:
     charged, released = charges[number, "charged"], charges[number, "released"]
-    entries = {kind: moved[number, kind] for kind in ("book", "reserve", "charge", "release")}
     taken = charges[number, "reserved"] + charged + released
-    expected = {"book": size, "reserve": taken, "charge": charged, "release": released}
+    if number is None:
+        expected = {"overdraft": released - taken, "charge": charged}
+        entries = {kind: moved[number, kind] for kind in expected}
+    else:
+        expected = {"booked": size, "reserve": -taken, "charge": charged, "release": released}
+        booked = moved[number, "book"] + moved[number, "renew"]
+        entries = {"booked": booked} | {kind: moved[number, kind] for kind in ("reserve", "charge", "release")}
     if entries != expected:
         yield f"the ledger of block {number} says {entries}, not {expected}"
 

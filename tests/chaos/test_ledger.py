@@ -28,7 +28,7 @@ def recipient(n: int, path: str, state: str, charge: str) -> dict[str, Any]:
         "state": state,
         "charge": charge,
         "block_id": 1,
-        "accepted_at": 0.0,
+        "leaves_at": 0.0,
         "final_at": None if waits else 1.0,
         "lease_owner": None,
         "attempts": 0,
@@ -38,7 +38,7 @@ def recipient(n: int, path: str, state: str, charge: str) -> dict[str, Any]:
 
 def books() -> Books:
     """One message: one recipient is delivered, the other waits."""
-    moves = {"book": 10, "reserve": 2, "charge": 1}
+    moves = {"book": 10, "reserve": -2, "charge": 1}
     counted = {"arrived": 2, "delivered": 1, "bounced": 0, "deferred": 0, "suppressed": 0, "cancelled": 0}
     return Books(
         messages={"A": {"sha256": hashlib.sha256(CONTENT).digest()}},
@@ -47,7 +47,7 @@ def books() -> Books:
             recipient(1, "b@x.example", "queued", "reserved"),
         ],
         content={"A": CONTENT},
-        blocks=[{"id": 1, "size": 10, "left": 8, "reserved": 1, "charged": 1}],
+        blocks=[{"id": 1, "size": 10, "left": 8, "reserved": 1, "charged": 1, "due_at": 2e9}],
         accounts=[{"overdraft": 0}],
         ledger=[{"block_id": 1, "kind": kind, "units": units} for kind, units in moves.items()],
         counters=[counted],
@@ -65,10 +65,13 @@ FALSIFICATIONS: dict[str, tuple[Callable[[Books], object], str]] = {
     "a content for nobody": (lambda b: b.content.update(B=b"x"), "kept for nobody"),
     "two final events": (lambda b: b.ends.update([("A", 0)]), "has 2 final events"),
     "a final one that is owned": (lambda b: b.recipients[0].update(lease_owner=1), "owned by 1"),
-    "one that waits for ever": (lambda b: b.recipients[1].update(accepted_at=-1e6), "waits too long"),
+    "one that waits for ever": (lambda b: b.recipients[1].update(leaves_at=-1e6), "waits too long"),
     "delivered in name only": (lambda b: b.recipients[1].update(state="delivered", final_at=1.0), "and is not"),
     "other octets": (lambda b: b.messages["A"].update(sha256=b"x"), "has octets that were not accepted"),
     "a unit too many in the block": (lambda b: b.blocks[0].update(left=9), "block 1 has"),
+    "a block that has ended with units": (lambda b: b.blocks[0].update(due_at=None), "has ended and has 8 left"),
+    "units that expired in silence": (lambda b: b.blocks[0].update(left=0, due_at=None), "block 1 has (0, 1, 1)"),
+    "an entry without its sign": (lambda b: b.ledger[1].update(units=2), "the ledger of block 1 says"),
     "a missing entry": (lambda b: b.ledger.pop(), "the ledger of block 1 says"),
     "an overdraft for nothing": (lambda b: b.accounts[0].update(overdraft=1), "the overdraft is not 0"),
     "a wrong counter": (lambda b: b.counters[0].update(delivered=2), "the counters say"),

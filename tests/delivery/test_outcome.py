@@ -94,6 +94,12 @@ def test_a_temporary_refusal_about_the_message_is_not_final() -> None:
     assert judge(Reply(452, "5.3.4", "odd"), "mail").state == "deferred"
 
 
+def test_the_lifetime_of_what_waited_for_its_slot_begins_with_it() -> None:
+    late = replace(FRESH, leaves_at=NOW + DAY)
+    assert judge(LATER, "connect", recipient=late, now=NOW + FOUR_DAYS + DAY - 1).state == "deferred"
+    assert judge(LATER, "connect", recipient=late, now=NOW + FOUR_DAYS + DAY).state == "expired"
+
+
 def test_a_recipient_expires_at_the_end_of_its_lifetime_with_the_last_answer() -> None:
     end = NOW + FOUR_DAYS
     last = judge(LATER, "connect", now=end - 1)

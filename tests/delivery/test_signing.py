@@ -11,16 +11,19 @@ import dkim
 import pytest
 from sqlalchemy import update
 
+from postmeter.config import Overdraft
 from postmeter.delivery import signing as signing_module
 from postmeter.delivery.signing import KeyRing, NoKey, Order, Signed, Signer
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.store import accept, tables
 from postmeter.store.connections import add_connection
+from postmeter.store.domains import add_operator_key
 from postmeter.store.engine import Store
+from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import QueuedMessage
 from support.accepting import IDENTIFIER, NOW, Bench, storing
 from support.reception import ACCESS
-from support.tenants import SECRETS, make_account, make_domain, rsa_key
+from support.tenants import SECRETS, make_account, make_domain, new_key, rsa_key
 
 Result = Signed | Exception
 THEN = 1_700_000_000.7  # the verifier takes no signature from the future
@@ -144,7 +147,7 @@ def test_a_large_content_is_read_from_the_store(store: Store, sign: Callable[...
         connection = add_connection(session, SECRETS, account, "web", [], NOW).connection_id
         session.execute(update(tables.Connection).values(account_id=1))
     access = type(ACCESS)(connection, 1, "shop", b"", "", ACCESS.domains)
-    bench = Bench(tmp_path, outcome=storing(store, accept.Acceptance("always")))
+    bench = Bench(tmp_path, outcome=storing(store, accept.Acceptance(Overdraft("always"))))
     bench.delivery.room = False
     body = b"x" * 70 + b"\r\n" + b"line\r\n" * 500_000
     envelope = Envelope("a@shop.example", (Recipient("joe@example.org"),))
@@ -189,3 +192,10 @@ def test_one_result_that_meets_a_defect_does_not_keep_the_others(store: Store) -
     signer._work([Order(message, CONTENT, b"", broken), Order(message, CONTENT, b"", results.append)])
     batches[0]()
     assert isinstance(results[0], Signed)
+
+
+def test_mail_of_the_relays_own_is_signed_with_what_keys_the_operator_has(store: Store) -> None:
+    assert KeyRing(store, SECRETS).keys(OPERATOR, "mail.test") == ()
+    with store.write() as session:
+        add_operator_key(session, SECRETS, "operator.example", new_key(), NOW)
+    assert [key.domain for key in KeyRing(store, SECRETS).keys(OPERATOR, "mail.test")] == ["operator.example"]

@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postmeter.quota.block import (
+    AHEAD,
+    DAY,
+    HORIZON,
     Available,
     Holding,
     allocate,
     check_size,
     expired,
     expiry,
+    first_due,
     in_order_of_payment,
     runs_out,
 )
@@ -97,3 +101,57 @@ def test_without_traffic_it_ends_with_the_last_expiry() -> None:
 @pytest.mark.parametrize("blocks", [[], [Holding(1, 0, 0, 500)], [Holding(1, 10, 0, 100)]])
 def test_what_is_used_up_or_expired_cannot_run_out(blocks: list[Holding]) -> None:
     assert runs_out(blocks, 1.0, 100.0) is None
+
+
+# Renewal
+
+
+def test_a_block_that_renews_begins_anew_at_the_instant_of_its_end() -> None:
+    block = Holding(1, 3, 0, 30 * DAY, 25_000, True)
+    assert block.at(30 * DAY - 1) == block
+    assert block.at(30 * DAY) == Holding(1, 25_000, 30 * DAY, 60 * DAY, 25_000, True)
+
+
+def test_a_block_that_does_not_is_gone() -> None:
+    assert Holding(1, 3, 0, 30 * DAY, 25_000).at(30 * DAY) is None
+
+
+@given(st.integers(1, 60), st.integers(0, 10**8), st.integers(0, 10**9))
+def test_missed_renewals_are_made_up_without_a_gap(days: int, booked_at: int, later: int) -> None:
+    end = expiry(booked_at, days)
+    block = Holding(1, 3, booked_at, end, 25_000, True).at(booked_at + later)
+    assert block is not None
+    assert block.booked_at <= booked_at + later < block.expires_at
+    assert block.expires_at - block.booked_at == days * DAY
+    assert (block.booked_at - booked_at) % (days * DAY) == 0
+    assert block.left == (3 if block.booked_at == booked_at else 25_000)
+
+
+def test_what_ends_for_good_is_told_three_days_ahead() -> None:
+    assert first_due(0, 30 * DAY, False) == 27 * DAY
+    assert first_due(0, 30 * DAY, True) == 30 * DAY
+    assert first_due(0, AHEAD, False) == AHEAD  # it lasts no longer than that
+
+
+def test_renewals_that_keep_up_with_the_pace_never_run_out() -> None:
+    block = Holding(1, 100, 0, 30 * DAY, 25_000, True)
+    assert runs_out([block], 0.0, 1.0) is None
+    assert runs_out([Holding(1, 25_000, 0, 30 * DAY, 25_000, True)], 25_000 / (31 * DAY), 0.0) is None
+
+
+def test_a_pace_above_the_renewals_runs_out_before_the_next_one() -> None:
+    assert runs_out([Holding(1, 100, 0, 30 * DAY, 25_000, True)], 1.0, 0.0) == 100
+    full = Holding(1, 25_000, 0, 30 * DAY, 25_000, True)
+    assert runs_out([full], 25_000 / (29 * DAY), 0.0) == pytest.approx(29 * DAY)
+
+
+def test_a_renewal_on_the_way_lengthens_what_lasts_until_then() -> None:
+    renewing, ending = Holding(1, 10, 0, 100, 50, True), Holding(2, 95, 0, 150, 95)
+    assert runs_out([renewing, ending], 1.0, 0.0) == 155  # 10, 90 of the other, its last 5, and the renewed 50
+
+
+@given(st.lists(st.tuples(st.integers(0, 1_000), st.integers(1, 40), st.booleans()), max_size=4), st.floats(0, 0.01))
+def test_every_forecast_ends_within_the_horizon(blocks: list[tuple[int, int, bool]], pace: float) -> None:
+    held = [Holding(n, left, 0, days * DAY, 1_000, renews) for n, (left, days, renews) in enumerate(blocks)]
+    end = runs_out(held, pace, 0.0)
+    assert end is None or 0 <= end <= HORIZON + 41 * DAY

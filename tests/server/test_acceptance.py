@@ -219,6 +219,29 @@ def test_what_is_committed_is_handed_over_with_its_blocks(tmp_path: Path) -> Non
     assert bench.delivery.given_up == []
 
 
+def test_what_has_to_wait_for_its_slot_is_not_handed_over_and_gives_its_room_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, outcome=lambda _: Accepted((4, 4), (NOW + 3600,)))
+    assert bench.reply(message()).code == 250
+    [(leased, content)] = bench.delivery.taken
+    assert [recipient.n for recipient in leased.recipients] == [0]
+    assert content == bench.contents[0]
+    assert bench.delivery.given_up == [(1, 0)]  # the content stays
+
+
+def test_when_all_have_to_wait_the_content_is_not_kept_in_memory(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, outcome=lambda _: Accepted((4, 4), (NOW + 3600,) * 2))
+    assert bench.reply(message()).code == 250
+    assert bench.delivery.taken == []
+    assert bench.delivery.given_up == bench.delivery.reserved
+
+
+def test_the_commit_is_told_that_a_connection_has_caps(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(message())
+    bench.reply(message(), replace(ACCESS, capped=True))
+    assert [submission.capped for submission in bench.submissions] == [False, True]
+
+
 def test_a_large_content_is_handed_over_without_its_octets(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.reply(b"From: a@shop.example\r\n\r\n" + b"x" * 70 + b"\r\n" * 1_000_000)

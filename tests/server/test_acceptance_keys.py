@@ -67,7 +67,7 @@ def test_a_key_that_is_none_is_refused_before_anything_is_stored(
 
 def test_in_a_store_the_message_is_there_once(store: Store, tmp_path: Path) -> None:
     funded(store, 3)
-    change, numbers = storing(store, accept.Acceptance("never")), count()
+    change, numbers = storing(store, accept.Acceptance()), count()
 
     def outcome(submission: Submission) -> object:
         return change(replace(submission, id=f"{next(numbers):026d}"))  # the bench has one id for all

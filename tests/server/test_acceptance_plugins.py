@@ -173,7 +173,7 @@ def stored(store: Store, tmp_path: Path, content: bytes, room: bool = True) -> t
         connection = add_connection(session, SECRETS, account, "web", ["shop.example"], NOW).connection_id
         account_id = account.id
     access = type(ACCESS)(connection, account_id, "shop", b"", "", ACCESS.domains)
-    bench = Bench(tmp_path, outcome=storing(store, accept.Acceptance("never")))
+    bench = Bench(tmp_path, outcome=storing(store, accept.Acceptance()))
     bench.delivery.room = room
     with store.write() as session:
         bench.delivery.worker = queue.register(session, "node", 1, NOW, NOW + 45)

@@ -24,7 +24,8 @@ from postmeter.store import events
 from postmeter.store.accept import Acceptance
 from postmeter.store.base import Base
 from postmeter.store.engine import Store
-from postmeter.store.tables import Content, Event, Ledger, Message
+from postmeter.store.quota_tables import Ledger
+from postmeter.store.tables import Content, Event, Message
 from support.accepting import Bench, storing
 from support.mutant import Guard, fails_without
 from support.postage import audit, funded, recipients, rows
@@ -81,7 +82,7 @@ def test_t9_all_recipients_share_one_content_and_one_acceptance() -> None:
 
 def test_t9_a_message_is_stored_for_all_its_recipients_or_for_none(folder: Path) -> None:
     with stored(folder) as store:
-        bench = Bench(folder, outcome=storing(store, Acceptance("never")))
+        bench = Bench(folder, outcome=storing(store, Acceptance()))
         with patch.object(events, "record", side_effect=LOCKED):
             assert bench.reply(CONTENT, envelope=FIFTY).code == 451
         assert [rows(store, table) for table in (Message, Content, Event)] == [[], [], []]

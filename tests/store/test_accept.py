@@ -13,22 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postmeter.quota.level import EXHAUSTED, LOW, OVERDRAFT
 from postmeter.smtp.replies import QUOTA_EXHAUSTED
 from postmeter.smtp.reply import Reply
 from postmeter.store import queue
 from postmeter.store.accept import CHUNK, Acceptance, Accepted, _chunks
 from postmeter.store.engine import Store
+from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.statement import Statement
 from postmeter.store.tables import (
     DELIVERED,
     LEASED,
     QUEUED,
     Account,
-    Block,
     Content,
     Counter,
     Event,
-    Ledger,
     Message,
 )
 from support.postage import (
@@ -69,7 +69,7 @@ def test_all_rows_of_a_message_are_there(store: Store) -> None:
     ]
     [counter] = rows(store, Counter)
     assert (counter.connection_id, counter.bucket, counter.arrived) == (7, int(NOW) // 900 * 900, 3)
-    assert [(e.kind, e.units) for e in rows(store, Ledger)] == [("book", 10), ("reserve", 3)]
+    assert [(e.kind, e.units) for e in rows(store, Ledger)] == [("book", 10), ("reserve", -3)]
     [row] = rows(store, Block)
     assert (row.left, row.reserved, row.charged) == (7, 3, 0)
     audit(store)
@@ -193,55 +193,16 @@ def test_an_expired_block_never_pays(store: Store) -> None:
         add_account(session)
         add_block(session, 1, 5, NOW)
         add_block(session, 1, 5, NOW - 1)
-    assert accept(store, submission()) == [QUOTA_EXHAUSTED]
     assert isinstance(accept(store, submission(at=NOW - 0.5))[0], Accepted)
-    assert left(store) == [4, 5]
+    assert accept(store, submission()) == [QUOTA_EXHAUSTED]
+    assert left(store) == [0, 0]
+    audit(store)
 
 
 def test_an_account_that_is_gone_is_an_error(store: Store) -> None:
     with pytest.raises(IndexError):
         accept(store, submission(account=9))
     assert recipients(store) == []
-
-
-# Notices
-
-
-def test_low_quota_is_told_once_per_crossing_and_at_nothing(store: Store) -> None:
-    funded(store, 6, threshold=4)
-    for _ in range(6):
-        accept(store, submission())
-    assert told_quota(store) == [{"left": 3}, {"left": 0}]
-    assert accept(store, submission()) == [QUOTA_EXHAUSTED]
-    assert len(told_quota(store)) == 2
-
-
-def test_one_commit_across_threshold_and_nothing_is_one_notice(store: Store) -> None:
-    funded(store, 6, threshold=4)
-    accept(store, submission(6))
-    assert told_quota(store) == [{"left": 0}]
-
-
-def test_a_new_block_arms_the_notice_again(store: Store) -> None:
-    funded(store, 4, threshold=4)
-    accept(store, submission())
-    with store.write() as session:
-        add_block(session, 1, 3)
-    accept(store, submission(), submission(), submission())
-    assert told_quota(store) == [{"left": 3}, {"left": 3}]
-
-
-def test_a_threshold_of_one_and_nothing_are_the_same(store: Store) -> None:
-    funded(store, 1, threshold=1)
-    accept(store, submission())
-    assert told_quota(store) == [{"left": 0}]
-
-
-def test_the_first_overdraft_is_told_once(store: Store) -> None:
-    funded(store, 1, agreement=True)
-    for _ in range(3):
-        accept(store, submission(), submission())
-    assert told_quota(store) == [{"left": 0, "overdraft": 1}]
 
 
 # At the same time
@@ -265,7 +226,10 @@ def test_eight_processes_accept_exactly_as_many_as_are_paid_for(store: Store, st
     at_once(work, 8)
     assert (len(accepted), sum(accepted)) == (80, 40)
     assert len(recipients(store)) == 40
-    assert told_quota(store) == [{"left": 9}, {"left": 0}]
+    assert told_quota(store) == [
+        (LOW, {"left": 9, "threshold": 10}),
+        (EXHAUSTED, {"left": 0, "threshold": 10}),
+    ]
     audit(store)
 
 
@@ -281,7 +245,7 @@ def test_two_overdraw_at_once_and_it_is_told_once(store: Store, store_url: str) 
             own.close()
 
     at_once(work, 4)
-    assert told_quota(store) == [{"left": 0, "overdraft": 1}]
+    assert told_quota(store) == [(OVERDRAFT, {"overdraft": 1})]
     audit(store)
 
 
@@ -326,7 +290,7 @@ def test_what_is_stored_is_known_after_the_answer_was_lost(store: Store) -> None
     known, unknown = submission(4), submission(1)
     accept(store, known)
     with store.read() as session:
-        assert Acceptance("never").confirm(session, [unknown, known]) == [None, Accepted((block, block, block, None))]
+        assert Acceptance().confirm(session, [unknown, known]) == [None, Accepted((block, block, block, None))]
 
 
 def test_it_is_known_even_when_it_was_delivered_meanwhile(store: Store) -> None:
@@ -335,4 +299,4 @@ def test_it_is_known_even_when_it_was_delivered_meanwhile(store: Store) -> None:
     accept(store, known)
     settle_all(store, lease(store, worker), worker, DELIVERED)
     with store.read() as session:
-        assert Acceptance("never").confirm(session, [known]) == [Accepted((block,))]
+        assert Acceptance().confirm(session, [known]) == [Accepted((block,))]

@@ -10,8 +10,8 @@ from postmeter.errors import UsageError
 from postmeter.store import accounts
 from postmeter.store.engine import Store
 from postmeter.store.quota import quota_of
+from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.secrets import NewPassword
-from postmeter.store.tables import Block, Ledger
 from support.tenants import NOW, PASSWORD, make_account
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from postmeter.config import Overdraft
 from postmeter.errors import UsageError
 from postmeter.store.accept import USED_EVERY, Acceptance, Accepted
 from postmeter.store.connections import AllowedDomain, access, add_connection, connections_of, follow
@@ -143,7 +144,7 @@ def test_an_accepted_message_shows_when_the_connection_was_last_used(store: Stor
         used = add_connection(session, SECRETS, account, "shop", ["shop.example"], NOW).connection_id
         idle = add_connection(session, SECRETS, account, "idle", ["shop.example"], NOW).connection_id
         account_id = account.id
-    take = Acceptance("always")
+    take = Acceptance(Overdraft("always"))
     for at, shown in ((NOW, NOW), (NOW + USED_EVERY - 1, NOW), (NOW + USED_EVERY, NOW + USED_EVERY)):
         message = replace(submission(), account_id=account_id, connection_id=used, accepted_at=at)
         with store.write() as session:

@@ -157,22 +157,3 @@ def test_what_is_wrong_with_a_record_is_named(found: list[str], told: str) -> No
 
 def test_a_domain_without_a_key_cannot_be_verified() -> None:
     assert domains.judge([], {}) == ["There is no DKIM key for this domain."]
-
-
-def test_a_look_at_the_dns_verifies_and_takes_back(store: Store) -> None:
-    with store.write() as session:
-        account = make_account(session)
-        make_domain(session, account, trust=False)
-        assert domains.record_check(session, account.id, "shop.example", [], NOW + 1)
-        assert domains.record_check(session, account.id, "shop.example", [], NOW + 2)
-        assert session.get_one(SendingDomain, (account.id, "shop.example")).verified_at == NOW + 1
-        assert not domains.record_check(session, account.id, "shop.example", ["It is gone."], NOW + 3)
-        [facts] = domains.domains_of(session, account.id)
-        assert (facts.verified, facts.problem) == (False, "It is gone.")
-
-
-def test_a_trusted_domain_stays_verified(store: Store) -> None:
-    with store.write() as session:
-        account = make_account(session)
-        make_domain(session, account)
-        assert domains.record_check(session, account.id, "shop.example", ["It is gone."], NOW)

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from postmeter.smtp.replies import QUOTA_EXHAUSTED
-from postmeter.store import idempotency, tables
+from postmeter.store import idempotency, quota_tables, tables
 from postmeter.store import rows as deleting
 from postmeter.store.accept import Accepted, Duplicate, Submission
 from postmeter.store.engine import Store
@@ -34,7 +34,15 @@ from support.postage import (
 )
 from support.tenants import NOW
 
-TABLES = (tables.Message, tables.Content, tables.Recipient, tables.Event, tables.Ledger, tables.Counter, tables.Block)
+TABLES = (
+    tables.Message,
+    tables.Content,
+    tables.Recipient,
+    tables.Event,
+    quota_tables.Ledger,
+    tables.Counter,
+    quota_tables.Block,
+)
 
 
 def keyed(key: bytes = b"order 17", recipients: int = 1, *, connection: int = 7, **more: Any) -> Submission:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from postmeter.store import ledger
 from postmeter.store.engine import Store
-from postmeter.store.tables import Account, Block, Ledger
+from postmeter.store.quota_tables import Block, Ledger
+from postmeter.store.tables import Account
 from support.postage import add_block, at_once, funded, rows
 from support.tenants import NOW
 
@@ -25,16 +27,16 @@ def test_units_are_reserved_then_charged_or_released(store: Store) -> None:
         ledger.move(session, "reserve", {(1, block): 5}, NOW)
         ledger.moves(session, {"charge": {(1, block): 2}, "release": {(1, block): 1}}, NOW + 1)
     assert blocks(store) == [(6, 2, 2)]
-    assert entries(store) == [(1, block, "reserve", 5), (1, block, "charge", 2), (1, block, "release", 1)]
+    assert entries(store) == [(1, block, "reserve", -5), (1, block, "charge", 2), (1, block, "release", 1)]
 
 
 def test_an_overdraft_is_raised_and_given_back_but_not_by_its_charge(store: Store) -> None:
-    funded(store, 0)
+    funded(store, 1)
     for kind, overdraft in (("reserve", 4), ("charge", 4), ("release", 0)):
         with store.write() as session:
             ledger.move(session, kind, {(1, None): 4}, NOW)
         assert [account.overdraft for account in rows(store, Account)] == [overdraft]
-    assert entries(store) == [(1, None, kind, 4) for kind in ("reserve", "charge", "release")]
+    assert entries(store) == [(1, None, "overdraft", -4), (1, None, "charge", 4), (1, None, "overdraft", 4)]
 
 
 def test_a_block_that_does_not_hold_the_units_stops_the_commit(store: Store) -> None:
@@ -49,6 +51,30 @@ def test_nothing_to_move_writes_nothing(store: Store) -> None:
     with store.write() as session:
         ledger.moves(session, {"charge": {}, "release": {}}, NOW)
     assert entries(store) == []
+
+
+def test_what_is_released_in_a_block_that_has_ended_is_lost(store: Store) -> None:
+    block = funded(store, 10)
+    with store.write() as session:
+        ledger.move(session, "reserve", {(1, block): 5}, NOW)
+    with store.write() as session:
+        session.execute(update(Block).values(left=0, due_at=None))
+        ledger.move(session, "release", {(1, block): 2}, NOW)
+        ledger.move(session, "charge", {(1, block): 3}, NOW)
+    assert blocks(store) == [(0, 0, 3)]
+    moved = [(1, block, "release", 2), (1, block, "expire", -2), (1, block, "charge", 3)]
+    assert entries(store) == [(1, block, "reserve", -5), *moved]
+
+
+def test_the_last_entries_are_told_first(store: Store) -> None:
+    block = funded(store, 10)
+    with store.write() as session:
+        ledger.move(session, "reserve", {(1, block): 5, (1, None): 1}, NOW + 1)
+        told = ledger.entries_of(session, 1, 2)
+    assert [(one.at, one.kind, one.block, one.units) for one in told] == [
+        (NOW + 1, "reserve", block, -5),
+        (NOW + 1, "overdraft", None, -1),
+    ]
 
 
 def test_moves_of_many_blocks_at_once_do_not_stop_each_other(store: Store, store_url: str) -> None:

@@ -11,7 +11,8 @@ from postmeter.errors import UsageError
 from postmeter.store.counters import count
 from postmeter.store.engine import Store
 from postmeter.store.quota import BlockFacts, book_block, book_demo, quota_of
-from postmeter.store.tables import Block, Event, Ledger
+from postmeter.store.quota_tables import Block, Ledger
+from postmeter.store.tables import Event
 from support.tenants import NOW, make_account
 
 DAY = 86_400
@@ -27,8 +28,8 @@ def test_a_booked_block_adds_to_what_is_left_and_to_the_ledger(store: Store) -> 
         assert [event.kind for event in session.scalars(select(Event))] == ["quota_booked", "quota_booked"]
     assert facts.left == 51_000
     assert facts.blocks == (
-        BlockFacts("demo", 1000, 1000, "2027-02-14T08:00:00Z"),
-        BlockFacts("paid", 50_000, 50_000, "2027-02-14T08:01:00Z"),
+        BlockFacts("demo", 1000, 1000, "2027-02-14T08:00:00Z", 1, False),
+        BlockFacts("paid", 50_000, 50_000, "2027-02-14T08:01:00Z", 2, True),
     )
 
 
@@ -59,9 +60,9 @@ def test_a_block_ends_to_the_second(store: Store) -> None:
 def test_overdraft_and_threshold_are_told(store: Store) -> None:
     with store.write() as session:
         account = make_account(session)
-        account.overdraft, account.threshold = 7, 100
+        account.overdraft, account.invoiced, account.threshold = 7, 2, 100
         facts = quota_of(session, account.id, NOW)
-    assert (facts.overdraft, facts.threshold) == (7, 100)
+    assert (facts.overdraft, facts.threshold) == (5, 100)
 
 
 def test_other_accounts_do_not_count(store: Store) -> None:

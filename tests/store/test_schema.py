@@ -19,10 +19,14 @@ from sqlalchemy import inspect, text
 from postmeter.errors import PostmeterError
 from postmeter.store import schema
 from postmeter.store.accept import Accepted, Duplicate
+from postmeter.store.domain_checks import claim, record_check
 from postmeter.store.engine import Store
-from postmeter.store.tables import Base
-from support.postage import accept, add_worker, audit, funded, lease, settle_all, submission
+from postmeter.store.quota_tables import Block, Ledger
+from postmeter.store.tables import Account, Base
+from support import old_tables
+from support.postage import accept, audit, recipients, rows, submission
 from support.postgres import Cluster
+from support.tenants import NOW, make_account, make_domain
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -82,38 +86,76 @@ def test_downgrade_takes_everything_back(empty: Store) -> None:
     assert tables(empty) == {"alembic_version"}
 
 
+WIDTHS = {"message": 15, "sending_domain": 7}  # columns before a step has added more
+
+
 def test_what_an_older_version_has_stored_is_kept(empty: Store) -> None:
-    schema.upgrade(empty)
-    block, worker = funded(empty, 10), add_worker(empty)
-    accept(empty, submission(2), submission())
-    settle_all(empty, lease(empty, worker, limit=1), worker, "delivered")
     with empty.write() as session:
-        command.downgrade(schema._config(session.connection()), "0001")
-    columns = columns_of(empty)
-    before = everything(empty, columns)
+        command.upgrade(schema._config(session.connection()), "0001")
+        old_tables.fill(session)
+    before = everything(empty)
     schema.upgrade(empty)
     schema.check(empty)
-    assert everything(empty, columns) == before
+    assert everything(empty) == before
     audit(empty)
     one, again = (replace(submission(), key=b"order 17") for _ in range(2))
-    assert accept(empty, one, again) == [Accepted((block,)), Duplicate(one.id)]
+    assert accept(empty, one, again) == [Accepted((1,)), Duplicate(one.id)]
+    audit(empty)
 
 
-def columns_of(store: Store) -> dict[str, list[str]]:
-    """The columns of the tables that the first step made, as they are now."""
-    made = importlib.import_module("postmeter.store.migrations.versions.0001_the_first_tables").TABLES
-    return {name: [column["name"] for column in inspect(store.engine).get_columns(name)] for name in made}
+def test_the_quota_of_an_older_version_gets_signs_ends_and_renewals(empty: Store) -> None:
+    with empty.write() as session:
+        command.upgrade(schema._config(session.connection()), "0001")
+        old_tables.fill(session)
+    schema.upgrade(empty)
+    entries = [(entry.block_id, entry.kind, entry.units) for entry in rows(empty, Ledger)]
+    assert entries[3:] == [
+        (1, "reserve", -3),
+        (None, "overdraft", -2),
+        (1, "charge", 1),
+        (1, "release", 1),
+        (None, "overdraft", 1),
+    ]
+    later = old_tables.LATER
+    assert [(block.renews, block.due_at) for block in rows(empty, Block)] == [
+        (True, later),
+        (False, later - 3 * 86_400),
+        (False, 2.0),  # ended before anybody knew of renewals
+    ]
+    [account] = rows(empty, Account)
+    assert (account.paid_since, account.invoiced) == (1.0, 0)
+    assert (account.low_armed, account.empty_armed, account.overdraft_armed) == (False, True, False)
+    assert [recipient.leaves_at for recipient in recipients(empty)] == [NOW] * 5
+    with empty.write() as session:
+        command.downgrade(schema._config(session.connection()), "0001")
+    with empty.read() as session:
+        query = text("SELECT block_id, kind, units FROM ledger ORDER BY id")
+        assert tuple(map(tuple, session.execute(query))) == old_tables.LEDGER
 
 
-def everything(store: Store, columns: dict[str, list[str]]) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of these tables and columns."""
+def test_domains_that_an_older_version_has_verified_are_looked_up_again(empty: Store) -> None:
+    schema.upgrade(empty)
+    with empty.write() as session:
+        account = make_account(session)
+        for name, trust in (("new.example", False), ("own.example", True), ("old.example", False)):
+            make_domain(session, account, name, trust=trust)
+        record_check(session, account.id, "old.example", [], NOW)
+    [step] = [one for one in schema._scripts().walk_revisions() if one.doc.startswith("Domains are looked up again")]
+    with empty.write() as session:
+        command.downgrade(schema._config(session.connection()), str(step.down_revision))
+    schema.upgrade(empty)
+    with empty.write() as session:
+        assert claim(session, [NOW]) == [[(1, "old.example")]]
+
+
+def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    """All rows, as wide as they were at first, of the tables in which no step has changed what was there."""
+    first = importlib.import_module("postmeter.store.migrations.versions.0001_the_first_tables").TABLES
     quote = store.engine.dialect.identifier_preparer.quote
-    found = {}
+    kept = sorted({*first} - {"account", "connection", "block", "ledger"})
     with store.read() as session:
-        for name, own in columns.items():
-            query = f"SELECT {', '.join(map(quote, own))} FROM {quote(name)} ORDER BY 1, 2"
-            found[name] = [tuple(row) for row in session.execute(text(query))]
-    return found
+        rows = {name: session.execute(text(f"SELECT * FROM {quote(name)} ORDER BY 1, 2")).all() for name in kept}
+    return {name: [tuple(row)[: WIDTHS.get(name)] for row in found] for name, found in rows.items()}
 
 
 def test_two_processes_that_start_at_once_do_not_collide(empty_url: str, empty: Store) -> None:

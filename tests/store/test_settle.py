@@ -11,6 +11,7 @@ from sqlalchemy import text
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position, after
 from postmeter.store.queue import Leased
+from postmeter.store.quota_tables import Block
 from postmeter.store.settle import MAX_REPLY, LeaseLost, settle
 from postmeter.store.tables import (
     BOUNCED,
@@ -19,7 +20,6 @@ from postmeter.store.tables import (
     EXPIRED,
     FINAL,
     Account,
-    Block,
     Content,
     Counter,
 )

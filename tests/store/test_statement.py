@@ -17,9 +17,6 @@ from postmeter.store.tables import Account, Event, Message, Worker
 from support.postage import accept, funded, rows, submission
 from support.tenants import NOW
 
-INSERT = Statement(insert(table(Account)), ("name", "agreement", "blocked", "threshold", "overdraft", "created_at"))
-SELECT = Statement(select(Account.name, Account.agreement, Account.created_at).where(Account.name == bindparam("who")))
-
 
 def account(name: str, agreement: bool = False) -> dict[str, Any]:
     return {
@@ -28,8 +25,17 @@ def account(name: str, agreement: bool = False) -> dict[str, Any]:
         "blocked": "",
         "threshold": 0,
         "overdraft": 0,
+        "invoiced": 0,
+        "overdraft_policy": "",
+        "low_armed": False,
+        "empty_armed": False,
+        "overdraft_armed": True,
         "created_at": NOW + 0.123456,
     }
+
+
+INSERT = Statement(insert(table(Account)), tuple(account("")))
+SELECT = Statement(select(Account.name, Account.agreement, Account.created_at).where(Account.name == bindparam("who")))
 
 
 def test_one_row_and_many_are_written_and_counted(store: Store) -> None:

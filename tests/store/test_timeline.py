@@ -51,7 +51,7 @@ def add_recipient(identifier: str, account_id: int, n: int, state: str, reply: s
         notify="",
         orcpt="",
         state=state,
-        accepted_at=NOW,
+        leaves_at=NOW,
         next_attempt_at=NOW + 100 - n,
         lease_owner=None,
         attempts=1 if reply else 0,

@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from postmeter.config import Settings
+from postmeter.hooks import Plugins, new_manager
 from postmeter.store import accounts, connections, domains
 from postmeter.store.counters import count
 from postmeter.store.engine import Store
@@ -38,9 +39,14 @@ class House:
     now: float = NOW
     ids: dict[str, int] = field(default_factory=dict)
 
-    def app(self) -> Flask:
-        """A new application; its throttle has seen nothing yet."""
-        return create_app(self.settings, self.store, self.secrets, lambda: self.now)
+    def app(self, **plugins: object) -> Flask:
+        """A new application with the pages of these plugins; its throttle has seen nothing yet."""
+        manager = new_manager()
+        for name, plugin in plugins.items():
+            manager.register(plugin, name)
+        loaded = Plugins(manager)
+        loaded.attach(self.settings, self.store, self.secrets, lambda: self.now)
+        return create_app(self.settings, self.store, self.secrets, lambda: self.now, loaded)
 
     def account(self, name: str, owner: str, hashed: NewPassword) -> int:
         """A new account with its owner."""

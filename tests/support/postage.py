@@ -12,34 +12,46 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from postmeter.config import Demo, Overdraft
 from postmeter.message.envelope import Envelope, Recipient
-from postmeter.smtp.reply import Reply
-from postmeter.store import events, ledger, queue, tables
-from postmeter.store.accept import Acceptance, Accepted, Submission
+from postmeter.quota.block import Holding
+from postmeter.quota.level import EXHAUSTED, LOW, OVERDRAFT
+from postmeter.store import events, ledger, queue, renewal, standing, tables
+from postmeter.store.accept import FREE, Acceptance, Submission
 from postmeter.store.engine import Store
+from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import Leased, QueuedRecipient
+from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.settle import Settlement, settle
-from postmeter.store.tables import FINAL, Account, Block, Content, Counter, Event, Ledger, Message
+from postmeter.store.tables import FINAL, Account, Content, Counter, Event, Message
 from support.tenants import NOW
 
 CONTENT = b"Subject: hello\r\n\r\nworld\r\n"
-accept_all = Acceptance("agreement")
+accept_all = Acceptance()
 _numbers = count(1)
 
 
 def add_account(session: Session, identifier: int = 1, **columns: Any) -> None:
-    """An account with what matters to payment."""
-    session.add(Account(id=identifier, name=f"account {identifier}", created_at=NOW, **columns))
+    """An account with what matters to payment; there is no hourly limit for it unless ``paid_since`` is None."""
+    session.add(Account(id=identifier, name=f"account {identifier}", created_at=NOW, **{"paid_since": NOW, **columns}))
     session.flush()
 
 
-def add_block(session: Session, account: int, size: int, expires_at: float = NOW + 1e6, booked_at: float = NOW) -> int:
+def add_block(
+    session: Session,
+    account: int,
+    size: int,
+    expires_at: float = NOW + 1e6,
+    booked_at: float = NOW,
+    *,
+    renews: bool = False,
+) -> int:
     """A block and its entry in the ledger; its number."""
-    block = Block(account_id=account, kind="paid", size=size, left=size, booked_at=booked_at, expires_at=expires_at)
-    session.add(block)
-    session.flush()
-    ledger.entry(session, "book", {(account, block.id): size}, NOW)
-    return block.id
+    locked = standing.lock(session, account)
+    block = renewal.open_block(session, account, "paid", Holding(0, size, booked_at, expires_at, size, renews))
+    ledger.enter(session, [(account, block, "book", size)], NOW)
+    standing.rose(session, account, locked, renewal.left_of(session, account))
+    return block
 
 
 def funded(store: Store, size: int = 1000, account: int = 1, **columns: Any) -> int:
@@ -84,10 +96,12 @@ def submission(
     )
 
 
-def accept(store: Store, *submissions: Submission, policy: str = "agreement") -> list[Accepted | Reply]:
+def accept(
+    store: Store, *submissions: Submission, policy: str = "agreement", cap: int = 0, demo: Demo | None = None
+) -> list[Any]:
     """Commit submissions in one group."""
     with store.write() as session:
-        return Acceptance(policy)(session, submissions)
+        return Acceptance(Overdraft(policy, cap), demo)(session, submissions)
 
 
 def lease(store: Store, worker: int, now: float = NOW, limit: int = 1000) -> list[Leased]:
@@ -137,10 +151,11 @@ def kinds(store: Store) -> list[str]:
         return list(session.scalars(select(Event.kind).order_by(Event.id)))
 
 
-def told_quota(store: Store) -> list[dict[str, Any]]:
-    """The facts of all quota notices."""
+def told_quota(store: Store) -> list[tuple[str, dict[str, Any]]]:
+    """Kind and facts of all notices about the quota."""
     with store.read() as session:
-        return list(session.scalars(select(Event.facts).where(Event.kind == "quota_low").order_by(Event.id)))
+        query = select(Event.kind, Event.facts).where(Event.kind.in_((LOW, EXHAUSTED, OVERDRAFT))).order_by(Event.id)
+        return [(kind, facts) for kind, facts in session.execute(query)]
 
 
 def later(settlement: Settlement, **changes: Any) -> Settlement:
@@ -173,7 +188,7 @@ def audit(store: Store) -> None:
     """AssertionError unless ledger, blocks, accounts, recipients, counters, contents and events tell the same."""
     with store.read() as session:
         everyone = list(session.scalars(select(tables.Recipient)))
-        _audit_money(session, everyone)
+        _audit_money(session, [one for one in everyone if one.charge != FREE])
         _audit_counters(session, everyone)
         _audit_events(session, everyone)
         open_messages = {r.message_id for r in everyone if r.final_at is None}
@@ -182,27 +197,49 @@ def audit(store: Store) -> None:
     for one in everyone:
         assert (one.state in FINAL) == (one.final_at is not None)
         assert (one.state == tables.LEASED) == (one.lease_owner is not None)
-        assert one.charge in (("charged", "released") if one.state in FINAL else ("reserved", "charged"))
+        assert (one.charge == FREE) == (one.account_id == OPERATOR)
+        assert one.charge in (FREE, *(("charged", "released") if one.state in FINAL else ("reserved", "charged")))
 
 
 def _audit_money(session: Session, everyone: list[Any]) -> None:
+    """I4: the sums of the ledger are the balances of blocks and accounts, and those the charges of the recipients."""
     units: Tally[tuple[int, int | None, str]] = Tally()
     for entry in session.scalars(select(Ledger)):
+        assert entry.units * SIGNS.get(entry.kind, entry.units) > 0, f"an entry {entry.kind} of {entry.units}"
         units[entry.account_id, entry.block_id, entry.kind] += entry.units
     held = Tally((one.account_id, one.block_id, one.charge) for one in everyone)
-    paid = Tally((one.account_id, one.block_id) for one in everyone)
     for block in session.scalars(select(Block)):
         key = (block.account_id, block.id)
-        assert block.left >= 0
+        in_it = {kind: n for (*where, kind), n in units.items() if tuple(where) == key}
+        assert block.left == sum(in_it.values()) - in_it.get("charge", 0) >= 0
+        assert block.size == in_it.get("book", 0) + in_it.get("renew", 0)
         assert (block.reserved, block.charged) == (held[*key, "reserved"], held[*key, "charged"])
-        assert block.size == units[*key, "book"] == block.left + block.reserved + block.charged
-        assert units[*key, "reserve"] == paid[key]
-        assert (units[*key, "charge"], units[*key, "release"]) == (held[*key, "charged"], held[*key, "released"])
+        assert _taken(in_it) == (block.reserved, block.charged)
+        assert in_it.get("release", 0) == held[*key, "released"]
+        assert block.due_at is not None or block.left == 0
     for account in session.scalars(select(Account)):
-        overdrawn = (account.id, None)
-        assert account.overdraft == units[*overdrawn, "reserve"] - units[*overdrawn, "release"]
-        assert account.overdraft == held[*overdrawn, "reserved"] + held[*overdrawn, "charged"]
-    assert sum(n for (_, _, kind), n in units.items() if kind == "reserve") == len(everyone)
+        beyond = (account.id, None)
+        in_it = {kind: n for (*where, kind), n in units.items() if tuple(where) == beyond}
+        assert account.overdraft == -in_it.get("overdraft", 0) == held[*beyond, "reserved"] + held[*beyond, "charged"]
+        assert account.invoiced == in_it.get("invoice", 0)
+        assert _taken(in_it) == (held[*beyond, "reserved"], held[*beyond, "charged"])
+    _audit_units(session, everyone)
+
+
+# The sign of each kind of entry; those of the overdraft have both.
+SIGNS = {"book": 1, "renew": 1, "release": 1, "charge": 1, "invoice": 1, "reserve": -1, "expire": -1}
+
+
+def _taken(entries: dict[str, int]) -> tuple[int, int]:
+    """What the ledger says is reserved and charged."""
+    charged = entries.get("charge", 0)
+    return -sum(entries.get(kind, 0) for kind in ("reserve", "release", "overdraft", "charge")), charged
+
+
+def _audit_units(session: Session, everyone: list[Any]) -> None:
+    """Each recipient took one unit when it was accepted, and no more."""
+    taken = session.scalars(select(Ledger.units).where(Ledger.kind.in_(["reserve", "overdraft"]), Ledger.units < 0))
+    assert -sum(taken) == len(everyone)
 
 
 def _audit_counters(session: Session, everyone: list[Any]) -> None:

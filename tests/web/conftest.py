@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 
 from postmeter.config import Server, Settings
-from postmeter.store import accounts, schema
+from postmeter.store import accounts
 from postmeter.store.engine import Store
 from postmeter.store.secrets import NewPassword, Secrets
 from support.panel import NOW, OPERATOR, OTHER, OWNER, PASSWORD, Browser, House
@@ -31,20 +31,10 @@ def password(quick_hashes: None) -> NewPassword:
     return NewPassword.of(PASSWORD)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the tables, made once."""
-    path = tmp_path_factory.mktemp("empty") / "postmeter.db"
-    store = Store.open(f"sqlite:///{path}")
-    schema.upgrade(store)
-    store.close()
-    return path
-
-
 @pytest.fixture
-def house(tmp_path: Path, empty_database: Path, password: NewPassword) -> Iterator[House]:
+def house(tmp_path: Path, sqlite_template: Path, password: NewPassword) -> Iterator[House]:
     """An operator and the accounts shop and forum, each with an owner."""
-    shutil.copy(empty_database, tmp_path)
+    shutil.copy(sqlite_template, tmp_path)
     settings = Settings(server=Server(hostname="mail.example.net", data=str(tmp_path)))
     house = House(Store.open(settings.store_url), settings, Secrets.open(tmp_path))
     with house.store.write() as session:

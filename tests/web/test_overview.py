@@ -9,8 +9,9 @@ import pytest
 from flask import Flask
 
 from postmeter.store import accounts
+from postmeter.store.quota_tables import Block
 from postmeter.store.secrets import NewPassword
-from postmeter.store.tables import Account, Block, Connection
+from postmeter.store.tables import Account, Connection
 from support.panel import NOW, OTHER, OWNER, Browser, House
 
 HOSTILE = "<script>alert(1)</script>"

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -22,6 +23,14 @@ def served(house: House) -> Iterator[Served]:
     """The panel over the house's store."""
     with Served(house) as served:
         yield served
+
+
+def logged_in(house: House) -> str:
+    """The cookie of the first user, who is the operator."""
+    with house.app().test_request_context():
+        signer = SessionCookie().get_signing_serializer(house.app())
+    assert signer
+    return f"postmeter={signer.dumps({'_user_id': '1.0'})}"
 
 
 def test_it_answers_on_the_socket_that_was_handed_over(served: Served) -> None:
@@ -59,18 +68,51 @@ def test_a_body_beyond_the_limit_is_cut_off(served: Served) -> None:
 def test_a_failure_is_told_on_stderr(house: House) -> None:
     with house.store.write() as session:
         session.connection().exec_driver_sql("ALTER TABLE user RENAME TO lost")
-    with house.app().test_request_context():
-        signer = SessionCookie().get_signing_serializer(house.app())
-    assert signer
-    cookie = signer.dumps({"_user_id": "1.0"})
     with Served(house) as served:
         connection = served.connect()
-        connection.request("GET", "/", headers={"Cookie": f"postmeter={cookie}"})
+        connection.request("GET", "/", headers={"Cookie": logged_in(house)})
         assert connection.getresponse().status == 503
         connection.close()
         _, errors = served.stop()
     assert "GET / failed" in errors
     assert "no such table: user" in errors
+
+
+PLUGIN = """
+from flask import Blueprint
+from postmeter import Page, hookimpl
+
+class Prices:
+    @hookimpl
+    def on_start(self, core):
+        self.core = core
+
+    @hookimpl
+    def pages(self):
+        prices = Blueprint("prices", __name__)
+        prices.add_url_rule("/", "all", lambda: f"{self.core.name} of {self.core.settings.server.hostname}")
+        return [Page("Prices", "operator", prices, "all")]
+"""
+
+
+def test_the_pages_of_an_installed_plugin_are_served(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "site" / "prices-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata.parent / "prices_plugin.py").write_text(PLUGIN)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: prices\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[postmeter]\nprices = prices_plugin:Prices\n")
+    monkeypatch.setenv("PYTHONPATH", str(metadata.parent))
+    monkeypatch.setenv("POSTMETER_PLUGINS_ENABLED", "prices")
+    monkeypatch.setenv("POSTMETER_SERVER_HOSTNAME", "mail.example.net")
+    with Served(house) as served:
+        connection = served.connect()
+        connection.request("GET", "/operator/prices/", headers={"Cookie": logged_in(house)})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"prices of mail.example.net")
+        connection.close()
+        assert served.stop() == (0, "")
 
 
 def test_without_a_socket_it_listens_where_the_settings_say(house: House) -> None:

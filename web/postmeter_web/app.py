@@ -18,9 +18,10 @@ from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnava
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from postmeter.config import Settings
+from postmeter.hooks import Plugins, new_manager
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
-from postmeter_web import login, overview, show
+from postmeter_web import login, overview, pages, show
 from postmeter_web.access import AccountName
 from postmeter_web.context import Panel
 
@@ -40,8 +41,14 @@ class SessionCookie(SecureCookieSessionInterface):
         return request.is_secure
 
 
-def create_app(settings: Settings, store: Store, secrets: Secrets, clock: Callable[[], float] = time.time) -> Flask:
-    """The panel over ``store``; ``clock`` gives seconds since the epoch."""
+def create_app(
+    settings: Settings,
+    store: Store,
+    secrets: Secrets,
+    clock: Callable[[], float] = time.time,
+    plugins: Plugins | None = None,
+) -> Flask:
+    """The panel over ``store``, with the pages of ``plugins``; ``clock`` gives seconds since the epoch."""
     app = Flask("postmeter_web")
     app.config.from_mapping(
         SECRET_KEY=secrets.derive("panel session"),
@@ -64,6 +71,7 @@ def create_app(settings: Settings, store: Store, secrets: Secrets, clock: Callab
     login.init_app(app)
     show.init_app(app)
     app.register_blueprint(overview.blueprint)
+    pages.init_app(app, plugins or Plugins(new_manager()))
     app.after_request(_secure)
     app.register_error_handler(Exception, _error_page)
     _version_static_files(app)

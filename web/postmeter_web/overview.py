@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, abort, redirect, render_template, url_for
+from flask import Blueprint, abort, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -68,7 +68,7 @@ def _account(name: str) -> dict[str, Any]:
     """What the templates of one account show, read from one state of the database."""
     now = panel().clock()
     with panel().store.read() as db:
-        found = account_or_404(db, visitor(), name)
+        g.account = found = account_or_404(db, visitor(), name)
         return {
             "account": found,
             "mail": _mail(db, found.id, now),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from flask import Flask
 from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Request, Site
 from twisted.web.wsgi import WSGIResource
 
 from postmeter.config import Settings, address
+from postmeter.hooks import Plugins
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter_web.app import create_app
@@ -58,11 +60,16 @@ def serve(settings: Settings, listening_socket_fd: int | None = None) -> None:
 
     store = Store.open(settings.store_url)
     try:
-        app = create_app(settings, store, Secrets.open(settings.data))
-        _listen(reactor, site(reactor, app), settings, listening_socket_fd)
+        _listen(reactor, site(reactor, _panel(settings, store)), settings, listening_socket_fd)
         reactor.run()
     finally:
         store.close()
+
+
+def _panel(settings: Settings, store: Store) -> Flask:
+    secrets, plugins = Secrets.open(settings.data), Plugins.load(settings)
+    plugins.attach(settings, store, secrets)
+    return create_app(settings, store, secrets, plugins=plugins)
 
 
 def _listen(reactor: Any, factory: Site, settings: Settings, fd: int | None) -> None:

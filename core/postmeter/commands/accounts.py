@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import click
 
 from postmeter.commands.common import Relay, pass_relay
-from postmeter.console import json_option, pairs, show
-from postmeter.store.accounts import add_account
+from postmeter.console import json_option, pairs, plain, show, table
+from postmeter.errors import UsageError
+from postmeter.store.accounts import AccountFacts, account_by_name, account_facts, accounts_of, add_account
+from postmeter.store.quota import iso
 from postmeter.store.secrets import NewPassword
+from postmeter.store.terms import POLICIES, set_terms, terms_of
+
+DEFAULT = "default"  # what the settings say
 
 
 def register(group: click.Group) -> None:
@@ -36,3 +43,80 @@ def add(relay: Relay, name: str, owner: str, agreement: bool, as_json: bool) -> 
     data = {"account": added.account, "owner": added.owner, "password": added.password}
     told = f"{added.password} (shown only now)" if added.password else "as before: this user had a login already"
     show(as_json, data, pairs([("Account", added.account), ("Owner", added.owner), ("Password", told)]))
+
+
+@account.command(name="set")
+@click.argument("name", metavar="ACCOUNT")
+@click.option("--threshold", metavar="N", type=click.IntRange(0), help="Notice when fewer mails are left; 0: none.")
+@click.option("--agreement/--no-agreement", default=None, help="Has a billing agreement.")
+@click.option("--overdraft-policy", type=click.Choice([*POLICIES, DEFAULT]), help="Who may send beyond the quota.")
+@click.option("--overdraft-cap", metavar="N|default", help="Mails beyond the quota, not invoiced yet; 0: any.")
+@json_option
+@pass_relay
+def set_account(relay: Relay, /, name: str, as_json: bool, **options: Any) -> None:
+    """Change what is agreed with an account."""
+    changes = {key: value for key, value in options.items() if value is not None}
+    if not changes:
+        raise UsageError("say what to change: --threshold, --agreement, --overdraft-policy or --overdraft-cap")
+    if changes.get("overdraft_policy") == DEFAULT:
+        changes["overdraft_policy"] = ""
+    if "overdraft_cap" in changes:
+        changes["overdraft_cap"] = _cap(changes["overdraft_cap"])
+    with relay.store.write() as session:
+        customer = account_by_name(session, name)
+        set_terms(session, customer.id, replace(terms_of(customer), **changes), time.time())
+        session.expire_all()
+        facts = account_facts(session, name)
+    show(as_json, plain(facts), _told(facts))
+
+
+@account.command(name="show")
+@click.argument("name", metavar="ACCOUNT")
+@json_option
+@pass_relay
+def show_account(relay: Relay, name: str, as_json: bool) -> None:
+    """Print what is agreed with an account."""
+    with relay.store.read() as session:
+        facts = account_facts(session, name)
+    show(as_json, plain(facts), _told(facts))
+
+
+@account.command(name="list")
+@json_option
+@pass_relay
+def list_accounts(relay: Relay, as_json: bool) -> None:
+    """Print all accounts."""
+    with relay.store.read() as session:
+        found = accounts_of(session)
+    rows = [(a.name, "yes" if a.agreement else "no", a.overdraft, a.threshold, _paid(a), a.blocked) for a in found]
+    heads = ("Account", "Agreement", "Overdraft", "Notice below", "First block", "Blocked")
+    show(as_json, plain(found), table(heads, rows) if rows else "There are no accounts.")
+
+
+def _told(facts: AccountFacts) -> str:
+    policy = "as configured" if facts.overdraft_policy == DEFAULT else facts.overdraft_policy
+    cap = "as configured" if facts.overdraft_cap is None else facts.overdraft_cap or "none"
+    lines: list[tuple[str, object]] = [
+        ("Account", facts.name),
+        *((member.role.capitalize(), member.email) for member in facts.members),
+        ("Agreement", "yes" if facts.agreement else "no"),
+        ("Notice below", facts.threshold),
+        ("Overdraft", facts.overdraft),
+        ("Overdraft policy", policy),
+        ("Overdraft cap", cap),
+        ("First block", _paid(facts)),
+        ("Created", iso(facts.created_at)),
+    ]
+    return pairs([*lines, ("Blocked", facts.blocked)] if facts.blocked else lines)
+
+
+def _paid(facts: AccountFacts) -> str:
+    return "none yet" if facts.paid_at is None else iso(facts.paid_at)
+
+
+def _cap(text: str) -> int | None:
+    if text == DEFAULT:
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"--overdraft-cap is a number of mails or {DEFAULT}, not {text!r}")
+    return int(text)

@@ -15,6 +15,7 @@ from postmeter.errors import UsageError
 from postmeter.message.signature import ED25519, RSA
 from postmeter.store import domains
 from postmeter.store.accounts import account_by_name
+from postmeter.store.domain_checks import record_check
 from postmeter.store.domains import DnsRecord, DomainFacts, NewKey
 
 
@@ -74,7 +75,7 @@ def check(context: click.Context, relay: Relay, name: str, as_json: bool) -> Non
     problems = {d.account_id: domains.judge(keys[d.account_id], found) for d in known}
     with relay.store.write() as session:
         verified = {
-            d.account_id: domains.record_check(session, d.account_id, d.name, problems[d.account_id], time.time())
+            d.account_id: record_check(session, d.account_id, d.name, problems[d.account_id], time.time())
             for d in known
         }
     advice = (

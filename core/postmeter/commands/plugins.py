@@ -1,4 +1,4 @@
-"""`postmeter plugin`: which plugins there are and how they fare, and telling one events again."""
+"""`postmeter plugin`: how plugins fare, what they are told again, and how to write one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from postmeter import hookspecs
 from postmeter.asking import ASKED
+from postmeter.commands import plugin_new
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, pairs, plain, show
 from postmeter.errors import UsageError
@@ -47,7 +48,7 @@ def register(group: click.Group) -> None:
 
 @click.group()
 def plugin() -> None:
-    """Plugins: how they fare, and what they are told again."""
+    """Plugins: how they fare, what they are told again, and how to write one."""
 
 
 @plugin.command(name="list")
@@ -204,3 +205,6 @@ def _cursor(facts: CursorFacts) -> list[tuple[str, object]]:
 
 def _nth(place: int) -> str:
     return f"{place}."
+
+
+plugin_new.register(plugin)

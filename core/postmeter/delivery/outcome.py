@@ -38,7 +38,8 @@ class Judge:
         if state == DEFERRED:
             pause = _pause(outcome, recipient.attempts)
             attempts = recipient.attempts + 1
-            following = next_attempt(now, attempts, message.accepted_at, self._lifetime, random, pause=pause)
+            since = message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
+            following = next_attempt(now, attempts, since, self._lifetime, random, pause=pause)
             if following is None:
                 state, text = EXPIRED, EXPIRED_REPLY + text
             else:

@@ -13,14 +13,16 @@ JITTER = 0.1
 
 
 def next_attempt(
-    now: float, attempts: int, accepted: float, lifetime: float, random: float, *, pause: float | None = None
+    now: float, attempts: int, since: float, lifetime: float, random: float, *, pause: float | None = None
 ) -> float | None:
-    """When to try again after ``attempts`` attempts; None when ``lifetime`` seconds after acceptance are over.
+    """When to try again after ``attempts`` attempts; None when ``lifetime`` seconds from ``since`` on are over.
+
+    ``since`` is when the recipient was accepted or, under the hourly limit, might first leave.
 
     ``random`` (0 to 1) spreads the wait by ± 10 %; ``pause`` takes the place of the schedule's wait. The last
     attempt is made at the end of the lifetime, not long before it.
     """
-    end = accepted + lifetime
+    end = since + lifetime
     if now >= end:
         return None
     wait = pause if pause is not None else SCHEDULE[attempts - 1] if attempts <= len(SCHEDULE) else LATER

@@ -36,7 +36,7 @@ class HandOver(Protocol):
         """Whether there is room for these in memory; if so, it is kept for ``take`` or ``give_up``."""
 
     def give_up(self, recipients: int, size: int) -> None:
-        """The reserved room is not needed after all."""
+        """Some of the reserved room, or all of it, is not needed after all."""
 
     def take(self, leased: Leased, content: bytes | None) -> None:
         """Deliver these; ``content`` None: read it from the store."""
@@ -136,13 +136,19 @@ class Acceptance:
                 answered.callback(queued(result.message_id))
             else:
                 answered.callback(result if isinstance(result, Reply) else storage_trouble(result))
-            if room and isinstance(result, Accepted):
-                self.delivery.take(*candidate.leased(result, submission))
-            elif room:
-                self.delivery.give_up(recipients, candidate.size)
+            if room:
+                self._hand_over(candidate, submission, result if isinstance(result, Accepted) else None)
 
         self.submit(self.change, submission, done)
         return answered
+
+    def _hand_over(self, candidate: Candidate, submission: Submission, accepted: Accepted | None) -> None:
+        """Delivery gets the recipients that may leave now, and back the room that was kept for others."""
+        leaving = accepted.at_once if accepted else 0
+        if rest := submission.recipients - leaving:
+            self.delivery.give_up(rest, 0 if leaving else candidate.size)
+        if accepted and leaving:
+            self.delivery.take(*candidate.leased(accepted, submission))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +198,12 @@ class Candidate:
             worker=worker,
             key=self.key,
             reference=self.reference,
+            capped=self.access.capped,
         )
 
     def leased(self, accepted: Accepted, submission: Submission) -> tuple[Leased, bytes | None]:
         """What delivery takes over: the leased recipients, and the content while it is small enough for memory."""
+        leaving = zip(self.envelope.recipients[: accepted.at_once], accepted.block_ids, strict=False)
         message = QueuedMessage(
             self.id,
             self.access.account_id,
@@ -207,8 +215,7 @@ class Candidate:
             self.reference,
         )
         recipients = tuple(
-            QueuedRecipient(n, path, 0, block_id, "reserved")
-            for n, (path, block_id) in enumerate(zip(self.envelope.recipients, accepted.block_ids, strict=True))
+            QueuedRecipient(n, path, 0, block_id, "reserved") for n, (path, block_id) in enumerate(leaving)
         )
         content = b"".join(submission.content()) if self.spool.in_memory else None
         return Leased(message, recipients), content

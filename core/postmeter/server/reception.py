@@ -87,7 +87,7 @@ def _acceptance(settings: Settings, parts: Parts) -> Acceptance:
     return Acceptance(
         hostname=settings.hostname,
         keep_list_help=smtp.list_help == "keep",
-        change=accepting.Acceptance(settings.overdraft.policy),
+        change=accepting.Acceptance(settings.overdraft, settings.demo),
         submit=parts.submit,
         new_id=IdFactory(time.time, os.urandom),
         clock=time.time,

@@ -165,6 +165,46 @@ def from_domain_refused(domain: str) -> Reply:
     )
 
 
+def hourly_limit_reached(per_hour: int) -> Reply:
+    """An account that never had a paid block has used up its rolling hour, and its surplus is not queued."""
+    return Reply(
+        450,
+        "4.7.1",
+        f"Without a booked block this account may send to {per_hour:,} recipients an hour, and the message has more "
+        "than are left; book a block in the panel, or send it again later",
+    )
+
+
+def over_hourly_limit(per_hour: int) -> Reply:
+    """Such a message would be refused in every hour."""
+    return Reply(
+        550,
+        "5.7.1",
+        f"The message has more recipients than this account may send to in an hour without a booked block "
+        f"({per_hour:,}); book a block in the panel, or send it in parts",
+    )
+
+
+def cap_reached(most: int, period: str, until: str) -> Reply:
+    """The connection's cap for this hour, day or month leaves no room for the message ``until`` its end."""
+    return Reply(
+        450,
+        "4.7.1",
+        f"This connection may send to {most:,} recipients per {period}, and the message has more than are left until "
+        f"{until}; send it again then, or have the limit raised",
+    )
+
+
+def over_cap(most: int, period: str) -> Reply:
+    """Such a message would be refused in every hour, day or month."""
+    return Reply(
+        550,
+        "5.7.1",
+        f"The message has more recipients than this connection may send to in one {period} ({most:,}); send it in "
+        "parts, or have the limit raised",
+    )
+
+
 def recipient_suppressed(since: str, why: str, detail: str, by_operator: bool) -> Reply:
     """The address is not to be tried since a date, for a reason in plain words; ``detail`` is anybody's text."""
     reason = f"{_plain(why)} ({_plain(detail[:120])})" if detail else _plain(why)

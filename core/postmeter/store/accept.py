@@ -11,16 +11,18 @@ from typing import Any
 from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from postmeter import config
 from postmeter.message.envelope import Envelope
-from postmeter.quota.block import Available, allocate
-from postmeter.smtp.replies import QUOTA_EXHAUSTED, connection_inactive
 from postmeter.smtp.reply import Reply
-from postmeter.store import events, idempotency, ledger
+from postmeter.store import events, idempotency, ledger, standing
 from postmeter.store.base import table
+from postmeter.store.caps import Meters, Use
 from postmeter.store.counters import count
 from postmeter.store.idempotency import Claims, Key
+from postmeter.store.purse import Purse, open_purses
 from postmeter.store.statement import Statement
-from postmeter.store.tables import LEASED, QUEUED, Account, Block, Connection, Content, Message, Recipient
+from postmeter.store.tables import LEASED, QUEUED, Connection, Content, Message, Recipient
+from postmeter.store.throttle import Lane
 
 CHUNK = 1 << 20  # octets of content in one row
 RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit, nothing (the relay's own mail)
@@ -28,18 +30,8 @@ RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit, not
 _MESSAGE = Statement(insert(table(Message)))
 _CONTENT = Statement(insert(table(Content)))
 _RECIPIENT = Statement(insert(table(Recipient)))
-_ACCOUNT = Statement(
-    select(Account.agreement, Account.blocked, Account.threshold).where(Account.id == bindparam("account"))
-)
-_BLOCKS = Statement(
-    select(Block.id, Block.left, Block.expires_at, Block.booked_at)
-    .where(Block.account_id == bindparam("account"), Block.expires_at > bindparam("now"), Block.left > 0)
-    .order_by(Block.id)  # who locks several does so in this order, so that nobody deadlocks
-    .with_for_update()
-)
-_OVERDRAFT = Statement(select(Account.overdraft).where(Account.id == bindparam("account")))
 _PAID_BY = Statement(
-    select(Recipient.block_id)
+    select(Recipient.block_id, Recipient.leaves_at)
     .where(Recipient.message_id == bindparam("m"), Recipient.account_id == bindparam("a"))
     .order_by(Recipient.n)
 )
@@ -58,9 +50,10 @@ USED_EVERY = 60.0  # seconds: how exactly it is known when a connection was last
 class Submission:
     """A message that has passed all checks and waits for its commit.
 
-    ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients at once to the
-    worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key`` and
-    recipients the first is stored; empty: it has none. ``reference`` is what the sender calls its subject matter.
+    ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients that may leave at once
+    to the worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key``
+    and recipients the first is stored; empty: it has none. ``reference`` is what the sender calls its
+    subject matter. ``capped``: the connection has caps.
     """
 
     id: str
@@ -77,6 +70,17 @@ class Submission:
     worker: int | None
     key: bytes = b""
     reference: str = ""
+    capped: bool = False
+
+    @property
+    def recipients(self) -> int:
+        """How many there are, and units to pay."""
+        return len(self.envelope.recipients)
+
+    @property
+    def use(self) -> Use:
+        """What its connection's caps go by."""
+        return self.account_id, self.connection_id, self.accepted_at
 
     @property
     def claim(self) -> Key:
@@ -87,9 +91,18 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Committed: the block that pays for each recipient (None: overdraft)."""
+    """Committed: the block that pays for each recipient (None: overdraft).
+
+    The last recipients may have to wait for their slots under the hourly limit: ``waits`` says until when.
+    """
 
     block_ids: tuple[int | None, ...]
+    waits: tuple[float, ...] = ()
+
+    @property
+    def at_once(self) -> int:
+        """How many of the first recipients may leave now."""
+        return len(self.block_ids) - len(self.waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,67 +115,36 @@ class Duplicate:
 Answer = Accepted | Duplicate | Reply
 
 
-class Purse:
-    """What one account can still pay in this commit: its blocks in the order of payment and, if allowed, overdraft."""
-
-    overdrawn = 0  # units taken beyond all blocks
-
-    def __init__(self, blocked: str, may_overdraw: bool, threshold: int, blocks: list[Available]) -> None:
-        self._blocked = blocked
-        self._may_overdraw = may_overdraw
-        self._threshold = threshold
-        self._blocks = blocks
-        self._before = sum(block.left for block in blocks)
-
-    def pay(self, units: int) -> tuple[int | None, ...] | Reply:
-        """Take one unit for each recipient, all or none: the block of each, or the reply that refuses."""
-        if self._blocked:
-            return connection_inactive(self._blocked)
-        payments, rest = allocate(self._blocks, units)
-        if rest and not self._may_overdraw:
-            return QUOTA_EXHAUSTED
-        paid_by: list[int | None] = []
-        for block, taken in payments:
-            block.left -= taken
-            paid_by += [block.id] * taken
-        self.overdrawn += rest
-        return (*paid_by, *[None] * rest)
-
-    @property
-    def left(self) -> int:
-        """What all blocks can still give."""
-        return sum(block.left for block in self._blocks)
-
-    @property
-    def low(self) -> bool:
-        """Whether this commit went below the account's threshold or to nothing."""
-        left = self.left
-        return left < self._before and any(left < level <= self._before for level in (self._threshold, 1))
-
-
 class Acceptance:
-    """The change that stores submissions under an overdraft policy: ``agreement``, ``always`` or ``never``."""
+    """The change that stores submissions under the settings' rules for overdraft and for accounts without a block."""
 
     awaited = True  # a client waits for the answer
 
-    def __init__(self, overdraft: str) -> None:
-        self._overdraft = overdraft
+    def __init__(self, overdraft: config.Overdraft | None = None, demo: config.Demo | None = None) -> None:
+        self._overdraft = overdraft or config.Overdraft()
+        self._demo = demo or config.Demo()
         self._used: dict[int, float] = {}  # when a connection was last marked by this process
 
     def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Answer]:
         """Store all submissions that are new and their accounts can pay; the others get what says why not."""
         now = max(submission.accepted_at for submission in submissions)
-        accounts = sorted({submission.account_id for submission in submissions})
-        purses = {account: self._open_purse(session, account, now) for account in accounts}
-        claims = _claim(session, submissions)
-        answers = [_answer(session, one, purses[one.account_id], claims) for one in submissions]
+        till = self._open(session, submissions, now)
+        answers = [till.answer(submission) for submission in submissions]
         taken = [(s, answer) for s, answer in zip(submissions, answers, strict=True) if isinstance(answer, Accepted)]
         if taken:
             _reserve(session, taken, now)
-            _notice(session, purses, now)
+            till.close({submission.account_id for submission, _ in taken}, now)
             insert_messages(session, taken)
             self._mark_used(session, {submission.connection_id for submission, _ in taken}, now)
         return answers
+
+    def _open(self, session: Session, submissions: Sequence[Submission], now: float) -> Till:
+        accounts = sorted({submission.account_id for submission in submissions})
+        purses = open_purses(session, accounts, self._overdraft, now)
+        limited = [a for a in accounts if self._demo.per_hour and purses[a].account.paid_since is None]
+        lanes = {account: Lane(session, account, self._demo, now) for account in limited}
+        meters = Meters(session, (submission.use for submission in submissions if submission.capped))
+        return Till(session, purses, lanes, meters, _claim(session, submissions))
 
     def _mark_used(self, session: Session, connections: set[int], now: float) -> None:
         due = sorted(connection for connection in connections if self._used.get(connection, 0.0) <= now - USED_EVERY)
@@ -175,16 +157,63 @@ class Acceptance:
         """After a commit whose answer was lost: which submissions are stored; None: nothing of it is."""
         return [_stored(session, submission) or _doubled(session, submission) for submission in submissions]
 
-    def _open_purse(self, session: Session, account: int, now: float) -> Purse:
-        rows = _BLOCKS.fetch(session, {"account": account, "now": now})
-        if len(rows) > 1:
-            rows.sort(key=lambda row: (row[2], row[3], row[0]))  # the order of payment
-        blocks = [Available(row[0], row[1]) for row in rows]
-        agreement, blocked, threshold = _ACCOUNT.fetch(session, {"account": account})[0]
-        return Purse(blocked, self._may_overdraw(agreement), threshold, blocks)
 
-    def _may_overdraw(self, agreement: bool) -> bool:
-        return self._overdraft == "always" or (self._overdraft == "agreement" and agreement)
+@dataclass(frozen=True, slots=True)
+class Till:
+    """Where the messages of one commit are paid; ``lanes`` has the accounts under the hourly limit."""
+
+    session: Session
+    purses: dict[int, Purse]
+    lanes: dict[int, Lane]
+    meters: Meters
+    claims: Claims
+
+    def answer(self, submission: Submission) -> Answer:
+        """Take the message and its pay, or say why not."""
+        if submission.key:
+            first = self.claims.holder(submission.claim, submission.id, submission.accepted_at)
+            if first != submission.id:
+                return Duplicate(first)
+        answer = self._take(submission)
+        if isinstance(answer, Accepted):
+            return answer
+        if _stored(self.session, submission):  # by a commit whose answer was lost, and which took what was left
+            raise RuntimeError(f"the message {submission.id} is stored already")
+        if submission.key:
+            self.claims.withdraw(submission.claim)
+        return answer
+
+    def _take(self, submission: Submission) -> Accepted | Reply:
+        units = submission.recipients
+        limited = submission.capped or submission.account_id in self.lanes
+        if limited and (reply := self._refusal(submission, units)):
+            return reply
+        paid_by = self.purses[submission.account_id].pay(units)
+        if isinstance(paid_by, Reply):
+            return paid_by
+        return Accepted(paid_by, self._wait(submission, units)) if limited else Accepted(paid_by)
+
+    def _refusal(self, submission: Submission, units: int) -> Reply | None:
+        """Why the connection, or the account in this hour, may not send it."""
+        if submission.capped and (reply := self.meters.refusal(submission.use, units)):
+            return reply
+        lane = self.lanes.get(submission.account_id)
+        return lane.refusal(units) if lane else None
+
+    def _wait(self, submission: Submission, units: int) -> tuple[float, ...]:
+        """Count it; the slots of the last recipients, if they have to wait."""
+        if submission.capped:
+            self.meters.add(submission.use, units)
+        lane = self.lanes.get(submission.account_id)
+        return lane.take(units) if lane else ()
+
+    def close(self, accounts: set[int], now: float) -> None:
+        """Give the notices of the accounts that have paid, and keep the slots that were taken."""
+        for account in sorted(accounts):
+            purse = self.purses[account]
+            standing.fell(self.session, account, purse.account, purse.left, purse.overdrawn, now)
+            if account in self.lanes:
+                self.lanes[account].save()
 
 
 def _claim(session: Session, submissions: Sequence[Submission]) -> Claims:
@@ -195,21 +224,6 @@ def _claim(session: Session, submissions: Sequence[Submission]) -> Claims:
     return claims
 
 
-def _answer(session: Session, submission: Submission, purse: Purse, claims: Claims) -> Answer:
-    if submission.key:
-        first = claims.holder(submission.claim, submission.id, submission.accepted_at)
-        if first != submission.id:
-            return Duplicate(first)
-    payment = purse.pay(len(submission.envelope.recipients))
-    if not isinstance(payment, Reply):
-        return Accepted(payment)
-    if _stored(session, submission):  # by a commit whose answer was lost, and which took what was left
-        raise RuntimeError(f"the message {submission.id} is stored already")
-    if submission.key:
-        claims.withdraw(submission.claim)
-    return payment
-
-
 def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: float) -> None:
     units: Tally[tuple[int, int | None]] = Tally()
     for submission, accepted in taken:
@@ -217,25 +231,10 @@ def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: fl
     ledger.move(session, "reserve", units, now)
 
 
-def _notice(session: Session, purses: dict[int, Purse], now: float) -> None:
-    rows = []
-    for account_id, purse in purses.items():
-        first_overdraft = purse.overdrawn and _is_first_overdraft(session, account_id, purse.overdrawn)
-        if first_overdraft or purse.low:
-            facts = {"left": purse.left, **({"overdraft": purse.overdrawn} if first_overdraft else {})}
-            rows.append(events.about_account(account_id, "quota_low", now, facts))
-    if rows:
-        events.record(session, rows)
-
-
-def _is_first_overdraft(session: Session, account_id: int, units: int) -> bool:
-    """Whether nothing was overdrawn before this commit (whose own move keeps others from the account until then)."""
-    return bool(_OVERDRAFT.fetch(session, {"account": account_id})[0][0] == units)
-
-
 def _stored(session: Session, submission: Submission) -> Accepted | None:
     rows = _PAID_BY.fetch(session, {"m": submission.id, "a": submission.account_id})
-    return Accepted(tuple(block_id for (block_id,) in rows)) if rows else None
+    waits = tuple(leaves_at for _, leaves_at in rows if leaves_at > submission.accepted_at)
+    return Accepted(tuple(block_id for block_id, _ in rows), waits) if rows else None
 
 
 def _doubled(session: Session, submission: Submission) -> Duplicate | None:
@@ -317,7 +316,12 @@ def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _recipients(submission: Submission, accepted: Accepted, charge: str) -> Iterable[dict[str, Any]]:
-    for n, (recipient, block_id) in enumerate(zip(submission.envelope.recipients, accepted.block_ids, strict=True)):
+    at_once = accepted.at_once
+    leased = 0 if submission.worker is None else at_once
+    slots = (submission.accepted_at,) * at_once + accepted.waits
+    for n, (recipient, block_id, leaves_at) in enumerate(
+        zip(submission.envelope.recipients, accepted.block_ids, slots, strict=True)
+    ):
         yield {
             "message_id": submission.id,
             "account_id": submission.account_id,
@@ -326,10 +330,10 @@ def _recipients(submission: Submission, accepted: Accepted, charge: str) -> Iter
             "forward_path": recipient.forward_path,
             "notify": recipient.notify,
             "orcpt": recipient.orcpt,
-            "state": QUEUED if submission.worker is None else LEASED,
-            "accepted_at": submission.accepted_at,
-            "next_attempt_at": submission.accepted_at,
-            "lease_owner": submission.worker,
+            "state": LEASED if n < leased else QUEUED,
+            "leaves_at": leaves_at,
+            "next_attempt_at": leaves_at,
+            "lease_owner": submission.worker if n < leased else None,
             "attempts": 0,
             "in_doubt": 0,
             "final_at": None,

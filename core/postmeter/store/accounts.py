@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,13 +44,22 @@ class Member:
 
 @dataclass(frozen=True)
 class AccountFacts:
-    """An account with its members. ``agreement``: it is invoiced and may send beyond its blocks."""
+    """An account with its members. ``agreement``: it is invoiced and may send beyond its blocks.
+
+    ``overdraft``: units beyond all blocks that are on no invoice yet; ``overdraft_policy`` is ``default`` and
+    ``overdraft_cap`` None where the settings say; ``paid_at``: when its first paid block was booked, since when there
+    is no hourly limit. Times in seconds since the epoch.
+    """
 
     id: int
     name: str
     agreement: bool
     blocked: str
     threshold: int
+    overdraft_policy: str
+    overdraft_cap: int | None
+    overdraft: int
+    paid_at: float | None
     created_at: float
     members: tuple[Member, ...]
 
@@ -125,10 +135,7 @@ def accounts_of(session: Session, account_id: int | None = None) -> list[Account
     belong: dict[int, list[Member]] = {}
     for number, email, role in session.execute(members):
         belong.setdefault(number, []).append(Member(email, role))
-    return [
-        AccountFacts(a.id, a.name, a.agreement, a.blocked, a.threshold, a.created_at, tuple(belong.get(a.id, ())))
-        for a in session.scalars(query)
-    ]
+    return [_shown(account, belong.get(account.id, ())) for account in session.scalars(query)]
 
 
 def account_facts(session: Session, account: int | str) -> AccountFacts:
@@ -201,6 +208,22 @@ def clean_name(what: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise UsageError(f"the name of the {what} must have 1 to 100 printable characters")
     return name
+
+
+def _shown(account: Account, members: Iterable[Member]) -> AccountFacts:
+    return AccountFacts(
+        id=account.id,
+        name=account.name,
+        agreement=account.agreement,
+        blocked=account.blocked,
+        threshold=account.threshold,
+        overdraft_policy=account.overdraft_policy or "default",
+        overdraft_cap=account.overdraft_cap,
+        overdraft=max(0, account.overdraft - account.invoiced),
+        paid_at=account.paid_since,
+        created_at=account.created_at,
+        members=tuple(members),
+    )
 
 
 def _user(session: Session, email: str) -> User | None:

@@ -27,6 +27,7 @@ class Base(DeclarativeBase):
         bytes: LargeBinary(),
         str: Text(),
         dict[str, Any]: JSON(),
+        list[float]: JSON(),
     }
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
-from postmeter.store import suppressions
+from postmeter.store import events, suppressions
 from postmeter.store.accounts import clean_name
 from postmeter.store.domains import clean_domain
 from postmeter.store.rows import add_unique
@@ -20,6 +20,7 @@ from postmeter.store.tables import Account, Connection, ConnectionDomain, Follow
 
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 SLUG_LENGTH = 24  # characters
+MAX_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Access:
     ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
     is not; ``domains`` are the verified ones: mail is taken for them and the names below them. ``suppressions``:
     there are addresses that must not be tried for the account, so that each has to be looked up. ``followed``: a
-    plugin that chooses wants to be asked about this connection's messages.
+    plugin that chooses wants to be asked about this connection's messages. ``capped``: it may submit
+    only so many recipients in an hour, a day or a month, so that they have to be counted.
     """
 
     connection_id: int
@@ -57,11 +59,21 @@ class Access:
     domains: tuple[AllowedDomain, ...]
     suppressions: bool = False
     followed: bool = False
+    capped: bool = False
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How many recipients a connection may submit in a clock hour, a day and a month (UTC); 0: any number."""
+
+    per_hour: int = 0
+    per_day: int = 0
+    per_month: int = 0
 
 
 @dataclass(frozen=True)
 class ConnectionFacts:
-    """A connection as shown to people; times in seconds since the epoch."""
+    """A connection as shown to people, with the ``reason`` why it is off; times in seconds since the epoch."""
 
     id: int
     account_id: int
@@ -73,6 +85,7 @@ class ConnectionFacts:
     last_used_at: float | None
     created_at: float
     domains: tuple[str, ...]
+    caps: Caps
 
 
 def add_connection(
@@ -143,6 +156,7 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         domains=tuple(AllowedDomain(row.domain, row.list_help) for row in rows if row.verified_at is not None),
         suppressions=rows[0].suppressions,
         followed=rows[0].followed,
+        capped=caps_of(connection) != Caps(),
     )
 
 
@@ -158,6 +172,69 @@ def follow(session: Session, connection_id: int, plugin: str, wanted: bool) -> N
         session.merge(Followed(connection_id=connection_id, plugin=plugin))
     else:
         session.execute(delete(Followed).where(Followed.connection_id == connection_id, Followed.plugin == plugin))
+
+
+def connection_by_name(session: Session, account: Account, name: str, *, lock: bool = False) -> Connection:
+    """A connection of the account, locked if so wished; UsageError when there is none of this name."""
+    query = select(Connection).where(Connection.account_id == account.id, Connection.name == name.strip())
+    if (found := session.scalar(query.with_for_update() if lock else query)) is None:
+        raise UsageError(f"the account {account.name!r} has no connection {name!r}")
+    return found
+
+
+def caps_of(connection: Connection) -> Caps:
+    """The caps of a connection."""
+    return Caps(connection.per_hour, connection.per_day, connection.per_month)
+
+
+def set_caps(session: Session, connection: Connection, caps: Caps) -> None:
+    """Give a connection other caps; they hold for what is submitted a second later, and count what was before."""
+    if min(caps.per_hour, caps.per_day, caps.per_month) < 0:
+        raise UsageError("a cap is not negative")
+    connection.per_hour, connection.per_day, connection.per_month = caps.per_hour, caps.per_day, caps.per_month
+    session.flush()
+
+
+def pause(session: Session, account: Account, name: str, reason: str, now: float) -> ConnectionFacts:
+    """Refuse the connection's log-ins and messages from now on; the reason is told to the shop and the admins.
+
+    Another reason for one that is paused replaces the first, without being told again. UsageError when the account
+    has no such connection, or the reason is no plain sentence.
+    """
+    connection = connection_by_name(session, account, name, lock=True)
+    told = _told_reason(reason)
+    if not connection.paused:
+        _record(session, connection, "connection_paused", told, now)
+    connection.paused = told
+    session.flush()
+    return _facts_of(session, connection)
+
+
+def resume(session: Session, account: Account, name: str, now: float) -> ConnectionFacts:
+    """Take the connection's mail again, unless something else is wrong with it; UsageError when there is none."""
+    connection = connection_by_name(session, account, name, lock=True)
+    if connection.paused:
+        _record(session, connection, "connection_resumed", connection.paused, now)
+    connection.paused = ""
+    session.flush()
+    return _facts_of(session, connection)
+
+
+def _told_reason(reason: str) -> str:
+    text = reason.strip()
+    if not (text.isprintable() and 0 < len(text) <= MAX_REASON):
+        raise UsageError(f"the reason must have 1 to {MAX_REASON} printable characters")
+    return text
+
+
+def _record(session: Session, connection: Connection, kind: str, reason: str, now: float) -> None:
+    facts = {"connection": connection.name, "reason": reason}
+    events.record(session, [events.about_account(connection.account_id, kind, now, facts)])
+
+
+def _facts_of(session: Session, connection: Connection) -> ConnectionFacts:
+    [(found, rows)] = _grouped(session.execute(_ROWS.where(Connection.id == connection.id)))
+    return _facts(found, rows)
 
 
 def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:
@@ -193,6 +270,7 @@ def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
         last_used_at=connection.last_used_at,
         created_at=connection.created_at,
         domains=tuple(row.domain for row in rows if row.domain is not None),
+        caps=caps_of(connection),
     )
 
 

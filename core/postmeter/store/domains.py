@@ -13,6 +13,7 @@ from postmeter.errors import UsageError
 from postmeter.message import signature
 from postmeter.message.editing import list_help_value
 from postmeter.message.originator import a_labels
+from postmeter.store import domain_checks
 from postmeter.store.rows import add_unique
 from postmeter.store.secrets import Secrets
 from postmeter.store.tables import Account, SendingDomain, SigningKey
@@ -57,7 +58,10 @@ class NewKey:
 
 @dataclass(frozen=True)
 class DomainFacts:
-    """A sending domain of an account; ``problem`` says what the last look at the DNS found missing."""
+    """A sending domain of an account.
+
+    ``problem`` says what the last look at the DNS (at ``checked_at``) found missing, and ``failing_since`` since when.
+    """
 
     account_id: int
     account: str
@@ -66,6 +70,8 @@ class DomainFacts:
     trusted: bool
     verified: bool
     problem: str
+    checked_at: float | None
+    failing_since: float | None
     records: tuple[DnsRecord, ...]
 
 
@@ -96,11 +102,12 @@ def add_domain(
     name = clean_domain(name)
     domain = session.get(SendingDomain, (account.id, name))
     if domain is None:
-        domain = SendingDomain(account_id=account.id, name=name, list_help="", verified_at=None, created_at=now)
+        domain = SendingDomain(account_id=account.id, name=name, list_help="", created_at=now)
         session.add(domain)
     domain.list_help = _list_help(list_help)
     if trust:
         domain.trusted, domain.verified_at, domain.problem = True, now, ""
+        domain_checks.settle(domain, None)
     present = {key.algorithm for key in _rows(session, account.id, name)}
     for key in keys:
         if key.algorithm not in present:
@@ -160,18 +167,6 @@ def judge(keys: Sequence[signature.SigningKey], found: Mapping[str, Sequence[str
         elif faults[0]:
             problems.append(f"{key.dns_name}: {faults[0]}")
     return problems
-
-
-def record_check(session: Session, account_id: int, name: str, problems: Sequence[str], now: float) -> bool:
-    """Keep what a look at the DNS found and give whether mail is taken for the domain; a trusted one stays verified."""
-    domain = session.get_one(SendingDomain, (account_id, name))
-    domain.problem = " ".join(problems)
-    if not problems:
-        domain.verified_at = domain.verified_at or now
-    elif not domain.trusted:
-        domain.verified_at = None
-    session.flush()
-    return domain.verified_at is not None
 
 
 def clean_domain(name: str) -> str:
@@ -243,5 +238,7 @@ def _facts(session: Session, domain: SendingDomain, account: str) -> DomainFacts
         trusted=domain.trusted,
         verified=domain.verified_at is not None,
         problem=domain.problem,
+        checked_at=domain.checked_at,
+        failing_since=domain.failing_since,
         records=_records(session, domain.account_id, domain.name),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from copy import copy
 from email import policy
 from email.message import EmailMessage
 
@@ -22,28 +21,24 @@ _WIRE = policy.SMTP.clone(cte_type="7bit")
 
 
 def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: float) -> str:
-    """Put a mail into the queue with the commit of this transaction; its id. UsageError when ``to`` is no address.
+    """Put a mail into the queue with the commit of this transaction; its id.
 
-    From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3).
+    From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3). UsageError
+    when ``to`` is no address, or a header field has more than one line.
     """
-    try:
-        path = parse_forward_path(f"<{to}>").mailbox
-    except Refused:
-        path = ""
-    if "@" not in path:
-        raise UsageError(f"{to!r} is not an address such as joe@example.org")
+    path = _path(to)
     identifier = new_id(int(now * 1000), os.urandom(10))
-    whole = _complete(mail, to, hostname, identifier, now)
-    content = whole.as_bytes(policy=_WIRE)
+    added = _missing(mail, to, hostname, identifier, now)
+    content = _wire(added, mail, utf8=not path.isascii())
     submission = Submission(
         id=identifier,
         account_id=OPERATOR,
         connection_id=OPERATOR,
         domain=hostname,
         envelope=Envelope("", (Recipient(path, "NEVER"),), smtputf8=not path.isascii()),
-        header_from=hostname,
-        subject=str(whole["Subject"] or "")[:MAX_SUBJECT],
-        message_id=str(whole["Message-ID"])[:MAX_MESSAGE_ID],
+        header_from=_domain_of(mail, hostname),
+        subject=str(mail["Subject"] or "")[:MAX_SUBJECT],
+        message_id=str(mail["Message-ID"] or added["Message-ID"])[:MAX_MESSAGE_ID],
         size=len(content),
         content=lambda: (content,),
         accepted_at=now,
@@ -53,8 +48,39 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     return identifier
 
 
-def _complete(mail: EmailMessage, to: str, hostname: str, identifier: str, now: float) -> EmailMessage:
-    whole = copy(mail)
+def _path(to: str) -> str:
+    try:
+        path = parse_forward_path(f"<{to}>").mailbox
+        EmailMessage()["To"] = path  # may be a path and, by an encoded word in it, nothing for a header field
+    except (Refused, ValueError):
+        path = ""
+    if "@" not in path:
+        raise UsageError(f"{to!r} is not an address such as joe@example.org")
+    return path
+
+
+def _wire(added: EmailMessage, mail: EmailMessage, *, utf8: bool) -> bytes:
+    """The octets of a mail (``utf8``: with fields as they are, since an address is not to be encoded; RFC 6532, 3.2).
+
+    An encoded word in a field that somebody else has named may hold a line break, which Python would write out.
+    """
+    wire = _WIRE.clone(utf8=utf8)
+    content = added.as_bytes(policy=wire).removesuffix(b"\r\n") + mail.as_bytes(policy=wire)
+    lines = content.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    names = [line.partition(b":")[0].decode("utf-8", "replace") for line in lines if line[:1] not in (b" ", b"\t")]
+    if names != [*added.keys(), *mail.keys()] or any(end in line for line in lines for end in (b"\r", b"\n")):
+        raise UsageError("a header field of the mail has a line break in it")
+    return content
+
+
+def _domain_of(mail: EmailMessage, hostname: str) -> str:
+    """The domain of the From field."""
+    author = mail["From"]
+    return next((one.domain.lower() for one in author.addresses if one.domain), hostname) if author else hostname
+
+
+def _missing(mail: EmailMessage, to: str, hostname: str, identifier: str, now: float) -> EmailMessage:
+    """The fields that a mail has not got; it stays as it is, since it may go to somebody else as well."""
     defaults = {
         "From": f"Postmeter <postmaster@{hostname}>",
         "To": to,
@@ -63,7 +89,8 @@ def _complete(mail: EmailMessage, to: str, hostname: str, identifier: str, now: 
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
     }
+    added = EmailMessage()
     for name, value in defaults.items():
-        if name not in whole:
-            whole[name] = value
-    return whole
+        if name not in mail:
+            added[name] = value
+    return added

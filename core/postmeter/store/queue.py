@@ -35,6 +35,7 @@ class QueuedRecipient:
     """One leased forward path. ``attempts`` counts those that ended; ``charge`` is reserved or charged.
 
     ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
+    ``leaves_at``: since when it may leave, if that was not at once when it was accepted.
     """
 
     n: int
@@ -43,6 +44,7 @@ class QueuedRecipient:
     block_id: int | None
     charge: str
     unknown_since: float | None = None
+    leaves_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ def _leased(rows: Iterable[Any]) -> Leased:
 
 def _recipient(row: Recipient) -> QueuedRecipient:
     path = ForwardPath(row.forward_path, row.notify, row.orcpt)
-    return QueuedRecipient(row.n, path, row.attempts, row.block_id, row.charge, row.unknown_since)
+    return QueuedRecipient(row.n, path, row.attempts, row.block_id, row.charge, row.unknown_since, row.leaves_at)
 
 
 def content(session: Session, account_id: int, message_id: str) -> bytes:

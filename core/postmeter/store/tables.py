@@ -28,7 +28,11 @@ class User(Base):
 
 
 class Account(Base):
-    """A customer. ``agreement``: may overdraw and is invoiced. ``overdraft``: units taken beyond all blocks."""
+    """A customer. ``agreement``: may overdraw and is invoiced.
+
+    ``overdraft`` counts the units taken beyond all blocks, ``invoiced`` those of them that are on an invoice. The row
+    is locked by whoever takes, books or ends units of the account (not by who charges or releases them in blocks).
+    """
 
     __tablename__ = "account"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -37,6 +41,13 @@ class Account(Base):
     blocked: Mapped[str] = mapped_column(default="")  # why nothing may be sent; empty: not blocked
     threshold: Mapped[int] = mapped_column(default=0)  # low-quota notice when fewer mails are left
     overdraft: Mapped[int] = mapped_column(default=0)
+    invoiced: Mapped[int] = mapped_column(default=0)
+    overdraft_policy: Mapped[str] = mapped_column(default="")  # empty: as the setting says
+    overdraft_cap: Mapped[int | None]  # units not invoiced yet; 0: no cap, None: as the setting says
+    paid_since: Mapped[float | None]  # when the first paid block was booked: no hourly limit since
+    low_armed: Mapped[bool] = mapped_column(default=False)  # which notices would be given: ``quota.level``
+    empty_armed: Mapped[bool] = mapped_column(default=False)
+    overdraft_armed: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[float]
 
 
@@ -66,7 +77,10 @@ class SigningKey(Base):
 
 
 class SendingDomain(Base):
-    """A From domain of an account; mail is taken for it and the names below it once ``verified_at`` is set."""
+    """A From domain of an account; mail is taken for it and the names below it once ``verified_at`` is set.
+
+    Looks at the DNS that failed are counted in a row (``failures`` since ``failing_since``), whoever took them.
+    """
 
     __tablename__ = "sending_domain"
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
@@ -75,7 +89,20 @@ class SendingDomain(Base):
     trusted: Mapped[bool] = mapped_column(default=False)  # verified on the operator's word
     verified_at: Mapped[float | None]
     problem: Mapped[str] = mapped_column(default="")  # what the last look at the DNS found missing
+    checked_at: Mapped[float | None]  # when that was
+    next_check_at: Mapped[float | None]  # when the relay looks again; None: never (trusted, or not verified yet)
+    failing_since: Mapped[float | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    warned_at: Mapped[float | None]
     created_at: Mapped[float]
+    __table_args__ = (
+        Index(
+            "ix_sending_domain_next_check_at",
+            "next_check_at",
+            sqlite_where=text("next_check_at IS NOT NULL"),
+            postgresql_where=text("next_check_at IS NOT NULL"),
+        ),
+    )
 
 
 class Connection(Base):
@@ -89,6 +116,9 @@ class Connection(Base):
     secret: Mapped[bytes]
     paused: Mapped[str] = mapped_column(default="")
     last_used_at: Mapped[float | None]
+    per_hour: Mapped[int] = mapped_column(default=0)  # recipients at most in a clock hour (UTC); 0: no cap
+    per_day: Mapped[int] = mapped_column(default=0)
+    per_month: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[float]
     __table_args__ = (Index("uq_connection_account_id_name", "account_id", "name", unique=True),)
 
@@ -141,7 +171,9 @@ class Content(Base):
 class Recipient(Base):
     """One forward path of a message: the unit of queueing, leasing and charging.
 
-    ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged, released or free.
+    ``leaves_at``: when it may first leave, at its acceptance or in its slot of the hourly limit; its lifetime counts
+    from there. ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged, released or,
+    for the relay's own mail, free.
     ``in_doubt`` counts attempts that may have arrived though no answer came back.
     """
 
@@ -154,7 +186,7 @@ class Recipient(Base):
     notify: Mapped[str]
     orcpt: Mapped[str]
     state: Mapped[str]
-    accepted_at: Mapped[float]
+    leaves_at: Mapped[float]
     next_attempt_at: Mapped[float]
     lease_owner: Mapped[int | None]
     attempts: Mapped[int] = mapped_column(default=0)
@@ -203,34 +235,6 @@ class Duty(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[int]
     until: Mapped[float]
-
-
-class Block(Base):
-    """Booked quota. ``left`` and ``reserved`` move only by arithmetic in the database, together with the ledger."""
-
-    __tablename__ = "block"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
-    kind: Mapped[str]  # demo or paid
-    size: Mapped[int]
-    left: Mapped[int]
-    reserved: Mapped[int] = mapped_column(default=0)
-    charged: Mapped[int] = mapped_column(default=0)
-    booked_at: Mapped[float]
-    expires_at: Mapped[float]
-    __table_args__ = (Index("ix_block_account_id_expires_at", "account_id", "expires_at"),)
-
-
-class Ledger(Base):
-    """Append-only: every move of units, one entry per commit, block and kind (book, reserve, charge, release)."""
-
-    __tablename__ = "ledger"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    account_id: Mapped[int] = mapped_column(index=True)
-    block_id: Mapped[int | None]  # None: overdraft
-    kind: Mapped[str]
-    units: Mapped[int]
-    at: Mapped[float]
 
 
 class Idempotency(Base):

@@ -128,8 +128,9 @@ def queue_facts(session: Session, account_id: int | None = None, limit: int = 50
         .order_by(number.desc(), Recipient.state, Recipient.reply)
         .limit(limit)
     )
-    rows = session.scalars(
-        select(Recipient)
+    rows = session.execute(
+        select(Recipient, Message.accepted_at)
+        .join(Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id))
         .where(*waiting)
         .order_by(Recipient.next_attempt_at, Recipient.message_id, Recipient.n)
         .limit(limit)
@@ -138,7 +139,7 @@ def queue_facts(session: Session, account_id: int | None = None, limit: int = 50
         total=sum(states.values()),
         states={state: states[state] for state in WAITING if state in states},
         reasons=tuple(Reason(state, reply, recipients) for state, reply, recipients in reasons),
-        waiting=tuple(_waiting(row) for row in rows),
+        waiting=tuple(_waiting(row, accepted_at) for row, accepted_at in rows),
     )
 
 
@@ -177,7 +178,7 @@ def _events(session: Session, message: Message) -> tuple[EventFacts, ...]:
     return tuple(EventFacts(row.kind, row.at, row.recipient, row.facts) for row in rows)
 
 
-def _waiting(row: Recipient) -> WaitingRecipient:
+def _waiting(row: Recipient, accepted_at: float) -> WaitingRecipient:
     return WaitingRecipient(
         message_id=row.message_id,
         account_id=row.account_id,
@@ -185,7 +186,7 @@ def _waiting(row: Recipient) -> WaitingRecipient:
         forward_path=row.forward_path,
         state=row.state,
         attempts=row.attempts,
-        accepted_at=row.accepted_at,
+        accepted_at=accepted_at,
         next_attempt_at=row.next_attempt_at,
         reply=row.reply,
     )

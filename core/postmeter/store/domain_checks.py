@@ -1,0 +1,124 @@
+"""What looks at the DNS mean for sending domains: a person's counts at once, the relay's own are patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from postmeter.store import events
+from postmeter.store.tables import SendingDomain
+
+EVERY = 86_400.0  # seconds until a domain whose records are there is looked up again
+AGAIN = 3_600.0  # until one is whose records are gone, or about which the DNS gives no answer
+ENOUGH = 3  # failed looks in a row …
+LONG = 86_400.0  # … over so many seconds lead to a warning, and to an end so many seconds after that
+MOST = 8  # domains looked up at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found wrong with a domain's records ``at`` that time (nothing: they are as they should be)."""
+
+    account_id: int
+    name: str
+    problems: tuple[str, ...]
+    at: float
+
+
+def any_due(session: Session, now: float) -> bool:
+    """Whether a domain waits for its look."""
+    due = select(SendingDomain.name).where(SendingDomain.next_check_at <= now).limit(1)
+    return session.scalar(due) is not None
+
+
+def claim(session: Session, times: Sequence[float]) -> list[list[tuple[int, str]]]:
+    """For each time: some domains (account, name) that are due, longest first; nobody else gets them for now.
+
+    Of those that nothing is recorded about (the DNS gave no answer, the worker ended) it is tried ``AGAIN`` later.
+    """
+    return [_claim(session, now) for now in times]
+
+
+def _claim(session: Session, now: float) -> list[tuple[int, str]]:
+    due = select(SendingDomain).where(SendingDomain.next_check_at <= now).order_by(SendingDomain.next_check_at)
+    rows = session.scalars(due.limit(MOST).with_for_update(skip_locked=True)).all()
+    for row in rows:
+        row.next_check_at = now + AGAIN
+    session.flush()
+    return [(row.account_id, row.name) for row in rows]
+
+
+def record_looks(session: Session, looks: Sequence[Look]) -> list[bool]:
+    """Keep what the relay itself found; whether mail is taken for each domain.
+
+    One whose records are gone is given a warning after ``ENOUGH`` looks over ``LONG``, and is off ``LONG`` later.
+    What was recorded before, or is older than what is known, changes nothing.
+    """
+    return [_record(session, look) for look in looks]
+
+
+def record_check(session: Session, account_id: int, name: str, problems: Sequence[str], now: float) -> bool:
+    """Keep what a person's look found and give whether mail is taken for the domain; a trusted one stays verified."""
+    domain = session.get_one(SendingDomain, (account_id, name), with_for_update=True)
+    _keep(session, domain, problems, now)
+    if problems and domain.verified_at is not None and not domain.trusted:
+        _end(session, domain, problems, now)
+    session.flush()
+    return domain.verified_at is not None
+
+
+def _record(session: Session, look: Look) -> bool:
+    domain = session.get(SendingDomain, (look.account_id, look.name), with_for_update=True)
+    if domain is None or domain.trusted or (domain.checked_at or 0.0) >= look.at:
+        return domain is not None and domain.verified_at is not None
+    _keep(session, domain, look.problems, look.at)
+    if look.problems and domain.verified_at is not None:
+        _judge(session, domain, look.problems, look.at)
+    session.flush()
+    return domain.verified_at is not None
+
+
+def _keep(session: Session, domain: SendingDomain, problems: Sequence[str], now: float) -> None:
+    domain.checked_at, domain.problem = now, " ".join(problems)
+    if domain.trusted:
+        return
+    if problems:
+        domain.failures += 1
+        domain.failing_since = domain.failing_since or now
+        known = domain.verified_at is not None or domain.next_check_at is not None
+        domain.next_check_at = now + AGAIN if known else None  # who was never verified looks for himself
+        return
+    if domain.verified_at is None:
+        domain.verified_at = now
+        _tell(session, domain, "domain_verified", (), now)
+    settle(domain, now + EVERY)
+
+
+def settle(domain: SendingDomain, next_check_at: float | None) -> None:
+    """Nothing is wrong with a domain (any more); None: it is not looked up again."""
+    domain.failures, domain.failing_since, domain.warned_at = 0, None, None
+    domain.next_check_at = next_check_at
+
+
+def _judge(session: Session, domain: SendingDomain, problems: Sequence[str], now: float) -> None:
+    if domain.warned_at is not None:
+        if now - domain.warned_at >= LONG:
+            _end(session, domain, problems, now)
+    elif domain.failures >= ENOUGH and now - (domain.failing_since or now) >= LONG:
+        domain.warned_at = now
+        _tell(session, domain, "domain_broken", problems, now, warning=True, off_at=now + LONG)
+
+
+def _end(session: Session, domain: SendingDomain, problems: Sequence[str], now: float) -> None:
+    domain.verified_at = None
+    _tell(session, domain, "domain_broken", problems, now)
+
+
+def _tell(
+    session: Session, domain: SendingDomain, kind: str, problems: Sequence[str], now: float, **more: object
+) -> None:
+    facts = {"domain": domain.name, "problems": list(problems), **more}
+    events.record(session, [events.about_account(domain.account_id, kind, now, facts)])

@@ -1,0 +1,1 @@
+"""Invoices for the blocks that accounts have booked and for what they have sent beyond them."""

@@ -1,0 +1,59 @@
+"""What the relay finds under the entry point: settings, tables, the billing run of the billing day, and commands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import click
+from sqlalchemy import Connection
+
+from postmeter import Core, Job, PluginSettings, hookimpl
+from postmeter_billing import commands, customers, tables
+from postmeter_billing.run import NO_ADDRESS, Run
+from postmeter_billing.settings import BillingSettings, own
+
+log = logging.getLogger(__name__)
+
+EVERY = 3600.0  # seconds from one look at the calendar to the next
+
+
+class Billing:
+    """The plugin."""
+
+    @hookimpl
+    def on_start(self, core: Core) -> None:
+        """Keep what the relay offers."""
+        self._core = core
+
+    @hookimpl
+    def settings_schema(self) -> type[PluginSettings]:
+        """Prices, days, VAT and the seller."""
+        return BillingSettings
+
+    @hookimpl
+    def migrations(self) -> Sequence[Callable[[Connection], None]]:
+        """The steps to the tables."""
+        return [tables.first_tables]
+
+    @hookimpl
+    def jobs(self) -> Sequence[Job]:
+        """The billing run; none as long as the settings do not say who sells."""
+        return [Job("invoices", EVERY, self._bill)] if own(self._core).seller_name else []
+
+    @hookimpl
+    def commands(self) -> Sequence[click.Command]:
+        """`postmeter billing`."""
+        return [commands.billing]
+
+    def _bill(self, now: float) -> None:
+        """Bill whom no run has dealt with since the last billing date; for nobody it costs one look."""
+        run = Run.of(self._core, own(self._core)).scheduled()
+        with self._core.read() as session:
+            if not customers.anybody_due(session, run.due):
+                return
+        for outcome in run.bill():
+            if outcome.number:
+                log.info("wrote the invoice %s for the account %s", outcome.number, outcome.account)
+            elif outcome.why == NO_ADDRESS:
+                log.warning("the account %s is not billed: it has %s", outcome.account, outcome.why)

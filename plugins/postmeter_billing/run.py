@@ -1,0 +1,124 @@
+"""The billing run: for each account one transaction that finds what is to be billed, numbers it and writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from postmeter import AccountFacts, Booking, Core, UsageError
+from postmeter_billing import book, customers
+from postmeter_billing.customers import Customer
+from postmeter_billing.invoice import BLOCK, OVERDRAFT, Invoice, Line, invoice, priced
+from postmeter_billing.settings import BillingSettings
+from postmeter_billing.texts import TEXTS, Texts
+
+DEMO = "demo"
+NOTHING = "nothing to bill"
+NO_ADDRESS = "no billing address"
+BILLED = "billed already"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a billing run did for an account: the invoice's number and sum in cents, or why there is none."""
+
+    account: str
+    number: str = ""
+    gross: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A billing run: invoices of ``day`` for everybody whom no run has dealt with for the date ``due``.
+
+    It bills what was booked until ``until`` (seconds since the epoch); what comes later is for the next run. Each
+    account is its own transaction, so a run that is broken off goes on where it was, and two at once share the work.
+    """
+
+    core: Core
+    settings: BillingSettings
+    day: date
+    due: date
+    until: float
+
+    @classmethod
+    def of(cls, core: Core, settings: BillingSettings, day: date | None = None) -> Run:
+        """A run for a day (today when None); UsageError when that is to come or the settings do not say enough."""
+        settings.terms()
+        now = core.clock()
+        today = settings.day(now)
+        if day and day > today:
+            raise UsageError(f"{day} is still to come")
+        return cls(core, settings, day or today, day or today, min(now, settings.end(day or today)))
+
+    def scheduled(self) -> Run:
+        """The same for the last billing date."""
+        return replace(self, due=self.settings.billing_date(self.day))
+
+    def bill(self, account: str | None = None) -> Iterator[Outcome]:
+        """Bill an account, or all of them."""
+        with self.core.read() as session:
+            found = self.core.accounts(session) if account is None else [self.core.account(session, account)]
+        return (self._bill(one) for one in found)
+
+    def _bill(self, account: AccountFacts) -> Outcome:
+        with self.core.write() as session:
+            customer = customers.find(session, account.id)
+            if customer is None:
+                return Outcome(account.name, why=NO_ADDRESS if self._blocks(session, account.id) else NOTHING)
+            if not customers.claim(session, account.id, self.due, self.day):
+                return Outcome(account.name, why=BILLED)
+            lines = self._lines(session, account, customer)
+            if not lines:
+                return Outcome(account.name, why=NOTHING)
+            written = self._write(session, account, customer, lines)
+            return Outcome(account.name, written.number, written.gross)
+
+    def _lines(self, session: Session, account: AccountFacts, customer: Customer) -> tuple[Line, ...]:
+        """What is to be billed; nothing, and nothing counts as billed, when it is less than half a cent."""
+        texts = TEXTS[customer.language or self.settings.language]
+        with session.begin_nested() as attempt:
+            blocks = [self._block(booking, texts) for booking in self._blocks(session, account.id)]
+            lines = priced([*blocks, *self._overdraft(session, account, texts)])
+            if not any(line.amount for line in lines):
+                attempt.rollback()
+                return ()
+            return lines
+
+    def _blocks(self, session: Session, account_id: int) -> list[Booking]:
+        """The blocks that were booked or renewed, and are on no invoice."""
+        booked = [
+            booking
+            for booking in self.core.bookings(session, account_id)
+            if booking.kind != DEMO and booking.booked_at <= self.until
+        ]
+        billed = book.billed(session, [booking.block_id for booking in booked])
+        return [booking for booking in booked if booking.block_id not in billed]
+
+    def _block(self, booking: Booking, texts: Texts) -> Line:
+        return Line(
+            kind=BLOCK,
+            text=texts.block.format(count=texts.count(booking.size)),
+            quantity=booking.size,
+            price=self.settings.price_list.of_block(booking.size),
+            begin=self.settings.day(booking.booked_at),
+            end=self.settings.day(booking.expires_at),
+            block=booking.block_id,
+        )
+
+    def _overdraft(self, session: Session, account: AccountFacts, texts: Texts) -> Iterator[Line]:
+        units = self.core.invoice_overdraft(session, account.id)
+        if units:
+            begin = book.last_day(session, account.id) or self.settings.day(account.created_at)
+            price = self.settings.price_list.highest
+            yield Line(OVERDRAFT, texts.overdraft, units, price, min(begin, self.day), self.day)
+
+    def _write(self, session: Session, account: AccountFacts, customer: Customer, lines: tuple[Line, ...]) -> Invoice:
+        to = customer.addressee(account.name, self.settings.language)
+        make = partial(invoice, day=self.day, to=to, lines=lines, terms=self.settings.terms())
+        return book.write(session, account.id, self.settings.number_prefix, self.day, make, self.core.clock())

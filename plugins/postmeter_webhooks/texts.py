@@ -1,0 +1,40 @@
+"""What an account's admins read when an endpoint was switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from postmeter_webhooks.endpoints import Endpoint
+
+
+def switched_off(endpoint: Endpoint, answer: str, gone: bool) -> Mapping[str, tuple[str, str]]:
+    """Title and text by language; ``answer`` is the last one."""
+    return {
+        "en": (
+            f"Webhook {endpoint.id} has been switched off",
+            f"Postmeter no longer calls {endpoint.url}: "
+            + (
+                "it answered that it is gone for good (410)."
+                if gone
+                else "for more than a day it has not taken a single event, in spite of all retries."
+            )
+            + f"\n\nThe last answer was: {answer}\n\n"
+            "Your mail is not affected; only your system is not told any more what became of it. When the address "
+            f"answers again, ask your provider to run `postmeter webhook enable {endpoint.id}`, and "
+            f"`postmeter webhook replay {endpoint.id} --failed` for what was missed.",
+        ),
+        "de": (
+            f"Der Webhook {endpoint.id} wurde abgeschaltet",
+            f"Postmeter ruft {endpoint.url} nicht mehr auf: "
+            + (
+                "Die Adresse hat geantwortet, dass es sie nicht mehr gibt (410)."
+                if gone
+                else "Seit mehr als einem Tag hat sie trotz aller Wiederholungen kein Ereignis angenommen."
+            )
+            + f"\n\nDie letzte Antwort war: {answer}\n\n"
+            "Ihre Mails sind davon nicht betroffen; Ihr System erfährt nur nicht mehr, was aus ihnen geworden ist. "
+            "Wenn die Adresse wieder antwortet, bitten Sie Ihren Anbieter um "
+            f"`postmeter webhook enable {endpoint.id}` und, für das Versäumte, um "
+            f"`postmeter webhook replay {endpoint.id} --failed`.",
+        ),
+    }

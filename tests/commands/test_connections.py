@@ -1,0 +1,58 @@
+"""`postmeter connection`: accesses are listed with their state, paused and resumed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.command import Cli, printed, told, with_account
+
+
+@pytest.fixture
+def username(cli: Cli) -> str:
+    """The user name of the access "web shop" of the account acme."""
+    with_account(cli, domain=True)
+    name: str = printed(cli("connection", "add", "acme", "web shop", "--domain", "shop.example", "--json"))["username"]
+    return name
+
+
+def listed(cli: Cli) -> Any:
+    return printed(cli("connection", "list", "acme", "--json"))
+
+
+def test_an_access_is_listed_with_its_state(cli: Cli, username: str) -> None:
+    (one,) = listed(cli)
+    assert (one["name"], one["username"], one["active"], one["reason"]) == ("web shop", username, True, "")
+    assert (one["domains"], one["last_used_at"]) == (["shop.example"], None)
+    heads, line = cli("connection", "list", "acme").stdout.splitlines()
+    assert heads.split() == ["Name", "Username", "Domains", "Last", "used", "State"]
+    assert line.split() == ["web", "shop", username, "shop.example", "never", "active"]
+
+
+def test_an_account_without_accesses_says_so(cli: Cli) -> None:
+    with_account(cli)
+    assert cli("connection", "list", "acme").stdout == "There are none.\n"
+
+
+def test_an_access_is_paused_and_resumed(cli: Cli, username: str) -> None:
+    answer = printed(cli("connection", "pause", "acme", "web shop", "--reason", "moved", "--json"))
+    assert answer == listed(cli)[0]
+    assert (answer["active"], answer["reason"]) == (False, "This connection is paused: moved")
+    again = cli("connection", "pause", "acme", "web shop", "--reason", "sold")
+    assert again.stdout == "inactive: This connection is paused: sold\n"
+    assert cli("connection", "resume", "acme", "web shop").stdout == "active\n"
+    assert listed(cli)[0]["active"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("pause", "acme", "no such", "--reason", "x"), "the account 'acme' has no connection 'no such'"),
+        (("resume", "acme", "no such"), "the account 'acme' has no connection 'no such'"),
+        (("pause", "acme", "web shop", "--reason", "a\nb"), "the reason must have 1 to 200 printable characters"),
+        (("list", "nobody"), "there is no account 'nobody'"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(cli: Cli, username: str, arguments: tuple[str, ...], line: str) -> None:
+    assert told(cli("connection", *arguments), 2) == line

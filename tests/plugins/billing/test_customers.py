@@ -1,0 +1,71 @@
+"""Billing data is checked when it is entered, and changed field by field."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from postmeter import UsageError
+from postmeter.store.engine import Store
+from postmeter_billing import customers
+from support.billing import ADDRESS, BUYER, Office
+
+BEGIN = date(2027, 1, 14)
+
+
+def test_what_is_entered_is_kept_and_changed_field_by_field(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open()
+    with store.write() as session:
+        customers.enter(session, account_id, {"city": "  Sonthofen\n", "language": "de"}, date(2030, 1, 1))
+        found = customers.get(session, account_id)
+    assert found.buyer == type(BUYER)(**(ADDRESS | {"city": "Sonthofen"}))
+    assert (found.language, found.reverse_charge, found.billed_for) == ("de", False, BEGIN)
+
+
+def test_nobody_has_an_address_before_it_is_entered(store: Store) -> None:
+    account_id = Office(store).open(address=False)
+    with store.read() as session, pytest.raises(UsageError, match="no billing address"):
+        customers.get(session, account_id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": ""}, "missing: name"),
+        ({"street": " ", "city": ""}, "missing: street, city"),
+        ({"country": "Germany"}, "'Germany' is not two letters"),
+        ({"country": "de"}, "'de' is not two letters"),
+        ({"vat_id": "123"}, "vat id: '123' is not a VAT identification number"),
+        ({"email": "joe"}, "'joe' is not an e-mail address"),
+        ({"language": "fr"}, "'fr' is not en or de"),
+        ({"name": "a\0b"}, "name: .* is not a line"),
+        ({"name": "a\ufffe"}, "name: .* is not a line"),
+        ({"name": "x" * 201}, "name: .* is not a line"),
+        ({"vat_id": "", "reverse_charge": True}, "only a buyer with a VAT identification number"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(store: Store, changes: dict[str, str | bool], said: str) -> None:
+    Office(store)
+    with store.write() as session, pytest.raises(UsageError, match=said):
+        customers.enter(session, 1, ADDRESS | changes, BEGIN)
+
+
+def test_a_vat_id_is_kept_without_blanks_in_capitals(store: Store) -> None:
+    Office(store)
+    with store.write() as session:
+        customers.enter(session, 1, ADDRESS | {"vat_id": "at u1234 5678"}, BEGIN)
+        assert customers.get(session, 1).buyer.vat_id == "ATU12345678"
+
+
+def test_somebody_is_due_until_a_run_has_dealt_with_all(store: Store) -> None:
+    office = Office(store)
+    first, second = office.open("a"), office.open("b")
+    day = date(2027, 1, 15)
+    with store.write() as session:
+        assert customers.claim(session, first, day, day)
+        assert not customers.claim(session, first, day, day)
+        assert customers.anybody_due(session, day)
+        assert customers.claim(session, second, day, day)
+        assert not customers.anybody_due(session, day)
