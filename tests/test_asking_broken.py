@@ -282,7 +282,7 @@ async def test_a_broken_plugin_changes_the_latency_of_mail_by_less_than_5_percen
     numbers = itertools.count()
 
     async def accept(asking: Asking) -> float:
-        bench = Bench(tmp_path, asking=asking, outcome=storing(store, Acceptance("agreement")))
+        bench = Bench(tmp_path, asking=asking, outcome=storing(store, Acceptance()))
         bench.identifier = f"{next(numbers):026d}"
         begin = time.perf_counter()
         reply = await bench.accept(b"From: orders@shop.example\r\n\r\nHello\r\n")
