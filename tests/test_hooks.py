@@ -69,7 +69,20 @@ def test_the_panel_needs_not_be_enabled(monkeypatch: pytest.MonkeyPatch) -> None
     assert load(monkeypatch, [], web=Plugin()).manager.has_plugin("web")
 
 
-@pytest.mark.parametrize("plugin", [Misspelt(), WrongArgument(), ImportError("no module"), SyntaxError("x")])
+class Wrapping:
+    @hookimpl(wrapper=True)
+    def on_accept(self, message: Message) -> Any:
+        return (yield)
+
+
+class Waiting:
+    @hookimpl
+    async def on_accept(self, message: Message) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "plugin", [Misspelt(), WrongArgument(), Wrapping(), Waiting(), ImportError("no module"), SyntaxError("x")]
+)
 def test_a_plugin_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, plugin: object) -> None:
     with pytest.raises(ConfigError, match="'odd'") as caught:
         load(monkeypatch, ["odd"], odd=plugin)

@@ -17,7 +17,8 @@ from support.relay import ACCOUNT, Relay, wait_until
 from support.shop import ORDER, Shop
 from support.transit import Parts, check_signatures
 
-# "called" has a line for each event that begins to be told, "told" for each that was; while "hold" exists, none ends.
+# "called" has a line for each event that begins to be told, "told" for each that was; while "hold" exists, none ends;
+# while "broken" exists, it refuses mail with what is no refusal.
 MODULE = '''\
     """Adds fields, refuses one recipient, and writes down what it is told."""
 
@@ -32,6 +33,8 @@ MODULE = '''\
 
     @hookimpl
     def on_accept(message: Message) -> list[tuple[str, str]]:
+        if (FOLDER / "broken").exists():
+            raise Refused(Reply(250, "2.0.0", "Yes"))
         if any(recipient.forward_path == "unwanted@kunde.example" for recipient in message.recipients):
             raise Refused(Reply(550, "5.7.1", "The witness does not want this"))
         return [("X-Witness", message.id), ("Feedback-ID", f"witness:{message.connection_id}")]
@@ -181,3 +184,34 @@ def test_what_a_plugin_was_being_told_when_the_relay_was_killed_is_told_again(sh
     }
     begun = [event["id"] for event in witness.events(identifier, "called")]
     assert begun.count(told[0]["id"]) == 2  # the one that was interrupted
+
+
+def listed(shop: Shop) -> Any:
+    """What `plugin list` says of it."""
+    (found,) = [one for one in shop.relay.cli("plugin", "list") if one["name"] == "witness"]
+    return found
+
+
+def test_an_event_is_told_again_while_the_relay_runs(shop: Shop, witness: Witness) -> None:
+    identifier = shop.send("carla@kunde.example")
+    (event,) = wait_until(lambda: witness.events(identifier), 20, shop.relay.log)
+    wait_until(lambda: not listed(shop)["cursor"]["lag"], 20, "the cursor has moved")
+    stands = listed(shop)["cursor"]
+    assert shop.relay.cli("plugin", "replay", "witness", str(event["id"])) == {"plugin": "witness", "events": 1}
+    assert wait_until(lambda: len(told := witness.events(identifier)) == 2 and told, 20, shop.relay.log) == [event] * 2
+    wait_until(lambda: listed(shop)["cursor"] == stands, 20, "the wish is fulfilled, and the cursor has not moved")
+
+
+def test_it_is_listed_and_so_is_that_it_is_not_asked_any_more(shop: Shop, witness: Witness) -> None:
+    one = listed(shop)
+    assert (one["version"], one["state"], one["policy"], one["time_limit"]) == ("1.0", "enabled", "tempfail", 2)
+    assert one["hooks"] == ["on_accept", "on_sign", "on_deliver", "on_bounce"]
+    assert (one["order"], one["troubles"], one["last_failure"]) == ({"on_accept": 1, "on_sign": 1}, [], None)
+    (witness.folder / "broken").touch()
+    for _ in range(10):  # there are two workers, each of which finds it out for itself
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            shop.send("dora@kunde.example")
+        assert refused.value.smtp_code == 451
+    (trouble, *_) = wait_until(lambda: listed(shop)["troubles"], 20, shop.relay.log)
+    assert (trouble["hook"], trouble["error"]) == ("on_accept", "it refused with what is no refusal")
+    assert listed(shop)["last_failure"]["error"] == trouble["error"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 GROUP = "postmeter"
 ALWAYS = ("web",)  # the panel has its own switch: web.listen
+MAX_SAID = 500  # characters
 
 
 class Plugins:
@@ -54,7 +57,7 @@ class Plugins:
 
         (A misspelt hook would never be called.)
         """
-        found = {entry.name: entry for entry in entry_points(group=GROUP)}
+        found = installed()
         manager = new_manager()
         for name in (*ALWAYS, *settings.plugins.enabled):
             if name in found and not manager.has_plugin(name):
@@ -133,12 +136,27 @@ class Start:
 
 
 def _call(implementation: pluggy.HookImpl, facts: Mapping[str, Any]) -> Any:
+    return contained(implementation.function, *(facts[name] for name in implementation.argnames))
+
+
+def contained(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what is a plugin's; RuntimeError in place of SystemExit and the like, which are not its to raise."""
     try:
-        return implementation.function(*(facts[name] for name in implementation.argnames))
+        return function(*arguments)
     except Exception:
         raise
     except BaseException as error:
         raise RuntimeError(f"the plugin raised {error!r}") from error
+
+
+def said(error: BaseException) -> str:
+    """What an exception is and says, in one line."""
+    return " ".join("".join(traceback.format_exception_only(error)).split())[:MAX_SAID]
+
+
+def installed() -> dict[str, EntryPoint]:
+    """All plugins on this machine, enabled or not, by name."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def new_manager() -> pluggy.PluginManager:
@@ -153,8 +171,19 @@ def _register(manager: pluggy.PluginManager, name: str, entry: EntryPoint) -> No
         loaded = entry.load()
         manager.register(loaded() if isinstance(loaded, type) else loaded, name)
         manager.check_pending()
+        _check(manager, name)
     except Exception as error:
         raise _unusable(name, error) from error
+
+
+def _check(manager: pluggy.PluginManager, name: str) -> None:
+    """TypeError for a hook that would never do what it says: each is called by itself, in a thread."""
+    for caller in manager.get_hookcallers(manager.get_plugin(name)) or ():
+        for one in caller.get_hookimpls():
+            if one.plugin_name == name and (one.wrapper or one.hookwrapper):
+                raise TypeError(f"{caller.name} cannot be a wrapper")
+            if one.plugin_name == name and inspect.iscoroutinefunction(one.function):
+                raise TypeError(f"{caller.name} cannot be a coroutine")
 
 
 def _schemas(manager: pluggy.PluginManager) -> dict[str, type[PluginSettings]]:
@@ -174,5 +203,4 @@ def _schemas(manager: pluggy.PluginManager) -> dict[str, type[PluginSettings]]:
 
 def _unusable(name: str, error: Exception) -> ConfigError:
     log.debug("plugin %s cannot be used", name, exc_info=error)
-    said = " ".join(str(error).split())
-    return ConfigError(f"plugins.enabled: the plugin {name!r} cannot be used: {said}")
+    return ConfigError(f"plugins.enabled: the plugin {name!r} cannot be used: {' '.join(str(error).split())}")

@@ -21,9 +21,11 @@ hookimpl = pluggy.HookimplMarker("postmeter")
 # A header field that a plugin adds: name and value in ASCII, both without line breaks. Not allowed, because the relay
 # checks or sets them itself, are From, Sender, Reply-To, To, Cc, Bcc, Date, Message-ID, Subject, MIME-Version,
 # Return-Path, Received, DKIM-Signature, List-Help, Resent-*, Content-* and X-Postmeter-* (but for X-Postmeter-Ref).
+# All that a plugin adds by one hook may have 16 KiB.
 HeaderField = tuple[str, str]
 
 MAX_BODY = 65_536  # octets of a body that the ask hooks see
+MAX_ADDED = 16_384  # octets of header fields that a plugin may add to a message by one hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,9 @@ class Service:
 class Job:
     """Something that a plugin does again and again: ``run`` is called ``every`` so many seconds.
 
-    It gets the time in seconds since the epoch. One process of the whole relay does it at a time, in the thread in
-    which the plugin is told events; an exception is logged, and the job is done again when it is due.
+    It gets the time in seconds since the epoch. One process of the whole relay does it at a time, between the events
+    that the plugin is told; the first time soon after it has started, so it is done more often when the relay is
+    started again. An exception is logged, and the job is done again when it is due.
     """
 
     name: str
@@ -106,7 +109,8 @@ class Page:
     endpoint: str
 
 
-# Asked
+# Asked. A plugin that fails five times in a row is not asked for a while: nobody waits for it, its ``policy`` decides
+# at once, and it is tried with a message now and then, whose sender does not wait for the answer.
 
 
 @hookspec
@@ -127,8 +131,9 @@ def on_sign(message: Message) -> Sequence[HeaderField] | None:
     """
 
 
-# Told: from the events that were committed with the facts. An event that is told again comes later and later, and is
-# at last put aside as a dead letter.
+# Told: in a thread of the plugin's, from the events that were committed with the facts. What raises an exception is
+# told again later, and after eight tries it is a dead letter; what comes later about the same message waits behind it.
+# A plugin that fails five times in a row is told few events at a time, after pauses that grow to five minutes.
 
 
 @hookspec
@@ -227,7 +232,7 @@ def flush() -> None:
     """Called in the plugin's own thread after it was told events and before they count as told.
 
     What they led to may be gathered until then and written at once. The answer means nothing; an exception has all of
-    them told again.
+    them told again, then one at a time, so that it is known which of them does it.
     """
 
 

@@ -18,7 +18,7 @@ from twisted.internet import defer, task
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
-from postmeter.asking import Asking
+from postmeter.asking import Asking, News
 from postmeter.config import Settings
 from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
@@ -38,9 +38,10 @@ from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
-from postmeter.store import idempotency, queue, renewal, schema, suppressions
+from postmeter.store import idempotency, queue, renewal, schema, suppressions, troubles
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
+from postmeter.store.troubles import Trouble
 from postmeter.store.writer import Outcomes, Writer
 from postmeter.telling import Teller
 
@@ -84,7 +85,7 @@ class Worker:
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
         self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
-        self._asking = Asking(self._plugins, reactor)
+        self._asking = Asking(self._plugins, reactor, self._note)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
         self._pool = Pool(reactor, settings.hostname)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
@@ -158,6 +159,7 @@ class Worker:
         self._signer.stop()
         self._writer.stop()
         self._asking.stop()
+        self._teller.stop()
         self._store.close()
 
     # The parts
@@ -253,7 +255,11 @@ class Worker:
         return defer.ensureDeferred(self._domains.look()).addErrback(_defect)
 
     def _tell(self) -> Deferred[None]:
-        return deferToThread(self._teller.tell, time.time()).addErrback(_defect)
+        return deferToThread(self._teller.tell).addErrback(_defect)
+
+    def _note(self, news: News) -> None:
+        trouble = Trouble(news.plugin, news.hook, self.number, news.why, time.time())
+        self._writer.submit(troubles.note, trouble, lambda _: None)
 
 
 def _tell_outcomes(outcomes: Outcomes) -> None:

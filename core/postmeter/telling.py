@@ -1,31 +1,27 @@
-"""Tells plugins what has happened: from the event table, in order, at least once, with a cursor for each plugin."""
+"""Tells plugins what has happened: from the event table, at least once, each plugin in a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import Any
 
 import pluggy
 
 from postmeter.hooks import Plugins
-from postmeter.hookspecs import Event
-from postmeter.store import cursors, events
+from postmeter.listener import Doing, Functions, Listener
+from postmeter.store import cursors, troubles
 from postmeter.store.engine import Store
-from postmeter.store.events import Fact, Position
+from postmeter.store.troubles import Trouble
 
 log = logging.getLogger(__name__)
 
 DUTY = "telling"  # one worker of all does it
 DUTY_LEASE = 30.0  # seconds
-BATCH = 200
-TRIES = 8  # then the event becomes a dead letter
 PATIENCE = 1.0  # seconds that one plugin may keep the others waiting
-FAR = 1000  # events that a plugin does not listen to, until its cursor is moved past them
-BACK_OFF = 2.0  # seconds after the first failure, twice as long after each further one
+HANGS = 60.0  # seconds that a call takes: then it is said to hang
 HOOKS = {
     "accepted": "on_arrive",
     "delivered": "on_deliver",
@@ -47,63 +43,59 @@ HOOKS = {
     "domain_broken": "on_domain_change",
     "notice": "on_notice",
 }
-
-
-@dataclass(eq=False)
-class Listener:
-    """A plugin with the functions it has for kinds of events, and the thread in which it is told them."""
-
-    name: str
-    functions: dict[str, Callable[..., object]]
-    follows: bool = False  # only the connections that it names
-    thread: threading.Thread | None = None
-
-    @property
-    def follower(self) -> str | None:
-        """Its name, if it is told only of connections that it follows."""
-        return self.name if self.follows else None
-
-    @property
-    def busy(self) -> bool:
-        """Whether it is still at events of an earlier time."""
-        return self.thread is not None and self.thread.is_alive()
+OTHERS = ("flush", "jobs")
 
 
 class Teller:
-    """Feeds every plugin that listens, each in a thread of its own; only the worker that has the duty does so."""
+    """Has every plugin told that listens or has jobs; only the worker that has the duty does so.
 
-    def __init__(self, plugins: Plugins, store: Store, worker: int) -> None:
+    ``clock`` gives seconds since the epoch.
+    """
+
+    def __init__(self, plugins: Plugins, store: Store, worker: int, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._worker = worker
-        self._listeners = _listeners(plugins)
+        self._clock = clock
+        self._threads = [
+            Thread(Listener(name, functions, store, clock)) for name, functions in functions_of(plugins).items()
+        ]
         self._duty_until = 0.0
+        self._stopped = False
 
     @property
     def needed(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners)
+        """Whether anybody listens, or has jobs."""
+        return bool(self._threads)
 
     def begin(self) -> None:
         """Let plugins that are new here be told what happens from now on. Blocks."""
-        for listener in self._listeners:
+        for name in (thread.listener.name for thread in self._threads if thread.listener.kinds):
             with self._store.write() as session:
-                if cursors.position(session, listener.name) is None:
-                    cursors.begin(session, listener.name)
+                if cursors.position(session, name) is None:
+                    cursors.begin(session, name)
 
-    def tell(self, now: float) -> None:
+    def tell(self) -> None:
         """Tell each plugin what it has not been told yet. Blocks, but not for long: who hangs is left alone."""
-        if not self._on_duty(now):
+        self._note_hanging()
+        if self._stopped or not self._on_duty(self._clock()):
             return
-        idle = [listener for listener in self._listeners if not listener.busy]
-        for listener in idle:
-            listener.thread = threading.Thread(target=self._feed, args=(listener, now), name=listener.name, daemon=True)
-            listener.thread.start()
+        idle = [thread for thread in self._threads if not thread.busy]
+        for thread in idle:
+            thread.begin(self._held)
         end = time.monotonic() + PATIENCE
-        for listener in idle:
-            if listener.thread is not None:
-                listener.thread.join(max(0.0, end - time.monotonic()))
-            if listener.busy:
-                log.warning("plugin %s takes long over its events", listener.name)
+        for thread in idle:
+            if not thread.wait(end - time.monotonic()):
+                log.warning("plugin %s takes long over its events", thread.listener.name)
+
+    def stop(self) -> None:
+        """Let all end after the events that they are told just now. Blocks, a second at most."""
+        self._stopped = True
+        end = time.monotonic() + PATIENCE
+        for thread in self._threads:
+            thread.wait(end - time.monotonic())
+
+    def _held(self) -> bool:
+        return not self._stopped and self._clock() < self._duty_until
 
     def _on_duty(self, now: float) -> bool:
         if now < self._duty_until - DUTY_LEASE / 2:
@@ -116,85 +108,71 @@ class Teller:
         self._duty_until = now + DUTY_LEASE if held else 0.0
         return held
 
-    def _feed(self, listener: Listener, now: float) -> None:
-        try:
-            while self._feed_some(listener, now):
-                pass
-        except Exception as error:
-            log.error("plugin %s could not be told its events now", listener.name, exc_info=error)
-
-    def _feed_some(self, listener: Listener, now: float) -> bool:
-        """Tell a batch of events; whether there may be more to be told at once."""
-        with self._store.read() as session:
-            stands = cursors.position(session, listener.name)
-            if stands is None or stands.retry_at > now:
-                return False
-            facts = events.after(session, stands, BATCH, list(listener.functions), listener.follower)
-            newest = events.newest(session)
-        reached = stands
-        for fact in facts:
-            error = _call(listener, fact)
-            if error is not None:
-                return self._failed(listener, stands, reached, fact, error, now)
-            reached = Position(fact.tx, fact.id)
-        if len(facts) == BATCH:
-            return self._advance(listener, stands, reached)
-        if facts or newest.event_id - stands.event_id >= FAR:
-            self._advance(listener, stands, newest)
-        return False
-
-    def _advance(self, listener: Listener, stands: Position, reached: Position) -> bool:
-        with self._store.write() as session:
-            return cursors.advance(session, listener.name, stands, reached)
-
-    def _failed(
-        self, listener: Listener, stands: Position, reached: Position, fact: Fact, error: BaseException, now: float
-    ) -> bool:
-        """The event is told again later, or after all its tries put aside; whether the next one may come."""
-        failures = reached.failures + 1  # 1 when the events before it were told just now
-        dead = failures >= TRIES
-        then = replace(reached, failures=failures, retry_at=now + BACK_OFF * 2 ** (failures - 1))
-        if dead:
-            then = Position(fact.tx, fact.id)
-        with self._store.write() as session:
-            ours = cursors.advance(session, listener.name, stands, then)
-            if ours and dead:
-                text = "".join(traceback.format_exception_only(error)).strip()
-                cursors.put_aside(session, listener.name, fact.id, text, now)
-        return ours and dead
+    def _note_hanging(self) -> None:
+        """Let `plugin list` show what hangs, and what does no longer."""
+        noted: list[Trouble] = []
+        for thread in self._threads:
+            name, before, hanging = thread.listener.name, thread.hanging, thread.hangs(self._clock())
+            if hanging is not before:
+                thread.hanging = hanging
+                noted += [Trouble(name, before.what, self._worker, "", before.since)] if before else []
+            if hanging and hanging is not before:
+                log.error("plugin %s hangs in %s", name, hanging.what)
+                noted.append(Trouble(name, hanging.what, self._worker, "does not come back", hanging.since))
+        if noted:
+            with self._store.write() as session:
+                troubles.note(session, noted)
 
 
-def _listeners(plugins: Plugins) -> list[Listener]:
-    found: dict[str, dict[str, Callable[..., object]]] = {}
+class Thread:
+    """The thread of one plugin at a time: a new one for each time there may be something to tell."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.hanging: Doing | None = None  # as it was noted
+        self._thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is still at events of an earlier time."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin(self, on_duty: Callable[[], bool]) -> None:
+        """Let it work."""
+        self._thread = threading.Thread(
+            target=self.listener.work, args=(on_duty,), name=self.listener.name, daemon=True
+        )
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has come to an end within so many seconds."""
+        if self._thread is not None:
+            self._thread.join(max(0.0, seconds))
+        return not self.busy
+
+    def hangs(self, now: float) -> Doing | None:
+        """What it hangs in."""
+        doing = self.listener.doing
+        return doing if doing and now - doing.since >= HANGS else None
+
+
+def functions_of(plugins: Plugins) -> dict[str, Functions]:
+    """What each plugin has that is told events or has jobs."""
+    told: dict[str, dict[str, Any]] = {}
     for kind, hook in HOOKS.items():
-        for implementation in plugins.implementing(hook):
-            found.setdefault(implementation.plugin_name, {})[kind] = _bound(plugins, implementation)
-    return [Listener(name, functions, name in plugins.choosing) for name, functions in found.items()]
+        for one in plugins.implementing(hook):
+            told.setdefault(one.plugin_name, {})[kind] = (hook, _telling(plugins, one))
+    calls = {hook: {one.plugin_name: _calling(plugins, one) for one in plugins.implementing(hook)} for hook in OTHERS}
+    names = dict.fromkeys((*told, *calls["jobs"]))
+    return {
+        name: Functions(told.get(name, {}), name in plugins.choosing, *(calls[hook].get(name) for hook in OTHERS))
+        for name in names
+    }
 
 
-def _bound(plugins: Plugins, implementation: pluggy.HookImpl) -> Callable[..., object]:
+def _telling(plugins: Plugins, implementation: pluggy.HookImpl) -> Callable[..., object]:
     return lambda event: plugins.call(implementation, {"event": event})
 
 
-def as_event(fact: Fact) -> Event:
-    """What happened, as a plugin is told it."""
-    return Event(
-        fact.id,
-        fact.kind,
-        fact.account_id,
-        fact.message_id,
-        fact.forward_path,
-        fact.at,
-        fact.facts,
-        fact.connection_id,
-        fact.reference,
-    )
-
-
-def _call(listener: Listener, fact: Fact) -> BaseException | None:
-    try:
-        listener.functions[fact.kind](as_event(fact))
-    except BaseException as error:  # also sys.exit(): it is not the plugin's to call
-        log.error("%s failed in plugin %s", HOOKS[fact.kind], listener.name, exc_info=error)
-        return error
-    return None
+def _calling(plugins: Plugins, implementation: pluggy.HookImpl) -> Callable[[], Any]:
+    return lambda: plugins.call(implementation, {})

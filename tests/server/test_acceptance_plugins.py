@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
@@ -18,6 +18,7 @@ from postmeter.asking import Asking
 from postmeter.hooks import Plugins, new_manager
 from postmeter.hookspecs import MAX_BODY, Message, hookimpl
 from postmeter.message.envelope import Envelope, Recipient
+from postmeter.plugin_settings import PluginSettings
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store import accept, queue, tables
 from postmeter.store.connections import add_connection
@@ -55,8 +56,8 @@ def asking() -> Iterator[Any]:
 
     def make(answer: Any, time_limit: float = 2.0) -> tuple[Asking, Plugin]:
         plugin, manager = Plugin(answer), new_manager()
-        manager.register(plugin)
-        one = Asking(Plugins(manager), reactor, time_limit)
+        manager.register(plugin, "plugin")
+        one = Asking(Plugins(manager, own={"plugin": PluginSettings(time_limit=cast(int, time_limit))}), reactor)
         one.start()
         made.append((one, plugin))
         return made[-1]
@@ -144,7 +145,7 @@ async def test_a_plugin_that_chooses_is_asked_about_the_connections_that_it_foll
 async def test_a_plugins_refusal_is_the_reply_and_nothing_is_stored(tmp_path: Path, asking: Any) -> None:
     refusal = Reply(550, "5.7.1", "Not this one")
     bench = Bench(tmp_path, asking=asking(Refused(refusal))[0])
-    assert await bench.accept(MESSAGE) is refusal
+    assert await bench.accept(MESSAGE) == refusal
     assert (bench.submissions, bench.delivery.reserved) == ([], [])
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from postmeter.store import cursors, events, queue
 from postmeter.store.engine import Store
 from postmeter.store.events import Position
-from postmeter.store.tables import DeadLetter
+from postmeter.store.plugin_tables import Cursor
 from support.postage import at_once, rows
 from support.tenants import NOW
 
@@ -59,7 +61,7 @@ def test_a_new_plugin_stands_behind_all_events_so_far(store: Store) -> None:
         assert cursors.position(session, "q") is None
 
 
-def test_a_cursor_moves_only_from_where_it_stands(store: Store) -> None:
+def test_of_two_who_move_a_cursor_from_one_place_one_does(store: Store) -> None:
     with store.write() as session:
         cursors.begin(session, "p")
         start = cursors.position(session, "p")
@@ -70,18 +72,27 @@ def test_a_cursor_moves_only_from_where_it_stands(store: Store) -> None:
         assert not cursors.advance(session, "p", start, wrong)
         assert not cursors.advance(session, "unknown", start, wrong)
     with store.read() as session:
-        assert cursors.position(session, "p") == then
+        assert cursors.position(session, "p") == replace(then, turn=1)
+
+
+def test_who_stays_where_it_is_has_been_told_something_too(store: Store) -> None:
+    with store.write() as session:
+        cursors.begin(session, "p")
+        start = cursors.position(session, "p")
+        assert start is not None
+        assert cursors.advance(session, "p", start, start)
+        assert not cursors.advance(session, "p", start, start)
 
 
 @pytest.mark.parametrize("error", ["no", "nul \0", "half \ud800", "long" * 5000])
-def test_every_error_can_be_kept_and_kept_again(store: Store, error: str) -> None:
-    for at in (NOW, NOW + 1):
-        with store.write() as session:
-            cursors.put_aside(session, "p", 5, error, at)
-    [letter] = rows(store, DeadLetter)
-    assert (letter.plugin, letter.event_id, letter.at) == ("p", 5, NOW + 1)
-    assert letter.error[:2] == error[:2]
-    assert len(letter.error) <= cursors.MAX_ERROR
+def test_every_error_can_be_kept(store: Store, error: str) -> None:
+    with store.write() as session:
+        cursors.begin(session, "p")
+        cursors.failed(session, "p", error, NOW)
+    [cursor] = rows(store, Cursor)
+    assert cursor.failed_at == NOW
+    assert cursor.error[:2] == error[:2]
+    assert len(cursor.error) <= cursors.MAX_ERROR
 
 
 def test_the_duty_of_a_worker_that_ends_or_is_gone_is_free_at_once(store: Store) -> None:

@@ -63,6 +63,7 @@ class Bench:
     keep_list_help: bool = True
     submissions: list[Submission] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
+    identifier: str = IDENTIFIER
 
     def accept(self, content: bytes, access: Access = ACCESS, envelope: Envelope = ENVELOPE) -> Deferred[Reply]:
         """What the acceptance says to this content."""
@@ -88,7 +89,7 @@ class Bench:
             keep_list_help=self.keep_list_help,
             change=lambda session, submissions: [],
             submit=self._submit,
-            new_id=lambda: IDENTIFIER,
+            new_id=lambda: self.identifier,
             clock=lambda: NOW,
             asking=self.asking,
             delivery=self.delivery,

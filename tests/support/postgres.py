@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from postmeter.store import plugin_tables  # noqa: F401 - its tables are among all
 from postmeter.store.tables import Base
 
 _SETTINGS = (

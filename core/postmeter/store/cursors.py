@@ -1,4 +1,4 @@
-"""How far plugins have been told events, what they could not take, and which worker has the duty to tell them."""
+"""How far plugins have been told events, and which worker has the duty to tell them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from postmeter.store.base import table
 from postmeter.store.events import Position, newest
+from postmeter.store.plugin_tables import Cursor
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Cursor, DeadLetter, Duty
+from postmeter.store.tables import Duty
 
 MAX_ERROR = 2048  # characters of a plugin's error that are kept
 
@@ -21,17 +22,13 @@ _TAKE_DUTY = Statement(
 )
 _ADVANCE = Statement(
     update(table(Cursor))
-    .where(
-        Cursor.plugin == bindparam("name"),
-        Cursor.tx == bindparam("old_tx"),
-        Cursor.event_id == bindparam("old_id"),
-        Cursor.failures == bindparam("old_failures"),
-    )
+    .where(Cursor.plugin == bindparam("name"), Cursor.turn == bindparam("old_turn"))
     .values(
         tx=bindparam("new_tx"),
         event_id=bindparam("new_id"),
         failures=bindparam("new_failures"),
         retry_at=bindparam("new_retry_at"),
+        turn=Cursor.turn + 1,
     )
 )
 
@@ -50,22 +47,21 @@ def hold_duty(session: Session, name: str, worker: int, now: float, until: float
 def position(session: Session, plugin: str) -> Position | None:
     """Where a plugin stands; None when it was never told anything."""
     row = session.get(Cursor, plugin)
-    return None if row is None else Position(row.tx, row.event_id, row.failures, row.retry_at)
+    return None if row is None else Position(row.tx, row.event_id, row.failures, row.retry_at, row.turn)
 
 
 def begin(session: Session, plugin: str) -> None:
     """A new plugin stands behind all events so far."""
     start = newest(session)
-    session.execute(insert(Cursor).values(plugin=plugin, tx=start.tx, event_id=start.event_id, failures=0, retry_at=0))
+    fresh = {"failures": 0, "retry_at": 0, "turn": 0, "error": ""}
+    session.execute(insert(Cursor).values(plugin=plugin, tx=start.tx, event_id=start.event_id, **fresh))
 
 
 def advance(session: Session, plugin: str, before: Position, then: Position) -> bool:
-    """Move a plugin from where it stood; False when another worker has moved it meanwhile."""
+    """Move a plugin from where it stood; False when another worker has told it something meanwhile."""
     row = {
         "name": plugin,
-        "old_tx": before.tx,
-        "old_id": before.event_id,
-        "old_failures": before.failures,
+        "old_turn": before.turn,
         "new_tx": then.tx,
         "new_id": then.event_id,
         "new_failures": then.failures,
@@ -74,7 +70,11 @@ def advance(session: Session, plugin: str, before: Position, then: Position) -> 
     return _ADVANCE.run(session, [row]) == 1
 
 
-def put_aside(session: Session, plugin: str, event_id: int, error: str, now: float) -> None:
-    """Keep an event that a plugin could not take as a dead letter."""
-    storable = error.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:MAX_ERROR]
-    session.merge(DeadLetter(plugin=plugin, event_id=event_id, error=storable, at=now))
+def failed(session: Session, plugin: str, error: str, now: float) -> None:
+    """Keep what a plugin said when it failed last."""
+    session.execute(update(Cursor).where(Cursor.plugin == plugin).values(error=storable(error), failed_at=now))
+
+
+def storable(error: str) -> str:
+    """A plugin's words as both databases can keep them."""
+    return error.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:MAX_ERROR]

@@ -23,6 +23,8 @@ _INSERT = Statement(insert(table(Event)), _COLUMNS)
 _INSERT_PG = Statement(insert(table(Event)).values(tx=_THIS_TRANSACTION), _COLUMNS)
 
 
+Conditions = Sequence[ColumnElement[bool]]
+
 _ABOUT = (
     (Recipient.message_id == Event.message_id)
     & (Recipient.account_id == Event.account_id)
@@ -65,15 +67,34 @@ class Fact:
     connection_id: int | None = None
     reference: str = ""
 
+    @property
+    def lane(self) -> str:
+        """What has an order: the message, or the account when the event is about none."""
+        return self.message_id or f"account {self.account_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a reader stands; ``failures`` tries of the next event have failed, the next one is at ``retry_at``."""
+    """Where a reader stands: behind the event (``tx``, ``event_id``).
+
+    It has failed ``failures`` times in a row, and reads no more until ``retry_at``; ``turn`` counts its changes.
+    """
 
     tx: int
     event_id: int
     failures: int = 0
     retry_at: float = 0.0
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many events there are, the ``first`` and the ``last`` number, and when the oldest one happened."""
+
+    count: int
+    first: int
+    last: int
+    oldest: float
 
 
 def about_recipient(
@@ -97,8 +118,7 @@ def about_account(account_id: int, kind: str, at: float, facts: dict[str, Any]) 
 
 def record(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Write events; they become visible with the commit of their fact."""
-    postgresql = session.get_bind().dialect.name == "postgresql"
-    (_INSERT_PG if postgresql else _INSERT).run(session, rows)
+    (_INSERT_PG if _postgresql(session) else _INSERT).run(session, rows)
 
 
 def after(
@@ -108,16 +128,54 @@ def after(
 
     ``follower``: of messages only those of connections that this plugin follows.
     """
-    query = _EVENTS.where(Event.kind.in_(kinds)).limit(limit)
-    if follower is not None:
-        own = select(Followed.connection_id).where(Followed.plugin == follower)
-        query = query.where(or_(Event.message_id.is_(None), Message.connection_id.in_(own)))
-    if session.get_bind().dialect.name == "postgresql":
-        behind = tuple_(Event.tx, Event.id) > tuple_(position.tx, position.event_id)
-        query = query.where(behind, Event.tx < _OLDEST_OPEN).order_by(Event.tx, Event.id)
-    else:
-        query = query.where(Event.id > position.event_id).order_by(Event.id)
-    return [Fact(*row) for row in session.execute(query)]
+    visible = (Event.tx < _OLDEST_OPEN,) if _postgresql(session) else ()
+    return _read(session, limit, behind(session, position), *wanted(kinds, follower), *visible)
+
+
+def before(session: Session, start: Position, end: Position, limit: int, conditions: Conditions) -> list[Fact]:
+    """The next events behind ``start`` up to ``end``, where a reader stood, in order.
+
+    None of them can be missing: a reader stands before all that a transaction may still add.
+    """
+    return _read(session, limit, behind(session, start), not_behind(session, end), *conditions)
+
+
+def summary(session: Session, conditions: Conditions) -> Summary:
+    """How many events there are for which these conditions hold, and which."""
+    figures = func.count(), func.min(Event.id), func.max(Event.id), func.min(Event.at)
+    query = select(*figures).select_from(Event).outerjoin(Message, _OF).where(*conditions)
+    return Summary(*(figure or 0 for figure in session.execute(query).one()))
+
+
+def wanted(kinds: Sequence[str], follower: str | None) -> Conditions:
+    """The conditions for events of these kinds, and ``follower`` as for ``after``."""
+    own = select(Followed.connection_id).where(Followed.plugin == follower)
+    follows = or_(Event.message_id.is_(None), Message.connection_id.in_(own))
+    return [Event.kind.in_(kinds), *([] if follower is None else [follows])]
+
+
+def behind(session: Session, position: Position) -> ColumnElement[bool]:
+    """The condition for events that who stands there has not read."""
+    if _postgresql(session):
+        return tuple_(Event.tx, Event.id) > tuple_(position.tx, position.event_id)
+    return Event.id > position.event_id
+
+
+def not_behind(session: Session, position: Position) -> ColumnElement[bool]:
+    """The condition for events that who stands there has passed."""
+    if _postgresql(session):
+        return tuple_(Event.tx, Event.id) <= tuple_(position.tx, position.event_id)
+    return Event.id <= position.event_id
+
+
+def _read(session: Session, limit: int, *conditions: ColumnElement[bool]) -> list[Fact]:
+    order = (Event.tx, Event.id) if _postgresql(session) else (Event.id,)
+    return [Fact(*row) for row in session.execute(_EVENTS.where(*conditions).order_by(*order).limit(limit))]
+
+
+def these(session: Session, numbers: Sequence[int]) -> dict[int, Fact]:
+    """Events by their numbers."""
+    return {row.id: Fact(*row) for row in session.execute(_EVENTS.where(Event.id.in_(numbers)))}
 
 
 def newest(session: Session) -> Position:
@@ -126,6 +184,10 @@ def newest(session: Session) -> Position:
     Nothing is skipped by going there from the end of an ``after`` of the same state of the database (``Store.read``).
     """
     tx = 0
-    if session.get_bind().dialect.name == "postgresql":
+    if _postgresql(session):
         tx = (session.scalar(select(_OLDEST_OPEN)) or 1) - 1
     return Position(tx, session.scalar(select(func.max(Event.id))) or 0)
+
+
+def _postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"

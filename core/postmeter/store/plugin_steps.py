@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from postmeter.errors import PostmeterError
 from postmeter.store import schema
 from postmeter.store.engine import Store
-from postmeter.store.tables import PluginStep
+from postmeter.store.plugin_tables import PluginStep
 
 Steps = Mapping[str, Sequence[Callable[[Connection], None]]]  # by plugin
 

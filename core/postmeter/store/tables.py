@@ -309,38 +309,9 @@ class Event(Base):
     __table_args__ = (Index("ix_event_tx_id", "tx", "id", sqlite_where=text("tx IS NOT NULL")),)  # empty on SQLite
 
 
-class Cursor(Base):
-    """How far a plugin has been told the events (``tx``, ``event_id``); ``failures`` counts tries of the next one."""
-
-    __tablename__ = "cursor"
-    plugin: Mapped[str] = mapped_column(primary_key=True)
-    tx: Mapped[int] = mapped_column(default=0)
-    event_id: Mapped[int] = mapped_column(default=0)
-    failures: Mapped[int] = mapped_column(default=0)
-    retry_at: Mapped[float] = mapped_column(default=0)
-
-
-class PluginStep(Base):
-    """How many of its migration steps a plugin has taken."""
-
-    __tablename__ = "plugin_step"
-    plugin: Mapped[str] = mapped_column(primary_key=True)
-    taken: Mapped[int]
-
-
 class Followed(Base):
     """A connection whose messages a plugin is asked about and told of, if it is one that chooses (by_connection)."""
 
     __tablename__ = "followed"
     connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     plugin: Mapped[str] = mapped_column(primary_key=True)
-
-
-class DeadLetter(Base):
-    """An event that a plugin could not take in all its tries."""
-
-    __tablename__ = "dead_letter"
-    plugin: Mapped[str] = mapped_column(primary_key=True)
-    event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    error: Mapped[str]
-    at: Mapped[float]

@@ -19,6 +19,7 @@ from postmeter.config import Settings
 from postmeter.core import Core
 from postmeter.hooks import Plugins
 from postmeter.hookspecs import Event, HeaderField, Message
+from postmeter.listener import as_event
 from postmeter.message.editing import prepare
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.message.header import HeaderSection
@@ -35,7 +36,7 @@ from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.secrets import NewPassword, Secrets
 from postmeter.store.settle import Settlement, settle
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED
-from postmeter.telling import HOOKS, as_event
+from postmeter.telling import HOOKS
 from postmeter.testing.recipient_side import Arrived
 
 NOW = 1_800_000_000.0  # seconds since the epoch: the beginning of a test
