@@ -14,8 +14,6 @@ from support.mail_sink import MailSink
 from support.relay import ACCOUNT, Relay, wait_until
 from support.shop import SENDER, Shop
 
-pytest.importorskip("postmeter.jobs")  # the part of the relay that does plugins' jobs
-
 NAME = "web shop"
 UNKNOWN = "unknown@kunde.example"
 PATTERN = r"Bestellung #(\d+)"
