@@ -15,8 +15,9 @@ from postmeter.store import own_mail, queue
 from postmeter.store.engine import Store
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.quota import quota_of
+from postmeter.store.quota_tables import Ledger
 from postmeter.store.statistics import totals
-from postmeter.store.tables import Account, Ledger
+from postmeter.store.tables import Account
 from postmeter.store.timeline import message_facts, queue_facts
 from support.postage import (
     accept,
