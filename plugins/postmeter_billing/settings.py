@@ -65,6 +65,8 @@ class BillingSettings(PluginSettings):
             raise ConfigError("plugins.billing.number_prefix may have 20 letters, digits and / . _ -")
         if self.seller_iban and not _is_iban(self.seller_iban):
             raise ConfigError(f"plugins.billing.seller_iban: {self.seller_iban!r} is no IBAN")
+        if self.seller_name and (missing := self._missing()):
+            raise ConfigError(f"an invoice needs what these settings say: {missing}")
 
     @property
     def price_list(self) -> PriceList:
@@ -104,13 +106,16 @@ class BillingSettings(PluginSettings):
 
     def terms(self) -> Terms:
         """What all invoices have in common; UsageError names what an invoice must have and no setting says."""
+        if missing := self._missing():
+            raise UsageError(f"an invoice needs what these settings say: {missing}")
+        return Terms(self._seller(), self.currency, self.rate, self.vat_exemption, self.payment_days)
+
+    def _missing(self) -> str:
+        """The settings that an invoice needs and that say nothing."""
         missing = [name for name in _NEEDED if not getattr(self, name)]
         missing += [] if self.seller_vat_id or self.seller_tax_number else ["seller_vat_id"]
         missing += [] if self.rate or self.vat_exemption else ["vat_exemption"]
-        if missing:
-            names = ", ".join(f"plugins.billing.{name}" for name in missing)
-            raise UsageError(f"an invoice needs what these settings say: {names}")
-        return Terms(self._seller(), self.currency, self.rate, self.vat_exemption, self.payment_days)
+        return ", ".join(f"plugins.billing.{name}" for name in missing)
 
     def _seller(self) -> Seller:
         return Seller(**{name: getattr(self, f"seller_{name}") for name in Seller.__dataclass_fields__})
