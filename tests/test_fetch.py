@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from postmeter import Fetched, FetchError, check_url, fetch
+from postmeter import Fetched, FetchError, fetch
 from postmeter.server import self_signed
 from support.web_server import OK, WebServer, saying, web_server
 
@@ -155,19 +155,6 @@ def test_no_proxy_or_password_of_the_environment_is_used(monkeypatch: pytest.Mon
     with web_server() as server:
         assert get(server).status == 200
     assert b"authorization" not in server.requests[0].lower()
-
-
-@pytest.mark.parametrize("url", ["https://shop.example", "HTTPS://shop.example:8443?a=b", "https://münchen.example/"])
-def test_a_url_is_checked_without_a_look_up(url: str) -> None:
-    check_url(url)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://shop.example", "https://10.0.0.1/", "https://joe@shop.example/", "https://a b/"]
-)
-def test_a_url_that_would_be_refused_is_refused_when_checked(url: str) -> None:
-    with pytest.raises(FetchError):
-        check_url(url)
 
 
 # The request and the answer

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
@@ -43,6 +45,14 @@ class Fetched:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def retry_after(self, now: float, most: float) -> float:
+        """Seconds, ``most`` at most, that Retry-After asks to wait (RFC 9110, 10.2.3); 0 when it says nothing.
+
+        ``now`` is the time in seconds since the epoch.
+        """
+        text = self.headers.get("retry-after", "").strip()
+        return max(0.0, min(_seconds_of(text, now), most))
 
 
 class FetchError(PostmeterError):
@@ -136,13 +146,27 @@ def fetch(
         raise FetchError(f"{target.host} does not answer as a web server does: {error}") from None
 
 
-def check_url(url: str, *, allow_private: bool = False) -> None:
-    """FetchError when ``fetch`` would refuse the URL whatever its name leads to."""
+def check_url(url: str, *, allow_private: bool = False) -> str:
+    """The URL as it is asked, without a fragment; FetchError when ``fetch`` would refuse it whatever it leads to.
+
+    Host and port are as in the field Host: who signs a URL has to sign this one.
+    """
     target = Target.parse(url)
     if target.scheme != "https" and not allow_private:
         raise FetchError(f"{target.host} would be asked in clear text; only https is allowed")
     with suppress(ValueError):
         _check_public(target.host, str(ipaddress.ip_address(target.host)), allow_private)
+    return f"{target.scheme}://{target.authority}{target.path}"
+
+
+def _seconds_of(text: str, now: float) -> float:
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        then = parsedate_to_datetime(text)
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, ArithmeticError):
+        return 0.0
 
 
 def _bad(url: str) -> FetchError:

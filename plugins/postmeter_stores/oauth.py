@@ -19,9 +19,7 @@ def encode(text: str) -> str:
 def base_string(method: str, url: str, parameters: Parameters) -> str:
     """What is signed (RFC 5849, 3.4.1); ``parameters`` are those of query, form body and OAuth, decoded."""
     parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    if parts.port not in (None, PORTS.get(parts.scheme)):
-        host = f"{host}:{parts.port}"
+    host = parts.netloc.lower().removesuffix(f":{PORTS.get(parts.scheme)}")
     pairs = sorted((encode(name), encode(value)) for name, value in parameters)
     normalised = "&".join([f"{name}={value}" for name, value in pairs])
     return "&".join(map(encode, (method.upper(), f"{parts.scheme.lower()}://{host}{parts.path or '/'}", normalised)))

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -102,7 +101,7 @@ class Client:
             return data
         said = f"{status}{_said(data)}"
         if status in BUSY or status >= 500:
-            raise Later(f"the shop has trouble: {said}", wait_of(answer.headers.get("retry-after", ""), self.clock()))
+            raise Later(f"the shop has trouble: {said}", answer.retry_after(self.clock(), LONGEST_WAIT))
         if status == 404:
             raise Absent(f"the shop has no such API at this address: {said}", data)
         if status < 400:
@@ -114,32 +113,18 @@ class Client:
 
 
 def clean_base(url: str, own: Settings) -> str:
-    """A shop's address without a slash at its end; UsageError when it is none that can be asked."""
-    base = url.strip().rstrip("/")
-    if set(base) & set("?#"):
+    """A shop's address as it is asked, without a slash at its end; UsageError when it is none that can be asked."""
+    if set(url) & set("?#"):
         raise UsageError(f"{printable(url, 200)!r} is not a shop's address: it has a query or a fragment")
     try:
-        check_url(base, allow_private=own.allow_private)
+        return check_url(url.strip(), allow_private=own.allow_private).rstrip("/")
     except FetchError as error:
         raise UsageError(str(error)) from None
-    return base
 
 
 def basic(user: str, password: str) -> dict[str, str]:
     """The header field of Basic authentication (RFC 7617)."""
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")}
-
-
-def wait_of(text: str, now: float) -> float:
-    """The seconds that Retry-After asks for (RFC 9110, 10.2.3), a day at most; 0 when it says nothing."""
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_WAIT)
-    try:
-        then = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    wait = (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now
-    return min(max(wait, 0.0), LONGEST_WAIT)
 
 
 def iso(at: float) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import pytest_twisted
 
-from plugins.stores.conftest import Opener
+from plugins.stores.conftest import CREDENTIALS, OWN, Opener
 from plugins.stores.fakes.base import away
 from plugins.stores.fakes.magento import FakeMagento
 from plugins.stores.test_note import NOTE
+from postmeter import Fetched
+from postmeter.fetch import Target
 from postmeter_stores.api import Order
-from postmeter_stores.web import Missing, Unusable
+from postmeter_stores.kinds import KINDS
+from postmeter_stores.web import Client, Missing, Unusable, clean_base
+from support.tenants import NOW
 
 ORDER = Order("1", "000000123", {"status": "processing"})
 
@@ -24,6 +30,32 @@ async def test_an_order_is_found_with_a_signature_or_a_bearer_token(
     shop = opened("magento", mage, **given)
     assert await away(shop.find, "000000123") == ORDER
     assert await away(shop.find, "123") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://müller.example/de/",
+        "https://shop.example.",
+        "https://SHOP.example:443",
+        "https://[2001:4860:0::1]:8443",
+    ],
+)
+def test_what_is_signed_is_the_host_that_is_asked(url: str) -> None:
+    fake = FakeMagento()
+    fake.add("000000123")
+
+    def fetch(method: str, url: str, *, headers: dict[str, str], body: bytes, **options: Any) -> Fetched:
+        asked = Target.parse(url)
+        folder, _, path = asked.path.partition("/rest")
+        fake.base = f"https://{asked.authority}{folder}"
+        given = {name.lower(): value for name, value in headers.items()}
+        answer = fake.respond(method, f"/rest{path}", given, body)
+        return Fetched(answer.status, {}, answer.octets)
+
+    client = Client(fetch, clean_base(url, OWN), OWN, lambda: NOW)
+    assert KINDS["magento"].open(client, CREDENTIALS["magento"]).find("000000123") == ORDER
+    assert fake.wrong == []
 
 
 @pytest_twisted.ensureDeferred

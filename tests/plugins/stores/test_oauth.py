@@ -56,7 +56,14 @@ def test_the_signature_of_the_rfc_with_a_token() -> None:
     st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8))),
     st.text(max_size=9),
     st.text(max_size=9),
-    st.sampled_from(["https://shop.example/rest/V1/orders", "https://Shop.example:8443/a%20b", "http://shop.example"]),
+    st.sampled_from(
+        [
+            "https://shop.example/rest/V1/orders",
+            "https://Shop.example:8443/a%20b",
+            "http://shop.example",
+            "https://[2001:db8::1]",
+        ]
+    ),
 )
 def test_another_implementation_signs_alike(pairs: list[tuple[str, str]], secret: str, token: str, url: str) -> None:
     pairs = [
