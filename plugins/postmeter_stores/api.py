@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from postmeter_stores.note import Note
 
+# What comes of an answer that is not as the API's: a list for a table, 1e999 for an id.
+STRANGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 @dataclass(frozen=True)
 class Order:
@@ -18,7 +21,7 @@ class Order:
 
 
 class Shop(Protocol):
-    """One shop's API. All methods block, and raise ShopError."""
+    """One shop's API. All methods block, and raise ShopError, or one of STRANGE when the answer is no shop's."""
 
     def check(self) -> None:
         """Log in, and make sure without writing anything that notes may be written."""

@@ -8,6 +8,7 @@ import click
 
 from postmeter import Core, UnreachableError, console, pass_core
 from postmeter_stores import facts, queue
+from postmeter_stores.api import STRANGE
 from postmeter_stores.kinds import KINDS
 from postmeter_stores.reference import Pattern
 from postmeter_stores.settings import Settings
@@ -95,7 +96,7 @@ def test(core: Core, account: str, connection: str, as_json: bool) -> None:
         open_shop(core, _own(core), row).check()
     except ShopError as error:
         raise UnreachableError(_advice(row, error)) from None
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except STRANGE as error:
         raise UnreachableError(f"{row.url} answers, but not as {KINDS[row.kind].title} does: {error!r}") from None
     with core.write() as session:
         queue.resume(session, row.connection_id, core.clock())

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from postmeter import Core, fetch
 from postmeter_stores import queue
-from postmeter_stores.api import Order, Shop
+from postmeter_stores.api import STRANGE, Order, Shop
 from postmeter_stores.kinds import KINDS
 from postmeter_stores.note import printable
 from postmeter_stores.queue import Waiting
@@ -185,8 +185,7 @@ def attempt(shop: Shop, waiting: Waiting) -> Outcome:
         shop.write(order, waiting.note)
     except ShopError as error:
         return Outcome(waiting, number, error)
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        # A shop may answer anything: a list for a table, a text for a number.
+    except STRANGE as error:
         log.warning("a shop's answer is not understood: %r", error)
         return Outcome(waiting, number, Later(f"the shop's answer is not understood: {error!r}"))
     return Outcome(waiting, number, None)

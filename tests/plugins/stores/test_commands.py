@@ -13,6 +13,7 @@ from plugins.stores.bench import Bench
 from plugins.stores.conftest import CREDENTIALS
 from plugins.stores.fakes.base import Answer, away
 from plugins.stores.fakes.magento import FakeMagento
+from plugins.stores.fakes.shopware import FakeShopware
 from plugins.stores.fakes.woocommerce import SECRET, FakeWooCommerce
 from postmeter import PostmeterError, UnreachableError, UsageError
 from postmeter_stores.commands import store
@@ -135,6 +136,13 @@ async def test_a_test_says_what_is_wrong_in_plain_words(lite: Bench, mage: FakeM
     mage.base = f"http://127.0.0.1:{free_port()}"
     lite.connect("magento", mage)
     assert "cannot be reached" in await away(error, lite, UnreachableError, "test", "acme", "shop")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_number_beyond_all_numbers_is_told_in_plain_words(lite: Bench, sw: FakeShopware) -> None:
+    lite.connect("shopware", sw)
+    sw.trouble = [Answer(200, {"access_token": "x", "expires_in": 10**400})]
+    assert "answers, but not as Shopware does" in await away(error, lite, UnreachableError, "test", "acme", "shop")
 
 
 @pytest_twisted.ensureDeferred

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from math import inf
 from typing import Any
 
 import pytest
@@ -241,8 +243,25 @@ async def test_what_waits_too_long_is_given_up_and_what_ended_is_forgotten(bench
     assert bench.notes == []
 
 
+HUGE = {"id": inf, "number": "1234", "orders": [{"id": inf}], "items": [{"entity_id": inf}]}
+HUGE |= {"access_token": "x", "expires_in": 10**400}
+
+
 @pytest.mark.parametrize(
-    "body", ["null", "[]", "{}", '"x"', "1", "[1]", '[{"id": []}]', '{"items": 5, "data": 5}', "<html>", "[" * 9_999]
+    "body",
+    [
+        json.dumps(HUGE).replace("Infinity", "1e999"),
+        "null",
+        "[]",
+        "{}",
+        '"x"',
+        "1",
+        "[1]",
+        '[{"id": []}]',
+        '{"items": 5, "data": 5}',
+        "<html>",
+        "[" * 9_999,
+    ],
 )
 @pytest.mark.parametrize("kind", ["woocommerce", "shopware", "magento", "prestashop"])
 @pytest_twisted.ensureDeferred
