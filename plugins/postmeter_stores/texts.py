@@ -9,14 +9,16 @@ def paused_texts(connection: str, title: str, url: str, reason: str) -> dict[str
         "en": (
             f"Order notes of {connection} are paused",
             f"{title} at {url} cannot be used any more: {reason}\n\n"
-            "Bounces are not written into its orders until this is mended. Mend the key in the shop and run "
-            "`postmeter store test`, or connect the shop anew with `postmeter store connect`. Mail is not affected.",
+            "Bounces are not written into its orders until this is mended. Mend the key in the shop and ask your "
+            "provider to try it (`postmeter store test`), or ask your provider to connect the shop anew with another "
+            "key or address (`postmeter store connect`). Mail is not affected.",
         ),
         "de": (
             f"Bestellnotizen von {connection} sind angehalten",
             f"{title} unter {url} ist nicht mehr benutzbar: {reason}\n\n"
-            "Bis das behoben ist, werden Rückläufer nicht in die Bestellungen geschrieben. Richten Sie den Schlüssel "
-            "im Shop und rufen Sie `postmeter store test` auf, oder verbinden Sie den Shop neu mit "
-            "`postmeter store connect`. Der Mailversand ist nicht betroffen.",
+            "Bis das behoben ist, werden Rückläufer nicht in die Bestellungen geschrieben. Berichtigen Sie den "
+            "Schlüssel im Shop und bitten Sie Ihren Anbieter, ihn zu prüfen (`postmeter store test`), oder bitten Sie "
+            "Ihren Anbieter, den Shop mit einem anderen Schlüssel oder einer anderen Adresse neu zu verbinden "
+            "(`postmeter store connect`). Der Mailversand ist nicht betroffen.",
         ),
     }

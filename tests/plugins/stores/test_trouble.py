@@ -122,6 +122,8 @@ async def test_a_shop_that_refuses_the_log_in_for_hours_is_paused_and_the_admins
     assert notice["plugin"] == "stores"
     assert notice["texts"]["en"][0] == "Order notes of shop are paused"
     assert "Sorry, you cannot list resources." in notice["texts"]["de"][1]
+    for language, who in (("en", "ask your provider"), ("de", "bitten Sie Ihren Anbieter")):  # only he has the commands
+        assert [who in part for part in notice["texts"][language][1].split("`postmeter store")] == [True, True, False]
     asked = len(woo.asked)
     await bench.write(DAY)
     assert (len(woo.asked), len(bench.notices), bench.notes[0].state) == (asked, 1, "waiting")
