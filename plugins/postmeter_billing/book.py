@@ -13,10 +13,11 @@ from postmeter import UsageError
 from postmeter_billing import tables
 from postmeter_billing.invoice import Invoice, from_json, to_json
 
-# Who raises the year's number has it alone until the commit; a rollback takes it back.
+# Who raises the year's number has it alone until the commit; a rollback takes it back. A day that is before that of
+# the last number gets none.
 _NEXT = text(
-    "INSERT INTO billing_counter (year, last) VALUES (:year, 1) "
-    "ON CONFLICT (year) DO UPDATE SET last = billing_counter.last + 1 RETURNING last"
+    "INSERT INTO billing_counter (year, last, day) VALUES (:year, 1, :day) ON CONFLICT (year) DO UPDATE "
+    "SET last = billing_counter.last + 1, day = excluded.day WHERE billing_counter.day <= excluded.day RETURNING last"
 )
 
 
@@ -36,8 +37,12 @@ class Entry:
 def write(
     session: Session, account_id: int, prefix: str, day: date, make: Callable[[str], Invoice], now: float
 ) -> Invoice:
-    """Give the next number of the day's year to an invoice, and write that."""
-    sequence = session.execute(_NEXT, {"year": day.year}).scalar_one()
+    """Give the next number of the day's year to an invoice, and write that; UsageError when a later day has one."""
+    sequence = session.scalar(_NEXT, {"year": day.year, "day": day.isoformat()})
+    if sequence is None:
+        raise UsageError(
+            f"an invoice of {day} cannot be written: there is one of a later day, and numbers go with days"
+        )
     written = make(f"{prefix}{day.year}-{sequence:06d}")
     row = {
         "number": written.number,

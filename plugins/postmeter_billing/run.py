@@ -36,8 +36,9 @@ class Outcome:
 class Run:
     """A billing run: invoices of ``day`` for everybody whom no run has dealt with for the date ``due``.
 
-    It bills what was booked until ``until`` (seconds since the epoch); what comes later is for the next run. Each
-    account is its own transaction, so a run that is broken off goes on where it was, and two at once share the work.
+    It bills what was booked until ``until`` (seconds since the epoch); what comes later is for the next run. When the
+    mails beyond all blocks were sent is not kept, so they are billed only while ``day`` lasts. Each account is its own
+    transaction, so a run that is broken off goes on where it was, and two at once share the work.
     """
 
     core: Core
@@ -111,9 +112,14 @@ class Run:
             block=booking.block_id,
         )
 
+    @property
+    def _day_is_over(self) -> bool:
+        return self.until >= self.settings.end(self.day)
+
     def _overdraft(self, session: Session, account: AccountFacts, texts: Texts) -> Iterator[Line]:
-        units = self.core.invoice_overdraft(session, account.id)
-        if units:
+        if self._day_is_over:
+            return
+        if units := self.core.invoice_overdraft(session, account.id):
             begin = book.last_day(session, account.id) or self.settings.day(account.created_at)
             price = self.settings.price_list.highest
             yield Line(OVERDRAFT, texts.overdraft, units, price, min(begin, self.day), self.day)

@@ -34,12 +34,13 @@ customer = Table(
     Column("reverse_charge", Boolean, nullable=False),
 )
 
-# The last number of each year, raised in the transaction that uses it: what is rolled back leaves no gap.
+# The last number of each year and its day, raised in the transaction that uses it: what is rolled back leaves no gap.
 counter = Table(
     "billing_counter",
     metadata,
     Column("year", Integer, primary_key=True, autoincrement=False),
     Column("last", _number, nullable=False),
+    Column("day", Text, nullable=False),
 )
 
 # ``document`` is the whole invoice as JSON; sums are in cents; no invoice is corrected twice.

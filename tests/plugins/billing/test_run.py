@@ -101,6 +101,44 @@ def test_a_run_for_a_day_that_is_over_bills_what_was_booked_until_then(store: St
     assert (made.day, len(made.lines)) == (date(2027, 1, 10), 1)
 
 
+def test_mails_beyond_all_blocks_wait_when_the_day_of_a_run_is_over(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open("acme", 25_000, overdraft=1000)
+    office.now += 20 * DAY
+    office.overdraw(account_id, 99_000)
+    office.run(date(2027, 1, 16))
+    assert [line.kind for line in office.invoice("2027-000001").lines] == [BLOCK]
+    assert office.overdraft(account_id) == 100_000
+    office.run()
+    (line,) = office.invoice("2027-000002").lines
+    assert (line.kind, line.quantity, line.end) == (OVERDRAFT, 100_000, date(2027, 2, 4))
+
+
+def test_numbers_go_with_the_days(store: Store) -> None:
+    office = Office(store)
+    office.open("acme", 25_000)
+    office.open("zeta", 25_000)
+    office.now += 20 * DAY
+    office.run(account="zeta")
+    with pytest.raises(UsageError, match="an invoice of 2027-02-03 cannot be written: there is one of a later day"):
+        office.run(date(2027, 2, 3))
+    assert [one.number for one in office.run(date(2027, 2, 4))] == ["2027-000002", ""]
+    assert [entry.day for entry in office.entries()] == ["2027-02-04"] * 2
+
+
+def test_a_day_of_the_last_year_goes_with_the_numbers_of_that_year(store: Store) -> None:
+    office = Office(store, now=NOW - 20 * DAY)
+    office.open("acme", 25_000)
+    office.now = NOW
+    office.open("zeta", 25_000)
+    office.run(account="zeta")
+    office.run(date(2026, 12, 31))
+    assert [(entry.number, entry.day) for entry in office.entries()] == [
+        ("2026-000001", "2026-12-31"),
+        ("2027-000001", "2027-01-15"),
+    ]
+
+
 def test_a_day_to_come_is_not_billed(store: Store) -> None:
     with pytest.raises(UsageError, match="2027-01-16 is still to come"):
         Office(store).run(date(2027, 1, 16))
