@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from postmeter import UsageError
@@ -113,9 +113,3 @@ def entries(session: Session, account_id: int | None, since: date | None, until:
 def billed(session: Session, blocks: Iterable[int]) -> set[int]:
     """Those of the blocks that are on an invoice."""
     return set(session.scalars(select(tables.line.c.block_id).where(tables.line.c.block_id.in_(list(blocks)))))
-
-
-def last_day(session: Session, account_id: int) -> date | None:
-    """The day of the account's last invoice."""
-    day = session.scalar(select(func.max(tables.invoice.c.day)).where(tables.invoice.c.account_id == account_id))
-    return date.fromisoformat(day) if day else None

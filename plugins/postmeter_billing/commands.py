@@ -56,10 +56,10 @@ def address(core: Core, /, account: str, as_json: bool, **given: str | bool | No
     """Print whom an account's invoices are for; with options, enter or change it."""
     changes = {name: value for name, value in given.items() if value is not None}
     with core.write() if changes else core.read() as session:
-        account_id = core.account(session, account).id
+        of = core.account(session, account)
         if changes:
-            customers.enter(session, account_id, changes, own(core).begin(core.clock()))
-        facts = _facts(customers.get(session, account_id))
+            customers.enter(session, of, changes, own(core).begin(core.clock()))
+        facts = _facts(customers.get(session, of.id))
     told = [(name.replace("_", " ").capitalize(), value) for name, value in facts.items() if value]
     console.show(as_json, facts, console.pairs(told))
 

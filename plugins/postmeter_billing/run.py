@@ -61,6 +61,10 @@ class Run:
         """The same for the last billing date."""
         return replace(self, due=self.settings.billing_date(self.day))
 
+    @property
+    def _day_is_over(self) -> bool:
+        return self.until >= self.settings.end(self.day)
+
     def bill(self, account: str | None = None) -> Iterator[Outcome]:
         """Bill an account, or all of them."""
         with self.core.read() as session:
@@ -69,24 +73,24 @@ class Run:
 
     def _bill(self, account: AccountFacts) -> Outcome:
         with self.core.write() as session:
-            customer = customers.find(session, account.id)
+            customer = customers.find(session, account.id, lock=True)
             if customer is None:
                 return Outcome(account.name, why=NO_ADDRESS if self._blocks(session, account.id) else NOTHING)
             if not customers.claim(session, account.id, self.due, self.day):
                 return Outcome(account.name, why=BILLED)
-            lines = self._lines(session, account, customer)
+            lines = self._lines(session, customer)
             if not lines:
                 return Outcome(account.name, why=NOTHING)
             written = self._write(session, account, customer, lines)
             return Outcome(account.name, written.number, written.gross)
 
-    def _lines(self, session: Session, account: AccountFacts, customer: Customer) -> tuple[Line, ...]:
+    def _lines(self, session: Session, customer: Customer) -> tuple[Line, ...]:
         """What is to be billed; nothing, and nothing counts as billed, when it is less than half a cent."""
         texts = TEXTS[customer.language or self.settings.language]
         with session.begin_nested() as attempt:
-            blocks = [self._block(booking, texts) for booking in self._blocks(session, account.id)]
-            lines = priced([*blocks, *self._overdraft(session, account, texts)])
-            if not any(line.amount for line in lines):
+            blocks = [self._block(booking, texts) for booking in self._blocks(session, customer.account_id)]
+            lines = priced([*blocks, *self._overdraft(session, customer, texts)])
+            if lines and not any(line.amount for line in lines):
                 attempt.rollback()
                 return ()
             return lines
@@ -112,17 +116,14 @@ class Run:
             block=booking.block_id,
         )
 
-    @property
-    def _day_is_over(self) -> bool:
-        return self.until >= self.settings.end(self.day)
-
-    def _overdraft(self, session: Session, account: AccountFacts, texts: Texts) -> Iterator[Line]:
+    def _overdraft(self, session: Session, customer: Customer, texts: Texts) -> Iterator[Line]:
         if self._day_is_over:
             return
-        if units := self.core.invoice_overdraft(session, account.id):
-            begin = book.last_day(session, account.id) or self.settings.day(account.created_at)
-            price = self.settings.price_list.highest
-            yield Line(OVERDRAFT, texts.overdraft, units, price, min(begin, self.day), self.day)
+        units = self.core.invoice_overdraft(session, customer.account_id)
+        customers.settle_overdraft(session, customer.account_id, self.until)
+        if units:
+            begin = min(self.settings.day(customer.overdraft_since), self.day)
+            yield Line(OVERDRAFT, texts.overdraft, units, self.settings.price_list.highest, begin, self.day)
 
     def _write(self, session: Session, account: AccountFacts, customer: Customer, lines: tuple[Line, ...]) -> Invoice:
         to = customer.addressee(account.name, self.settings.language)

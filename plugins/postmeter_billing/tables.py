@@ -19,7 +19,8 @@ from sqlalchemy import (
 metadata = MetaData()
 _number = BigInteger().with_variant(Integer(), "sqlite")
 
-# Whom an account's invoices are for. ``billed_for`` is the last day (ISO 8601) that a billing run has dealt with.
+# Whom an account's invoices are for. ``billed_for`` is the last day (ISO 8601) that a billing run has dealt with;
+# ``overdraft_since`` is when (seconds since the epoch) nothing sent beyond all blocks was left to be billed.
 customer = Table(
     "billing_customer",
     metadata,
@@ -32,6 +33,7 @@ customer = Table(
         )
     ),
     Column("reverse_charge", Boolean, nullable=False),
+    Column("overdraft_since", Double, nullable=False),
 )
 
 # The last number of each year and its day, raised in the transaction that uses it: what is rolled back leaves no gap.

@@ -81,9 +81,16 @@ class Office:
             account.overdraft = overdraft
             for size in sizes:
                 book_block(session, account.id, size, BlockSettings(), self.now)
-            if address:
-                customers.enter(session, account.id, ADDRESS | changes, self.settings.begin(self.now))
-            return account.id
+            account_id = account.id
+        if address:
+            self.enter(account_id, **ADDRESS | changes)
+        return account_id
+
+    def enter(self, account_id: int, **changes: Any) -> None:
+        """The address of an account's invoices, or changes of it."""
+        with self.store.write() as session:
+            account = self.core.account(session, account_id)
+            customers.enter(session, account, changes, self.settings.begin(self.now))
 
     def book(self, account_id: int, size: int) -> int:
         """A block that is booked now."""

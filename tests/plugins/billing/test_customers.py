@@ -9,19 +9,18 @@ import pytest
 from postmeter import UsageError
 from postmeter.store.engine import Store
 from postmeter_billing import customers
-from support.billing import ADDRESS, BUYER, Office
-
-BEGIN = date(2027, 1, 14)
+from support.billing import ADDRESS, BUYER, DAY, Office
 
 
 def test_what_is_entered_is_kept_and_changed_field_by_field(store: Store) -> None:
     office = Office(store)
     account_id = office.open()
-    with store.write() as session:
-        customers.enter(session, account_id, {"city": "  Sonthofen\n", "language": "de"}, date(2030, 1, 1))
+    office.now += 1000 * DAY
+    office.enter(account_id, city="  Sonthofen\n", language="de")
+    with store.read() as session:
         found = customers.get(session, account_id)
     assert found.buyer == type(BUYER)(**(ADDRESS | {"city": "Sonthofen"}))
-    assert (found.language, found.reverse_charge, found.billed_for) == ("de", False, BEGIN)
+    assert (found.language, found.reverse_charge, found.billed_for) == ("de", False, date(2027, 1, 14))
 
 
 def test_nobody_has_an_address_before_it_is_entered(store: Store) -> None:
@@ -47,16 +46,16 @@ def test_nobody_has_an_address_before_it_is_entered(store: Store) -> None:
     ],
 )
 def test_what_cannot_be_right_is_refused(store: Store, changes: dict[str, str | bool], said: str) -> None:
-    Office(store)
-    with store.write() as session, pytest.raises(UsageError, match=said):
-        customers.enter(session, 1, ADDRESS | changes, BEGIN)
+    office = Office(store)
+    account_id = office.open(address=False)
+    with pytest.raises(UsageError, match=said):
+        office.enter(account_id, **ADDRESS | changes)
 
 
 def test_a_vat_id_is_kept_without_blanks_in_capitals(store: Store) -> None:
-    Office(store)
-    with store.write() as session:
-        customers.enter(session, 1, ADDRESS | {"vat_id": "at u1234 5678"}, BEGIN)
-        assert customers.get(session, 1).buyer.vat_id == "ATU12345678"
+    account_id = Office(store).open(vat_id="at u1234 5678")
+    with store.read() as session:
+        assert customers.get(session, account_id).buyer.vat_id == "ATU12345678"
 
 
 def test_somebody_is_due_until_a_run_has_dealt_with_all(store: Store) -> None:

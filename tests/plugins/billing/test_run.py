@@ -9,6 +9,7 @@ from attrs import evolve
 
 from postmeter import UsageError
 from postmeter.store.engine import Store
+from postmeter_billing.cancel import cancel
 from postmeter_billing.invoice import BLOCK, OVERDRAFT
 from postmeter_billing.run import BILLED, NO_ADDRESS, NOTHING, Outcome
 from support.billing import BUYER, DAY, SETTINGS, TODAY, Office
@@ -172,6 +173,56 @@ def test_the_overdraft_of_a_second_invoice_begins_where_the_first_ended(store: S
     office.run()
     (line,) = office.invoice("2027-000002").lines
     assert (line.begin, line.end) == (TODAY, date(2027, 2, 15))
+
+
+def test_the_overdraft_begins_with_the_account_and_then_where_a_run_has_found_none(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open("acme")
+    office.now += 31 * DAY
+    office.overdraw(account_id, 1000)
+    office.run()
+    office.now += 31 * DAY
+    assert office.run() == [Outcome("acme", why=NOTHING)]
+    office.now += 31 * DAY
+    office.overdraw(account_id, 1000)
+    office.run()
+    lines = [line for entry in office.entries() for line in office.invoice(entry.number).lines]
+    assert [(line.begin, line.end) for line in lines] == [
+        (TODAY, date(2027, 2, 15)),
+        (date(2027, 3, 18), date(2027, 4, 18)),
+    ]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_the_overdraft_begins_where_a_run_ended_and_not_at_a_correction(store: Store, anew: bool) -> None:
+    office = Office(store)
+    account_id = office.open("acme", 25_000)
+    office.run()
+    office.overdraw(account_id, 5000)
+    office.now += 10 * DAY
+    cancel(office.core, office.settings, "2027-000001", anew=anew)
+    office.now += 20 * DAY
+    (outcome,) = office.run()
+    (line,) = office.invoice(outcome.number).lines
+    assert (line.begin, line.end) == (TODAY, date(2027, 2, 14))
+
+
+def test_what_waited_begins_when_it_was_sent(store: Store) -> None:
+    """Neither a run that bills less than half a cent of it nor one for a day that is over moves the begin."""
+    office = Office(store)
+    account_id = office.open("acme", 25_000)
+    office.run()
+    office.overdraw(account_id, 5)
+    office.now += 10 * DAY
+    office.run()
+    late = office.book(account_id, 25_000)
+    office.now += 10 * DAY
+    office.run(date(2027, 1, 31))
+    assert [line.block for line in office.invoice("2027-000002").lines] == [late]
+    office.overdraw(account_id, 1000)
+    office.run()
+    (line,) = office.invoice("2027-000003").lines
+    assert (line.quantity, line.begin, line.end) == (1005, TODAY, date(2027, 2, 4))
 
 
 def test_one_account_can_be_billed_alone(store: Store) -> None:

@@ -83,7 +83,7 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(store: Store, table: str) ->
     office = Office(store)
     accounts = [office.open(f"account{n}", 25_000, overdraft=1000) for n in range(4)]
     for done in (1, 2, 3):
-        claims = done if table == "billing_customer" else 1  # who is billed already is asked for, too
+        claims = done + 1 if table == "billing_customer" else 1  # who is billed already is asked for, too
         with breaking(store, table, after=claims), pytest.raises(Crash):
             office.run()
         assert numbers(office) == without_gaps(done)
