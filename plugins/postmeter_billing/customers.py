@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from postmeter import AccountFacts, UsageError
+from postmeter import AccountFacts, Core, UsageError
 from postmeter_billing.invoice import Addressee, Buyer
 from postmeter_billing.tables import customer
 
@@ -28,13 +28,14 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]{
 
 @dataclass(frozen=True)
 class Customer:
-    """An account's billing data; ``language`` empty: as the setting says. The last two are as in the table."""
+    """An account's billing data; ``language`` empty: as the setting says. The last three are as in the table."""
 
     account_id: int
     buyer: Buyer
     language: str
     reverse_charge: bool
     billed_for: date
+    begins_at: float | None
     overdraft_since: float
 
     def addressee(self, account: str, language: str) -> Addressee:
@@ -82,6 +83,17 @@ def claim(session: Session, account_id: int, due: date, day: date) -> bool:
     return session.scalar(claimed) is not None
 
 
+def begin_at(core: Core, session: Session, account_id: int, at: float) -> None:
+    """Bill no block that was booked before that instant, and no mail beyond all blocks until now.
+
+    UsageError when nobody has entered whom the account's invoices are for.
+    """
+    get(session, account_id)
+    _change(session, account_id, {"begins_at": at})
+    settle_overdraft(session, account_id, core.clock())
+    core.invoice_overdraft(session, account_id)
+
+
 def settle_overdraft(session: Session, account_id: int, at: float) -> None:
     """From that instant on what the account sends beyond all blocks is to be billed; until then all of it was."""
     _change(session, account_id, {"overdraft_since": at})
@@ -104,6 +116,7 @@ def _customer(row: Mapping[str, Any]) -> Customer:
         language=row["language"],
         reverse_charge=row["reverse_charge"],
         billed_for=date.fromisoformat(row["billed_for"]),
+        begins_at=row["begins_at"],
         overdraft_since=row["overdraft_since"],
     )
 

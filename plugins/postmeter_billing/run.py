@@ -9,7 +9,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from postmeter import AccountFacts, Booking, Core, UsageError
+from postmeter import AccountFacts, Booking, Core
 from postmeter_billing import book, customers
 from postmeter_billing.customers import Customer
 from postmeter_billing.invoice import BLOCK, OVERDRAFT, Invoice, Line, invoice, priced
@@ -52,10 +52,8 @@ class Run:
         """A run for a day (today when None); UsageError when that is to come or the settings do not say enough."""
         settings.terms()
         now = core.clock()
-        today = settings.day(now)
-        if day and day > today:
-            raise UsageError(f"{day} is still to come")
-        return cls(core, settings, day or today, day or today, min(now, settings.end(day or today)))
+        day = settings.past(day or settings.day(now), now)
+        return cls(core, settings, day, day, min(now, settings.end(day)))
 
     def scheduled(self) -> Run:
         """The same for the last billing date."""
@@ -88,19 +86,22 @@ class Run:
         """What is to be billed; nothing, and nothing counts as billed, when it is less than half a cent."""
         texts = TEXTS[customer.language or self.settings.language]
         with session.begin_nested() as attempt:
-            blocks = [self._block(booking, texts) for booking in self._blocks(session, customer.account_id)]
+            blocks = [
+                self._block(booking, texts)
+                for booking in self._blocks(session, customer.account_id, customer.begins_at)
+            ]
             lines = priced([*blocks, *self._overdraft(session, customer, texts)])
             if lines and not any(line.amount for line in lines):
                 attempt.rollback()
                 return ()
             return lines
 
-    def _blocks(self, session: Session, account_id: int) -> list[Booking]:
-        """The blocks that were booked or renewed, and are on no invoice."""
+    def _blocks(self, session: Session, account_id: int, since: float | None = None) -> list[Booking]:
+        """The blocks that were booked or renewed (since that instant), and are on no invoice."""
         booked = [
             booking
             for booking in self.core.bookings(session, account_id)
-            if booking.kind != DEMO and booking.booked_at <= self.until
+            if booking.kind != DEMO and (since or 0.0) <= booking.booked_at <= self.until
         ]
         billed = book.billed(session, [booking.block_id for booking in booked])
         return [booking for booking in booked if booking.block_id not in billed]

@@ -20,7 +20,8 @@ metadata = MetaData()
 _number = BigInteger().with_variant(Integer(), "sqlite")
 
 # Whom an account's invoices are for. ``billed_for`` is the last day (ISO 8601) that a billing run has dealt with;
-# ``overdraft_since`` is when (seconds since the epoch) nothing sent beyond all blocks was left to be billed.
+# blocks booked before ``begins_at`` (if there is one) are not billed, and at ``overdraft_since`` nothing that was sent
+# beyond all blocks was left to be billed (both seconds since the epoch).
 customer = Table(
     "billing_customer",
     metadata,
@@ -33,6 +34,7 @@ customer = Table(
         )
     ),
     Column("reverse_charge", Boolean, nullable=False),
+    Column("begins_at", Double),
     Column("overdraft_since", Double, nullable=False),
 )
 

@@ -92,6 +92,11 @@ class Office:
             account = self.core.account(session, account_id)
             customers.enter(session, account, changes, self.settings.begin(self.now))
 
+    def begin(self, account_id: int, day: date) -> None:
+        """Nothing from before that day is to be billed."""
+        with self.store.write() as session:
+            customers.begin_at(self.core, session, account_id, self.settings.start(day))
+
     def book(self, account_id: int, size: int) -> int:
         """A block that is booked now."""
         with self.store.write() as session:

@@ -49,6 +49,14 @@ def test_an_address_is_entered_changed_and_shown(shop: Cli) -> None:
     assert "Vat id          DE987654321" in shown
 
 
+def test_billing_begins_on_the_day_that_is_said(shop: Cli) -> None:
+    assert "still to come" in told(shop("billing", "address", "acme", "--from", "2999-01-01"), 2)
+    assert "no billing address" in told(shop("billing", "address", "acme", "--from", "2020-01-01"), 2)
+    assert enter_address(shop)["from"] is None
+    assert printed(shop("billing", "address", "acme", "--from", "2020-01-01", "--json"))["from"] == "2020-01-01"
+    assert printed(shop("billing", "address", "acme", "--json"))["from"] == "2020-01-01"
+
+
 def test_a_run_says_what_it_has_written_and_for_whom_it_could_not(shop: Cli) -> None:
     assert "acme     no billing address" in shop("billing", "run").stdout
     enter_address(shop)

@@ -58,6 +58,14 @@ def test_a_vat_id_is_kept_without_blanks_in_capitals(store: Store) -> None:
         assert customers.get(session, account_id).buyer.vat_id == "ATU12345678"
 
 
+def test_billing_can_only_begin_when_it_is_known_whom_invoices_are_for(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open(address=False, overdraft=1000)
+    with pytest.raises(UsageError, match="no billing address"):
+        office.begin(account_id, date(2027, 1, 1))
+    assert office.overdraft(account_id) == 1000
+
+
 def test_somebody_is_due_until_a_run_has_dealt_with_all(store: Store) -> None:
     office = Office(store)
     first, second = office.open("a"), office.open("b")

@@ -225,6 +225,24 @@ def test_what_waited_begins_when_it_was_sent(store: Store) -> None:
     assert (line.quantity, line.begin, line.end) == (1005, TODAY, date(2027, 2, 4))
 
 
+def test_nothing_is_billed_from_before_the_day_on_which_billing_begins(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open("acme", 25_000, overdraft=100_000)
+    midnight = office.settings.start(date(2028, 2, 1))
+    office.now = midnight - 1
+    office.book(account_id, 25_000)
+    office.now = midnight
+    first = office.book(account_id, 25_000)
+    office.now += 9 * DAY
+    office.begin(account_id, date(2028, 2, 1))
+    assert office.overdraft(account_id) == 0
+    office.now += 5 * DAY
+    office.overdraw(account_id, 1000)
+    office.run()
+    block, overdraft = office.invoice("2028-000001").lines
+    assert (block.block, overdraft.quantity, overdraft.begin) == (first, 1000, date(2028, 2, 10))
+
+
 def test_one_account_can_be_billed_alone(store: Store) -> None:
     office = Office(store)
     office.open("a", 25_000)
