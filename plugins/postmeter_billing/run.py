@@ -69,11 +69,17 @@ class Run:
             found = self.core.accounts(session) if account is None else [self.core.account(session, account)]
         return (self._bill(one) for one in found)
 
+    def without_address(self) -> list[str]:
+        """The names of the accounts that are not billed since nobody has entered whom their invoices are for."""
+        with self.core.read() as session:
+            unknown = [one for one in self.core.accounts(session) if customers.find(session, one.id) is None]
+            return [account.name for account in unknown if self._owes(session, account)]
+
     def _bill(self, account: AccountFacts) -> Outcome:
         with self.core.write() as session:
             customer = customers.find(session, account.id, lock=True)
             if customer is None:
-                return Outcome(account.name, why=NO_ADDRESS if self._blocks(session, account.id) else NOTHING)
+                return Outcome(account.name, why=NO_ADDRESS if self._owes(session, account) else NOTHING)
             if not customers.claim(session, account.id, self.due, self.day):
                 return Outcome(account.name, why=BILLED)
             lines = self._lines(session, customer)
@@ -95,6 +101,9 @@ class Run:
                 attempt.rollback()
                 return ()
             return lines
+
+    def _owes(self, session: Session, account: AccountFacts) -> bool:
+        return bool(self._blocks(session, account.id)) or (account.overdraft > 0 and not self._day_is_over)
 
     def _blocks(self, session: Session, account_id: int, since: float | None = None) -> list[Booking]:
         """The blocks that were booked or renewed (since that instant), and are on no invoice."""

@@ -145,12 +145,17 @@ def test_a_day_to_come_is_not_billed(store: Store) -> None:
         Office(store).run(date(2027, 1, 16))
 
 
-def test_an_account_without_an_address_keeps_its_blocks_until_it_has_one(store: Store) -> None:
+def test_what_an_account_without_an_address_owes_waits_until_it_has_one(store: Store) -> None:
     office = Office(store)
-    office.open("none", 25_000, address=False)
+    office.open("blocks", 25_000, address=False)
+    beyond = office.open("overdraft", overdraft=100_000, address=False)
     office.open("quiet", address=False)
-    assert office.run() == [Outcome("none", why=NO_ADDRESS), Outcome("quiet", why=NOTHING)]
-    assert office.blocks_billed() == []
+    assert office.run() == [
+        Outcome("blocks", why=NO_ADDRESS),
+        Outcome("overdraft", why=NO_ADDRESS),
+        Outcome("quiet", why=NOTHING),
+    ]
+    assert (office.blocks_billed(), office.overdraft(beyond)) == ([], 100_000)
 
 
 def test_less_than_half_a_cent_waits_for_the_next_invoice(store: Store) -> None:
