@@ -78,12 +78,15 @@ def address(core: Core, /, account: str, since: datetime | None, as_json: bool, 
 @click.option("--date", "day", type=_DAY, metavar="DATE", help="The day of the invoices; today without it.")
 @click.option("--account", metavar="NAME", help="Of one account only.")
 @console.json_option
+@click.pass_context
 @pass_core
-def run(core: Core, day: datetime | None, account: str | None, as_json: bool) -> None:
-    """Write the invoices of everybody who was not billed for that day yet."""
+def run(core: Core, context: click.Context, day: datetime | None, account: str | None, as_json: bool) -> None:
+    """Write the invoices of everybody who was not billed for that day yet; the exit code is 1 if one has failed."""
     outcomes = list(Run.of(core, own(core), day.date() if day else None).bill(account))
     data = [{**console.plain(outcome), "gross": prices.decimal(outcome.gross, prices.CENTS)} for outcome in outcomes]
     console.show(as_json, data, _told(outcomes))
+    if any(one.failed for one in outcomes):
+        context.exit(1)
 
 
 @billing.command(name="list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -9,12 +10,14 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from postmeter import AccountFacts, Booking, Core
+from postmeter import AccountFacts, Booking, Core, PostmeterError
 from postmeter_billing import book, customers
 from postmeter_billing.customers import Customer
 from postmeter_billing.invoice import BLOCK, OVERDRAFT, Invoice, Line, invoice, priced
 from postmeter_billing.settings import BillingSettings
 from postmeter_billing.texts import TEXTS, Texts
+
+log = logging.getLogger(__name__)
 
 DEMO = "demo"
 NOTHING = "nothing to bill"
@@ -24,12 +27,16 @@ BILLED = "billed already"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a billing run did for an account: the invoice's number and sum in cents, or why there is none."""
+    """What a billing run did for an account: the invoice's number and sum in cents, or why there is none.
+
+    ``failed``: because of a defect, which the log has in full.
+    """
 
     account: str
     number: str = ""
     gross: int = 0
     why: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,16 +71,29 @@ class Run:
         return self.until >= self.settings.end(self.day)
 
     def bill(self, account: str | None = None) -> Iterator[Outcome]:
-        """Bill an account, or all of them."""
+        """Bill an account, or all of them; what fails for one keeps nobody else from being billed.
+
+        UsageError when the day is before that of an invoice of the year.
+        """
         with self.core.read() as session:
             found = self.core.accounts(session) if account is None else [self.core.account(session, account)]
-        return (self._bill(one) for one in found)
+        return (self._tried(one) for one in found)
 
     def without_address(self) -> list[str]:
         """The names of the accounts that are not billed since nobody has entered whom their invoices are for."""
         with self.core.read() as session:
             unknown = [one for one in self.core.accounts(session) if customers.find(session, one.id) is None]
             return [account.name for account in unknown if self._owes(session, account)]
+
+    def _tried(self, account: AccountFacts) -> Outcome:
+        try:
+            return self._bill(account)
+        except PostmeterError:  # what was asked for cannot be, whoever is billed
+            raise
+        except Exception as error:
+            log.exception("the account %s could not be billed", account.name)
+            first_line = str(error).partition("\n")[0]
+            return Outcome(account.name, why=f"failed: {type(error).__name__}: {first_line}", failed=True)
 
     def _bill(self, account: AccountFacts) -> Outcome:
         with self.core.write() as session:

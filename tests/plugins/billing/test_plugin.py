@@ -19,6 +19,7 @@ from postmeter.hooks import Plugins
 from postmeter.store.engine import Store
 from postmeter_billing.plugin import Billing
 from postmeter_billing.settings import BillingSettings
+from postmeter_billing.texts import TEXTS
 from support.billing import DAY, SETTINGS, Office
 from support.tenants import NOW
 
@@ -114,6 +115,18 @@ def test_the_log_says_once_for_each_billing_date_who_has_no_address_even_when_no
             looks(office, plugin)
             office.now += DAY
         assert caplog.messages == warnings * dates
+
+
+def test_who_could_not_be_billed_is_tried_again_at_the_next_look(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(store)
+    office.open("acme", 25_000, language="de")
+    office.open("zeta", 25_000)
+    with monkeypatch.context() as patch:
+        patch.delitem(TEXTS, "de")
+        look(office)
+    assert [entry.number for entry in office.entries()] == ["2027-000001"]
+    look(office)
+    assert [entry.number for entry in office.entries()] == ["2027-000001", "2027-000002"]
 
 
 def test_it_uses_only_what_the_relay_offers_plugins() -> None:
