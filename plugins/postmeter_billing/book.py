@@ -34,15 +34,21 @@ class Entry:
     gross: int
 
 
+def check_day(session: Session, day: date) -> None:
+    """UsageError when an invoice of a later day of that year has a number already: numbers go with days."""
+    counter = tables.counter.c
+    later = select(counter.day).where(counter.year == day.year, counter.day > day.isoformat())
+    if session.scalar(later):
+        raise _comes_late(day)
+
+
 def write(
     session: Session, account_id: int, prefix: str, day: date, make: Callable[[str], Invoice], now: float
 ) -> Invoice:
     """Give the next number of the day's year to an invoice, and write that; UsageError when a later day has one."""
     sequence = session.scalar(_NEXT, {"year": day.year, "day": day.isoformat()})
     if sequence is None:
-        raise UsageError(
-            f"an invoice of {day} cannot be written: there is one of a later day, and numbers go with days"
-        )
+        raise _comes_late(day)
     written = make(f"{prefix}{day.year}-{sequence:06d}")
     row = {
         "number": written.number,
@@ -113,3 +119,7 @@ def entries(session: Session, account_id: int | None, since: date | None, until:
 def billed(session: Session, blocks: Iterable[int]) -> set[int]:
     """Those of the blocks that are on an invoice."""
     return set(session.scalars(select(tables.line.c.block_id).where(tables.line.c.block_id.in_(list(blocks)))))
+
+
+def _comes_late(day: date) -> UsageError:
+    return UsageError(f"an invoice of {day} cannot be written: there is one of a later day, and numbers go with days")

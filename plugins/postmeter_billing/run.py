@@ -43,9 +43,9 @@ class Outcome:
 class Run:
     """A billing run: invoices of ``day`` for everybody whom no run has dealt with for the date ``due``.
 
-    It bills what was booked until ``until`` (seconds since the epoch); what comes later is for the next run. When the
-    mails beyond all blocks were sent is not kept, so they are billed only while ``day`` lasts. Each account is its own
-    transaction, so a run that is broken off goes on where it was, and two at once share the work.
+    It bills what was booked until ``until`` (seconds since the epoch); what comes later is for the next run. Of
+    mails beyond all blocks only the number is told, not when they were sent: they are billed while ``day`` lasts. Each
+    account is its own transaction, so a run that is broken off goes on where it was, and two at once share the work.
     """
 
     core: Core
@@ -66,16 +66,13 @@ class Run:
         """The same for the last billing date."""
         return replace(self, due=self.settings.billing_date(self.day))
 
-    @property
-    def _day_is_over(self) -> bool:
-        return self.until >= self.settings.end(self.day)
-
     def bill(self, account: str | None = None) -> Iterator[Outcome]:
         """Bill an account, or all of them; what fails for one keeps nobody else from being billed.
 
         UsageError when the day is before that of an invoice of the year.
         """
         with self.core.read() as session:
+            book.check_day(session, self.day)
             found = self.core.accounts(session) if account is None else [self.core.account(session, account)]
         return (self._tried(one) for one in found)
 
@@ -84,6 +81,10 @@ class Run:
         with self.core.read() as session:
             unknown = [one for one in self.core.accounts(session) if customers.find(session, one.id) is None]
             return [account.name for account in unknown if self._owes(session, account)]
+
+    @property
+    def _day_is_over(self) -> bool:
+        return self.until >= self.settings.end(self.day)
 
     def _tried(self, account: AccountFacts) -> Outcome:
         try:

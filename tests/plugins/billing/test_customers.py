@@ -17,16 +17,16 @@ def test_what_is_entered_is_kept_and_changed_field_by_field(store: Store) -> Non
     account_id = office.open()
     office.now += 1000 * DAY
     office.enter(account_id, city="  Sonthofen\n", language="de")
-    with store.read() as session:
-        found = customers.get(session, account_id)
+    found = office.customer(account_id)
     assert found.buyer == type(BUYER)(**(ADDRESS | {"city": "Sonthofen"}))
     assert (found.language, found.reverse_charge, found.billed_for) == ("de", False, date(2027, 1, 14))
 
 
 def test_nobody_has_an_address_before_it_is_entered(store: Store) -> None:
-    account_id = Office(store).open(address=False)
-    with store.read() as session, pytest.raises(UsageError, match="no billing address"):
-        customers.get(session, account_id)
+    office = Office(store)
+    account_id = office.open(address=False)
+    with pytest.raises(UsageError, match="no billing address"):
+        office.customer(account_id)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,8 @@ def test_what_cannot_be_right_is_refused(store: Store, changes: dict[str, str | 
 
 
 def test_a_vat_id_is_kept_without_blanks_in_capitals(store: Store) -> None:
-    account_id = Office(store).open(vat_id="at u1234 5678")
-    with store.read() as session:
-        assert customers.get(session, account_id).buyer.vat_id == "ATU12345678"
+    office = Office(store)
+    assert office.customer(office.open(vat_id="at u1234 5678")).buyer.vat_id == "ATU12345678"
 
 
 def test_billing_can_only_begin_when_it_is_known_whom_invoices_are_for(store: Store) -> None:

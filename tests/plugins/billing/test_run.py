@@ -117,13 +117,15 @@ def test_mails_beyond_all_blocks_wait_when_the_day_of_a_run_is_over(store: Store
 
 def test_numbers_go_with_the_days(store: Store) -> None:
     office = Office(store)
+    nothing = office.open("a")
     office.open("acme", 25_000)
     office.open("zeta", 25_000)
     office.now += 20 * DAY
     office.run(account="zeta")
     with pytest.raises(UsageError, match="an invoice of 2027-02-03 cannot be written: there is one of a later day"):
         office.run(date(2027, 2, 3))
-    assert [one.number for one in office.run(date(2027, 2, 4))] == ["2027-000002", ""]
+    assert office.customer(nothing).billed_for == date(2027, 1, 14)
+    assert [one.number for one in office.run(date(2027, 2, 4))] == ["", "2027-000002", ""]
     assert [entry.day for entry in office.entries()] == ["2027-02-04"] * 2
 
 

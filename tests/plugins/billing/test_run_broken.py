@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select
 
+from postmeter import UsageError
 from postmeter.store.engine import Store
 from postmeter_billing import run, tables
 from postmeter_billing.cancel import cancel
 from postmeter_billing.run import Outcome
-from support.billing import DAY, Office
+from support.billing import DAY, TODAY, Office
 from support.tenants import NOW
 
 THREADS, ACCOUNTS = 8, 12
@@ -152,6 +153,18 @@ def test_what_fails_for_one_account_keeps_nobody_else_from_being_billed(
     assert record.getMessage() == "the account broken could not be billed"
     assert record.exc_info
     assert [one.number for one in office.run()] == ["", "2027-000003", ""]
+
+
+def test_a_run_that_is_overtaken_by_one_of_a_later_day_ends(store: Store) -> None:
+    office = Office(store)
+    office.open("acme", 25_000)
+    office.open("zeta", 25_000)
+    office.now += 20 * DAY
+    overtaken = run.Run.of(office.core, office.settings, TODAY).bill()
+    office.run(account="zeta")
+    with pytest.raises(UsageError, match="an invoice of 2027-01-15 cannot be written: there is one of a later day"):
+        list(overtaken)
+    assert numbers(office) == without_gaps(1)
 
 
 def test_the_database_itself_refuses_a_block_on_a_second_invoice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
