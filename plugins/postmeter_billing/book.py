@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from postmeter import UsageError
 from postmeter_billing import tables
 from postmeter_billing.invoice import Invoice, from_json, to_json
 
-# Who raises the year's number has it alone until the commit; a rollback takes it back.
+# Who raises the year's number has it alone until the commit; a rollback takes it back. A day that is before that of
+# the last number gets none.
 _NEXT = text(
-    "INSERT INTO billing_counter (year, last) VALUES (:year, 1) "
-    "ON CONFLICT (year) DO UPDATE SET last = billing_counter.last + 1 RETURNING last"
+    "INSERT INTO billing_counter (year, last, day) VALUES (:year, 1, :day) ON CONFLICT (year) DO UPDATE "
+    "SET last = billing_counter.last + 1, day = excluded.day WHERE billing_counter.day <= excluded.day RETURNING last"
 )
 
 
@@ -33,11 +34,21 @@ class Entry:
     gross: int
 
 
+def check_day(session: Session, day: date) -> None:
+    """UsageError when an invoice of a later day of that year has a number already: numbers go with days."""
+    counter = tables.counter.c
+    later = select(counter.day).where(counter.year == day.year, counter.day > day.isoformat())
+    if session.scalar(later):
+        raise _comes_late(day)
+
+
 def write(
     session: Session, account_id: int, prefix: str, day: date, make: Callable[[str], Invoice], now: float
 ) -> Invoice:
-    """Give the next number of the day's year to an invoice, and write that."""
-    sequence = session.execute(_NEXT, {"year": day.year}).scalar_one()
+    """Give the next number of the day's year to an invoice, and write that; UsageError when a later day has one."""
+    sequence = session.scalar(_NEXT, {"year": day.year, "day": day.isoformat()})
+    if sequence is None:
+        raise _comes_late(day)
     written = make(f"{prefix}{day.year}-{sequence:06d}")
     row = {
         "number": written.number,
@@ -110,7 +121,5 @@ def billed(session: Session, blocks: Iterable[int]) -> set[int]:
     return set(session.scalars(select(tables.line.c.block_id).where(tables.line.c.block_id.in_(list(blocks)))))
 
 
-def last_day(session: Session, account_id: int) -> date | None:
-    """The day of the account's last invoice."""
-    day = session.scalar(select(func.max(tables.invoice.c.day)).where(tables.invoice.c.account_id == account_id))
-    return date.fromisoformat(day) if day else None
+def _comes_late(day: date) -> UsageError:
+    return UsageError(f"an invoice of {day} cannot be written: there is one of a later day, and numbers go with days")

@@ -15,7 +15,7 @@ from postmeter_billing.customers import Customer
 from postmeter_billing.export import FORMATS
 from postmeter_billing.invoice import Invoice, to_json
 from postmeter_billing.run import NOTHING, Outcome, Run
-from postmeter_billing.settings import LANGUAGES, own
+from postmeter_billing.settings import LANGUAGES, BillingSettings, own
 
 _TEXTS = (
     ("name", "Name of the company or person."),
@@ -50,16 +50,26 @@ def billing() -> None:
 @_text_options
 @click.option("--language", type=click.Choice(LANGUAGES), help="Language of the invoices.")
 @click.option("--reverse-charge/--no-reverse-charge", default=None, help="The buyer owes the VAT.")
+@click.option(
+    "--from",
+    "since",
+    type=_DAY,
+    metavar="DATE",
+    help="Bill no block that was booked before it, and no mail beyond all blocks until now.",
+)
 @console.json_option
 @pass_core
-def address(core: Core, /, account: str, as_json: bool, **given: str | bool | None) -> None:
+def address(core: Core, /, account: str, since: datetime | None, as_json: bool, **given: str | bool | None) -> None:
     """Print whom an account's invoices are for; with options, enter or change it."""
     changes = {name: value for name, value in given.items() if value is not None}
-    with core.write() if changes else core.read() as session:
-        account_id = core.account(session, account).id
+    settings, now = own(core), core.clock()
+    with core.write() if changes or since else core.read() as session:
+        of = core.account(session, account)
         if changes:
-            customers.enter(session, account_id, changes, own(core).begin(core.clock()))
-        facts = _facts(customers.get(session, account_id))
+            customers.enter(session, of, changes, settings.begin(now))
+        if since:
+            customers.begin_at(core, session, of.id, settings.start(settings.past(since.date(), now)))
+        facts = _facts(customers.get(session, of.id), settings)
     told = [(name.replace("_", " ").capitalize(), value) for name, value in facts.items() if value]
     console.show(as_json, facts, console.pairs(told))
 
@@ -68,12 +78,15 @@ def address(core: Core, /, account: str, as_json: bool, **given: str | bool | No
 @click.option("--date", "day", type=_DAY, metavar="DATE", help="The day of the invoices; today without it.")
 @click.option("--account", metavar="NAME", help="Of one account only.")
 @console.json_option
+@click.pass_context
 @pass_core
-def run(core: Core, day: datetime | None, account: str | None, as_json: bool) -> None:
-    """Write the invoices of everybody who was not billed for that day yet."""
+def run(core: Core, context: click.Context, day: datetime | None, account: str | None, as_json: bool) -> None:
+    """Write the invoices of everybody who was not billed for that day yet; the exit code is 1 if one has failed."""
     outcomes = list(Run.of(core, own(core), day.date() if day else None).bill(account))
     data = [{**console.plain(outcome), "gross": prices.decimal(outcome.gross, prices.CENTS)} for outcome in outcomes]
     console.show(as_json, data, _told(outcomes))
+    if any(one.failed for one in outcomes):
+        context.exit(1)
 
 
 @billing.command(name="list")
@@ -134,12 +147,13 @@ def cancel_(core: Core, number: str, anew: bool, as_json: bool) -> None:
     console.show(as_json, data, console.table(("Number", "Takes back", "Total"), [list(row.values()) for row in data]))
 
 
-def _facts(customer: Customer) -> dict[str, Any]:
+def _facts(customer: Customer, settings: BillingSettings) -> dict[str, Any]:
     facts = console.plain(customer.buyer)
     return {
         **facts,
         "language": customer.language,
         "reverse_charge": customer.reverse_charge,
+        "from": customer.begins_at and settings.day(customer.begins_at).isoformat(),
         "billed_for": customer.billed_for.isoformat(),
     }
 

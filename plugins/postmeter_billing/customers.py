@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from postmeter import UsageError
+from postmeter import AccountFacts, Core, UsageError
 from postmeter_billing.invoice import Addressee, Buyer
 from postmeter_billing.tables import customer
 
@@ -28,13 +28,15 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]{
 
 @dataclass(frozen=True)
 class Customer:
-    """An account's billing data; ``language`` empty: as the setting says. ``billed_for`` as in the table."""
+    """An account's billing data; ``language`` empty: as the setting says. The last three are as in the table."""
 
     account_id: int
     buyer: Buyer
     language: str
     reverse_charge: bool
     billed_for: date
+    begins_at: float | None
+    overdraft_since: float
 
     def addressee(self, account: str, language: str) -> Addressee:
         """Whom the account's next invoice is for; ``language`` is that of accounts without one."""
@@ -56,19 +58,19 @@ def get(session: Session, account_id: int) -> Customer:
     return found
 
 
-def enter(session: Session, account_id: int, changes: Mapping[str, str | bool], billed_for: date) -> None:
+def enter(session: Session, account: AccountFacts, changes: Mapping[str, str | bool], billed_for: date) -> None:
     """Enter the billing data of an account, or change what ``changes`` names; UsageError when something is missing.
 
     Of a new one billing begins after ``billed_for``.
     """
-    before = find(session, account_id, lock=True)
+    before = find(session, account.id, lock=True)
     values = _values(before) | {name: _clean(name, value) for name, value in changes.items()}
     _check(values)
     if before is None:
-        new = {"account_id": account_id, "billed_for": billed_for.isoformat(), **values}
-        session.execute(insert(customer).values(new))
+        begin = {"billed_for": billed_for.isoformat(), "overdraft_since": account.created_at}
+        session.execute(insert(customer).values(account_id=account.id, **begin, **values))
     else:
-        session.execute(update(customer).where(customer.c.account_id == account_id).values(values))
+        _change(session, account.id, values)
 
 
 def claim(session: Session, account_id: int, due: date, day: date) -> bool:
@@ -81,10 +83,30 @@ def claim(session: Session, account_id: int, due: date, day: date) -> bool:
     return session.scalar(claimed) is not None
 
 
+def begin_at(core: Core, session: Session, account_id: int, at: float) -> None:
+    """Bill no block that was booked before that instant, and no mail beyond all blocks until now.
+
+    UsageError when nobody has entered whom the account's invoices are for.
+    """
+    get(session, account_id)
+    _change(session, account_id, {"begins_at": at})
+    settle_overdraft(session, account_id, core.clock())
+    core.invoice_overdraft(session, account_id)
+
+
+def settle_overdraft(session: Session, account_id: int, at: float) -> None:
+    """From that instant on what the account sends beyond all blocks is to be billed; until then all of it was."""
+    _change(session, account_id, {"overdraft_since": at})
+
+
 def anybody_due(session: Session, day: date) -> bool:
     """Whether there is a customer whom no billing run has dealt with for that day."""
     behind = select(customer.c.account_id).where(customer.c.billed_for < day.isoformat()).limit(1)
     return session.scalar(behind) is not None
+
+
+def _change(session: Session, account_id: int, values: Mapping[str, Any]) -> None:
+    session.execute(update(customer).where(customer.c.account_id == account_id).values(values))
 
 
 def _customer(row: Mapping[str, Any]) -> Customer:
@@ -94,6 +116,8 @@ def _customer(row: Mapping[str, Any]) -> Customer:
         language=row["language"],
         reverse_charge=row["reverse_charge"],
         billed_for=date.fromisoformat(row["billed_for"]),
+        begins_at=row["begins_at"],
+        overdraft_since=row["overdraft_since"],
     )
 
 

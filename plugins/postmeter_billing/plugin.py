@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import date
 
 import click
 from sqlalchemy import Connection
@@ -25,6 +26,7 @@ class Billing:
     def on_start(self, core: Core) -> None:
         """Keep what the relay offers."""
         self._core = core
+        self._warned: date | None = None  # the billing date of the last warnings
 
     @hookimpl
     def settings_schema(self) -> type[PluginSettings]:
@@ -50,10 +52,14 @@ class Billing:
         """Bill whom no run has dealt with since the last billing date; for nobody it costs one look."""
         run = Run.of(self._core, own(self._core)).scheduled()
         with self._core.read() as session:
-            if not customers.anybody_due(session, run.due):
-                return
-        for outcome in run.bill():
+            due = customers.anybody_due(session, run.due)
+        for outcome in run.bill() if due else ():
             if outcome.number:
                 log.info("wrote the invoice %s for the account %s", outcome.number, outcome.account)
-            elif outcome.why == NO_ADDRESS:
-                log.warning("the account %s is not billed: it has %s", outcome.account, outcome.why)
+        if self._warned != run.due:
+            self._warn(run)
+            self._warned = run.due
+
+    def _warn(self, run: Run) -> None:
+        for name in run.without_address():
+            log.warning("the account %s is not billed: it has %s", name, NO_ADDRESS)

@@ -90,9 +90,19 @@ class BillingSettings(PluginSettings):
         """The day of an instant."""
         return datetime.fromtimestamp(at, self.zone).date()
 
+    def start(self, day: date) -> float:
+        """The instant at which a day begins."""
+        return datetime.combine(day, datetime.min.time(), self.zone).timestamp()
+
     def end(self, day: date) -> float:
         """The instant at which a day is over."""
-        return datetime.combine(day + timedelta(days=1), datetime.min.time(), self.zone).timestamp()
+        return self.start(day + timedelta(days=1))
+
+    def past(self, day: date, now: float) -> date:
+        """The day, which has begun; UsageError when it is to come."""
+        if day > self.day(now):
+            raise UsageError(f"{day} is still to come")
+        return day
 
     def billing_date(self, day: date) -> date:
         """The last billing date until that day."""

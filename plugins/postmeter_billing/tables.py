@@ -19,7 +19,9 @@ from sqlalchemy import (
 metadata = MetaData()
 _number = BigInteger().with_variant(Integer(), "sqlite")
 
-# Whom an account's invoices are for. ``billed_for`` is the last day (ISO 8601) that a billing run has dealt with.
+# Whom an account's invoices are for. ``billed_for`` is the last day (ISO 8601) that a billing run has dealt with;
+# blocks booked before ``begins_at`` (if there is one) are not billed, and at ``overdraft_since`` nothing that was sent
+# beyond all blocks was left to be billed (both seconds since the epoch).
 customer = Table(
     "billing_customer",
     metadata,
@@ -32,14 +34,17 @@ customer = Table(
         )
     ),
     Column("reverse_charge", Boolean, nullable=False),
+    Column("begins_at", Double),
+    Column("overdraft_since", Double, nullable=False),
 )
 
-# The last number of each year, raised in the transaction that uses it: what is rolled back leaves no gap.
+# The last number of each year and its day, raised in the transaction that uses it: what is rolled back leaves no gap.
 counter = Table(
     "billing_counter",
     metadata,
     Column("year", Integer, primary_key=True, autoincrement=False),
     Column("last", _number, nullable=False),
+    Column("day", Text, nullable=False),
 )
 
 # ``document`` is the whole invoice as JSON; sums are in cents; no invoice is corrected twice.

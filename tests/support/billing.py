@@ -17,6 +17,7 @@ from postmeter.store.quota import book_block
 from postmeter.store.tables import Account
 from postmeter_billing import book, customers, tables
 from postmeter_billing.book import Entry
+from postmeter_billing.customers import Customer
 from postmeter_billing.invoice import Addressee, Buyer, Invoice, Line, Terms, invoice, priced
 from postmeter_billing.run import Outcome, Run
 from postmeter_billing.settings import BillingSettings
@@ -81,9 +82,26 @@ class Office:
             account.overdraft = overdraft
             for size in sizes:
                 book_block(session, account.id, size, BlockSettings(), self.now)
-            if address:
-                customers.enter(session, account.id, ADDRESS | changes, self.settings.begin(self.now))
-            return account.id
+            account_id = account.id
+        if address:
+            self.enter(account_id, **ADDRESS | changes)
+        return account_id
+
+    def enter(self, account_id: int, **changes: Any) -> None:
+        """The address of an account's invoices, or changes of it."""
+        with self.store.write() as session:
+            account = self.core.account(session, account_id)
+            customers.enter(session, account, changes, self.settings.begin(self.now))
+
+    def customer(self, account_id: int) -> Customer:
+        """What is kept of an account for its invoices."""
+        with self.store.read() as session:
+            return customers.get(session, account_id)
+
+    def begin(self, account_id: int, day: date) -> None:
+        """Nothing from before that day is to be billed."""
+        with self.store.write() as session:
+            customers.begin_at(self.core, session, account_id, self.settings.start(day))
 
     def book(self, account_id: int, size: int) -> int:
         """A block that is booked now."""

@@ -7,9 +7,8 @@ from attrs import evolve
 
 from postmeter import UsageError
 from postmeter.store.engine import Store
-from postmeter_billing import customers
 from postmeter_billing.cancel import cancel
-from support.billing import DAY, SETTINGS, TODAY, Office
+from support.billing import DAY, SETTINGS, Office
 
 
 def billed(store: Store) -> Office:
@@ -39,8 +38,7 @@ def test_what_was_taken_back_is_not_billed_again(store: Store) -> None:
 
 def test_an_invoice_is_written_anew_to_the_address_as_it_is_now(store: Store) -> None:
     office = billed(store)
-    with store.write() as session:
-        customers.enter(session, 1, {"name": "Lindenhof GmbH"}, TODAY)
+    office.enter(1, name="Lindenhof GmbH")
     back, again = cancel(office.core, evolve(SETTINGS, vat="7"), "2027-000001", anew=True)
     assert (back.buyer.name, again.buyer.name) == ("Gasthof Lindenhof OHG", "Lindenhof GmbH")
     assert (again.number, again.corrects, again.net, again.vat) == ("2027-000003", "", 2470, 173)

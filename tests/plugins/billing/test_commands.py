@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from postmeter_billing.texts import TEXTS
 from support.billing import ADDRESS, SELLER
 from support.command import Cli, printed, told, with_account
 
@@ -49,12 +50,35 @@ def test_an_address_is_entered_changed_and_shown(shop: Cli) -> None:
     assert "Vat id          DE987654321" in shown
 
 
+def test_billing_begins_on_the_day_that_is_said(shop: Cli) -> None:
+    assert "still to come" in told(shop("billing", "address", "acme", "--from", "2999-01-01"), 2)
+    assert "no billing address" in told(shop("billing", "address", "acme", "--from", "2020-01-01"), 2)
+    assert enter_address(shop)["from"] is None
+    assert printed(shop("billing", "address", "acme", "--from", "2020-01-01", "--json"))["from"] == "2020-01-01"
+    assert printed(shop("billing", "address", "acme", "--json"))["from"] == "2020-01-01"
+
+
 def test_a_run_says_what_it_has_written_and_for_whom_it_could_not(shop: Cli) -> None:
     assert "acme     no billing address" in shop("billing", "run").stdout
     enter_address(shop)
     assert shop("billing", "run").stdout.splitlines()[1].split()[::2] == ["acme", "28.26"]
     assert "billed already" in shop("billing", "run", "--account", "acme").stdout
     assert "still to come" in told(shop("billing", "run", "--date", "2999-01-01"), 2)
+
+
+def test_a_run_that_failed_for_an_account_says_so_and_ends_with_1(shop: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed(shop("account", "add", "zeta", "--owner", "zoe@zeta.example", "--json"))
+    enter_address(shop, language="de")
+    monkeypatch.delitem(TEXTS, "de")
+    result = shop("billing", "run", "--json")
+    assert result.exit_code == 1
+    outcomes = json.loads(result.stdout)
+    assert [(one["account"], one["failed"], one["why"]) for one in outcomes] == [
+        ("acme", True, "failed: KeyError: 'de'"),
+        ("zeta", False, "nothing to bill"),
+    ]
+    result = shop("billing", "run")
+    assert (result.exit_code, result.stdout.splitlines()[1].split()) == (1, ["acme", "failed:", "KeyError:", "'de'"])
 
 
 def test_invoices_are_listed(shop: Cli, number: str) -> None:

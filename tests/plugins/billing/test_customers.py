@@ -9,25 +9,24 @@ import pytest
 from postmeter import UsageError
 from postmeter.store.engine import Store
 from postmeter_billing import customers
-from support.billing import ADDRESS, BUYER, Office
-
-BEGIN = date(2027, 1, 14)
+from support.billing import ADDRESS, BUYER, DAY, Office
 
 
 def test_what_is_entered_is_kept_and_changed_field_by_field(store: Store) -> None:
     office = Office(store)
     account_id = office.open()
-    with store.write() as session:
-        customers.enter(session, account_id, {"city": "  Sonthofen\n", "language": "de"}, date(2030, 1, 1))
-        found = customers.get(session, account_id)
+    office.now += 1000 * DAY
+    office.enter(account_id, city="  Sonthofen\n", language="de")
+    found = office.customer(account_id)
     assert found.buyer == type(BUYER)(**(ADDRESS | {"city": "Sonthofen"}))
-    assert (found.language, found.reverse_charge, found.billed_for) == ("de", False, BEGIN)
+    assert (found.language, found.reverse_charge, found.billed_for) == ("de", False, date(2027, 1, 14))
 
 
 def test_nobody_has_an_address_before_it_is_entered(store: Store) -> None:
-    account_id = Office(store).open(address=False)
-    with store.read() as session, pytest.raises(UsageError, match="no billing address"):
-        customers.get(session, account_id)
+    office = Office(store)
+    account_id = office.open(address=False)
+    with pytest.raises(UsageError, match="no billing address"):
+        office.customer(account_id)
 
 
 @pytest.mark.parametrize(
@@ -47,16 +46,23 @@ def test_nobody_has_an_address_before_it_is_entered(store: Store) -> None:
     ],
 )
 def test_what_cannot_be_right_is_refused(store: Store, changes: dict[str, str | bool], said: str) -> None:
-    Office(store)
-    with store.write() as session, pytest.raises(UsageError, match=said):
-        customers.enter(session, 1, ADDRESS | changes, BEGIN)
+    office = Office(store)
+    account_id = office.open(address=False)
+    with pytest.raises(UsageError, match=said):
+        office.enter(account_id, **ADDRESS | changes)
 
 
 def test_a_vat_id_is_kept_without_blanks_in_capitals(store: Store) -> None:
-    Office(store)
-    with store.write() as session:
-        customers.enter(session, 1, ADDRESS | {"vat_id": "at u1234 5678"}, BEGIN)
-        assert customers.get(session, 1).buyer.vat_id == "ATU12345678"
+    office = Office(store)
+    assert office.customer(office.open(vat_id="at u1234 5678")).buyer.vat_id == "ATU12345678"
+
+
+def test_billing_can_only_begin_when_it_is_known_whom_invoices_are_for(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open(address=False, overdraft=1000)
+    with pytest.raises(UsageError, match="no billing address"):
+        office.begin(account_id, date(2027, 1, 1))
+    assert office.overdraft(account_id) == 1000
 
 
 def test_somebody_is_due_until_a_run_has_dealt_with_all(store: Store) -> None:

@@ -19,14 +19,23 @@ from postmeter.hooks import Plugins
 from postmeter.store.engine import Store
 from postmeter_billing.plugin import Billing
 from postmeter_billing.settings import BillingSettings
+from postmeter_billing.texts import TEXTS
 from support.billing import DAY, SETTINGS, Office
 from support.tenants import NOW
 
 
 def look(office: Office) -> None:
     """The plugin's job, as the relay does it each hour."""
+    looks(office, started(office))
+
+
+def started(office: Office) -> Billing:
     plugin = Billing()
     plugin.on_start(office.core)
+    return plugin
+
+
+def looks(office: Office, plugin: Billing) -> None:
     for job in plugin.jobs():
         job.run(office.now)
 
@@ -77,9 +86,7 @@ def test_somebody_new_is_billed_on_the_next_billing_day(store: Store) -> None:
 def test_without_a_seller_there_is_nothing_to_do(store: Store) -> None:
     office = Office(store, evolve(SETTINGS, seller_name=""))
     office.open("acme", 25_000)
-    plugin = Billing()
-    plugin.on_start(office.core)
-    assert plugin.jobs() == []
+    assert started(office).jobs() == []
 
 
 def test_who_is_not_billed_for_want_of_an_address_is_in_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
@@ -92,6 +99,34 @@ def test_who_is_not_billed_for_want_of_an_address_is_in_the_log(store: Store, ca
         "wrote the invoice 2027-000001 for the account acme",
         "the account other is not billed: it has no billing address",
     ]
+
+
+def test_the_log_says_once_for_each_billing_date_who_has_no_address_even_when_nobody_has_one(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    office = Office(store)
+    office.open("blocks", 25_000, address=False)
+    office.open("overdraft", overdraft=1, address=False)
+    office.open("quiet", address=False)
+    plugin = started(office)
+    warnings = [f"the account {name} is not billed: it has no billing address" for name in ("blocks", "overdraft")]
+    for dates, days in enumerate((31, 28), 1):
+        for _ in range(days):
+            looks(office, plugin)
+            office.now += DAY
+        assert caplog.messages == warnings * dates
+
+
+def test_who_could_not_be_billed_is_tried_again_at_the_next_look(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(store)
+    office.open("acme", 25_000, language="de")
+    office.open("zeta", 25_000)
+    with monkeypatch.context() as patch:
+        patch.delitem(TEXTS, "de")
+        look(office)
+    assert [entry.number for entry in office.entries()] == ["2027-000001"]
+    look(office)
+    assert [entry.number for entry in office.entries()] == ["2027-000001", "2027-000002"]
 
 
 def test_it_uses_only_what_the_relay_offers_plugins() -> None:

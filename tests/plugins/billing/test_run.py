@@ -9,6 +9,7 @@ from attrs import evolve
 
 from postmeter import UsageError
 from postmeter.store.engine import Store
+from postmeter_billing.cancel import cancel
 from postmeter_billing.invoice import BLOCK, OVERDRAFT
 from postmeter_billing.run import BILLED, NO_ADDRESS, NOTHING, Outcome
 from support.billing import BUYER, DAY, SETTINGS, TODAY, Office
@@ -101,17 +102,62 @@ def test_a_run_for_a_day_that_is_over_bills_what_was_booked_until_then(store: St
     assert (made.day, len(made.lines)) == (date(2027, 1, 10), 1)
 
 
+def test_mails_beyond_all_blocks_wait_when_the_day_of_a_run_is_over(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open("acme", 25_000, overdraft=1000)
+    office.now += 20 * DAY
+    office.overdraw(account_id, 99_000)
+    office.run(date(2027, 1, 16))
+    assert [line.kind for line in office.invoice("2027-000001").lines] == [BLOCK]
+    assert office.overdraft(account_id) == 100_000
+    office.run()
+    (line,) = office.invoice("2027-000002").lines
+    assert (line.kind, line.quantity, line.end) == (OVERDRAFT, 100_000, date(2027, 2, 4))
+
+
+def test_numbers_go_with_the_days(store: Store) -> None:
+    office = Office(store)
+    nothing = office.open("a")
+    office.open("acme", 25_000)
+    office.open("zeta", 25_000)
+    office.now += 20 * DAY
+    office.run(account="zeta")
+    with pytest.raises(UsageError, match="an invoice of 2027-02-03 cannot be written: there is one of a later day"):
+        office.run(date(2027, 2, 3))
+    assert office.customer(nothing).billed_for == date(2027, 1, 14)
+    assert [one.number for one in office.run(date(2027, 2, 4))] == ["", "2027-000002", ""]
+    assert [entry.day for entry in office.entries()] == ["2027-02-04"] * 2
+
+
+def test_a_day_of_the_last_year_goes_with_the_numbers_of_that_year(store: Store) -> None:
+    office = Office(store, now=NOW - 20 * DAY)
+    office.open("acme", 25_000)
+    office.now = NOW
+    office.open("zeta", 25_000)
+    office.run(account="zeta")
+    office.run(date(2026, 12, 31))
+    assert [(entry.number, entry.day) for entry in office.entries()] == [
+        ("2026-000001", "2026-12-31"),
+        ("2027-000001", "2027-01-15"),
+    ]
+
+
 def test_a_day_to_come_is_not_billed(store: Store) -> None:
     with pytest.raises(UsageError, match="2027-01-16 is still to come"):
         Office(store).run(date(2027, 1, 16))
 
 
-def test_an_account_without_an_address_keeps_its_blocks_until_it_has_one(store: Store) -> None:
+def test_what_an_account_without_an_address_owes_waits_until_it_has_one(store: Store) -> None:
     office = Office(store)
-    office.open("none", 25_000, address=False)
+    office.open("blocks", 25_000, address=False)
+    beyond = office.open("overdraft", overdraft=100_000, address=False)
     office.open("quiet", address=False)
-    assert office.run() == [Outcome("none", why=NO_ADDRESS), Outcome("quiet", why=NOTHING)]
-    assert office.blocks_billed() == []
+    assert office.run() == [
+        Outcome("blocks", why=NO_ADDRESS),
+        Outcome("overdraft", why=NO_ADDRESS),
+        Outcome("quiet", why=NOTHING),
+    ]
+    assert (office.blocks_billed(), office.overdraft(beyond)) == ([], 100_000)
 
 
 def test_less_than_half_a_cent_waits_for_the_next_invoice(store: Store) -> None:
@@ -134,6 +180,74 @@ def test_the_overdraft_of_a_second_invoice_begins_where_the_first_ended(store: S
     office.run()
     (line,) = office.invoice("2027-000002").lines
     assert (line.begin, line.end) == (TODAY, date(2027, 2, 15))
+
+
+def test_the_overdraft_begins_with_the_account_and_then_where_a_run_has_found_none(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open("acme")
+    office.now += 31 * DAY
+    office.overdraw(account_id, 1000)
+    office.run()
+    office.now += 31 * DAY
+    assert office.run() == [Outcome("acme", why=NOTHING)]
+    office.now += 31 * DAY
+    office.overdraw(account_id, 1000)
+    office.run()
+    lines = [line for entry in office.entries() for line in office.invoice(entry.number).lines]
+    assert [(line.begin, line.end) for line in lines] == [
+        (TODAY, date(2027, 2, 15)),
+        (date(2027, 3, 18), date(2027, 4, 18)),
+    ]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_the_overdraft_begins_where_a_run_ended_and_not_at_a_correction(store: Store, anew: bool) -> None:
+    office = Office(store)
+    account_id = office.open("acme", 25_000)
+    office.run()
+    office.overdraw(account_id, 5000)
+    office.now += 10 * DAY
+    cancel(office.core, office.settings, "2027-000001", anew=anew)
+    office.now += 20 * DAY
+    (outcome,) = office.run()
+    (line,) = office.invoice(outcome.number).lines
+    assert (line.begin, line.end) == (TODAY, date(2027, 2, 14))
+
+
+def test_what_waited_begins_when_it_was_sent(store: Store) -> None:
+    """Neither a run that bills less than half a cent of it nor one for a day that is over moves the begin."""
+    office = Office(store)
+    account_id = office.open("acme", 25_000)
+    office.run()
+    office.overdraw(account_id, 5)
+    office.now += 10 * DAY
+    office.run()
+    late = office.book(account_id, 25_000)
+    office.now += 10 * DAY
+    office.run(date(2027, 1, 31))
+    assert [line.block for line in office.invoice("2027-000002").lines] == [late]
+    office.overdraw(account_id, 1000)
+    office.run()
+    (line,) = office.invoice("2027-000003").lines
+    assert (line.quantity, line.begin, line.end) == (1005, TODAY, date(2027, 2, 4))
+
+
+def test_nothing_is_billed_from_before_the_day_on_which_billing_begins(store: Store) -> None:
+    office = Office(store)
+    account_id = office.open("acme", 25_000, overdraft=100_000)
+    midnight = office.settings.start(date(2028, 2, 1))
+    office.now = midnight - 1
+    office.book(account_id, 25_000)
+    office.now = midnight
+    first = office.book(account_id, 25_000)
+    office.now += 9 * DAY
+    office.begin(account_id, date(2028, 2, 1))
+    assert office.overdraft(account_id) == 0
+    office.now += 5 * DAY
+    office.overdraw(account_id, 1000)
+    office.run()
+    block, overdraft = office.invoice("2028-000001").lines
+    assert (block.block, overdraft.quantity, overdraft.begin) == (first, 1000, date(2028, 2, 10))
 
 
 def test_one_account_can_be_billed_alone(store: Store) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, func, select
-from sqlalchemy.exc import IntegrityError
 
+from postmeter import UsageError
 from postmeter.store.engine import Store
 from postmeter_billing import run, tables
 from postmeter_billing.cancel import cancel
-from support.billing import DAY, Office
+from postmeter_billing.run import Outcome
+from support.billing import DAY, TODAY, Office
 from support.tenants import NOW
 
 THREADS, ACCOUNTS = 8, 12
@@ -83,7 +84,7 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(store: Store, table: str) ->
     office = Office(store)
     accounts = [office.open(f"account{n}", 25_000, overdraft=1000) for n in range(4)]
     for done in (1, 2, 3):
-        claims = done if table == "billing_customer" else 1  # who is billed already is asked for, too
+        claims = done + 1 if table == "billing_customer" else 1  # who is billed already is asked for, too
         with breaking(store, table, after=claims), pytest.raises(Crash):
             office.run()
         assert numbers(office) == without_gaps(done)
@@ -113,7 +114,7 @@ def test_a_run_that_breaks_off_before_its_commit_has_done_nothing(
     assert numbers(office) == without_gaps(1)
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The end of the process, as the database sees it."""
 
 
@@ -136,14 +137,44 @@ def breaking(store: Store, table: str, after: int) -> Iterator[None]:
         event.remove(store.engine, "before_cursor_execute", statement)
 
 
+def test_what_fails_for_one_account_keeps_nobody_else_from_being_billed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    office = Office(store)
+    first, broken, last = (office.open(name, 25_000, overdraft=1000) for name in ("acme", "broken", "zeta"))
+    with monkeypatch.context() as patch:
+        patch.delitem(run.TEXTS, "de")
+        office.enter(broken, language="de")
+        outcomes = office.run()
+    assert outcomes[1] == Outcome("broken", why="failed: KeyError: 'de'", failed=True)
+    assert [one.number for one in outcomes] == ["2027-000001", "", "2027-000002"]
+    assert [office.overdraft(one) for one in (first, broken, last)] == [0, 1000, 0]
+    (record,) = caplog.records
+    assert record.getMessage() == "the account broken could not be billed"
+    assert record.exc_info
+    assert [one.number for one in office.run()] == ["", "2027-000003", ""]
+
+
+def test_a_run_that_is_overtaken_by_one_of_a_later_day_ends(store: Store) -> None:
+    office = Office(store)
+    office.open("acme", 25_000)
+    office.open("zeta", 25_000)
+    office.now += 20 * DAY
+    overtaken = run.Run.of(office.core, office.settings, TODAY).bill()
+    office.run(account="zeta")
+    with pytest.raises(UsageError, match="an invoice of 2027-01-15 cannot be written: there is one of a later day"):
+        list(overtaken)
+    assert numbers(office) == without_gaps(1)
+
+
 def test_the_database_itself_refuses_a_block_on_a_second_invoice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     office = Office(store)
     office.open("acme", 25_000)
     office.run()
     monkeypatch.setattr(run.book, "billed", lambda session, blocks: set())
     office.now += DAY
-    with pytest.raises(IntegrityError):
-        office.run()
+    (outcome,) = office.run()
+    assert (outcome.failed, outcome.why.partition(": (")[0]) == (True, "failed: IntegrityError")
     assert numbers(office) == without_gaps(1)
 
 
