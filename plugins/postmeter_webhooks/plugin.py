@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
 from postmeter import Core, Event, Job, PluginSettings, hookimpl
 from postmeter_webhooks import deliveries, tables
@@ -125,7 +126,12 @@ class Webhooks:
 
     def _prune(self, now: float) -> None:
         before = now - own(self._core).keep_days * DAY
+        self._bit_by_bit(lambda session: deliveries.give_up(session, before, now))
+        self._bit_by_bit(lambda session: deliveries.prune(session, before))
+
+    def _bit_by_bit(self, change: Callable[[Session], int]) -> None:
+        """Change a little with each commit, so that others can write meanwhile."""
         while True:
             with self._core.write() as session:
-                if not deliveries.prune(session, before):
+                if not change(session):
                     return
