@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -93,13 +93,17 @@ def find(session: Session, core: Core, number: int) -> Endpoint:
     return _endpoint(core, row)
 
 
-def every(session: Session, core: Core, account_id: int | None = None, *, on: bool = False) -> list[Endpoint]:
-    """The endpoints of an account (None: of all), perhaps only those that are called, by number."""
+def every(session: Session, core: Core, account_id: int | None = None) -> list[Endpoint]:
+    """The endpoints of an account (None: of all), by number."""
     query = select(_table).order_by(_table.c.id)
     if account_id is not None:
         query = query.where(_table.c.account_id == account_id)
-    if on:
-        query = query.where(_table.c.off == "")
+    return [_endpoint(core, row) for row in session.execute(query)]
+
+
+def called(session: Session, core: Core, account_ids: Collection[int]) -> list[Endpoint]:
+    """The endpoints of these accounts that are called, by number."""
+    query = select(_table).where(_table.c.account_id.in_(account_ids), _table.c.off == "").order_by(_table.c.id)
     return [_endpoint(core, row) for row in session.execute(query)]
 
 
