@@ -101,16 +101,18 @@ def row(
     }
 
 
-def enqueue(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Have these sent, but for those that are known already and those whose endpoint is not called any more.
+def enqueue(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+    """Have these sent, but for those that are known already and those whose endpoint is not called any more; how many.
 
     What comes behind something of its message that waits for its retry waits too.
     """
     on = _lock(session, {one["endpoint_id"] for one in rows})
     held = _held_back(session, on, {one["about"] for one in rows}, min(one["next_at"] for one in rows))
     due = [(one, held.get((one["endpoint_id"], one["about"]), 0.0)) for one in rows if one["endpoint_id"] in on]
-    if due:
-        session.execute(_INSERT, [{**one, "next_at": max(one["next_at"], until)} for one, until in due])
+    if not due:
+        return 0
+    values = [{**one, "next_at": max(one["next_at"], until)} for one, until in due]
+    return session.connection().execute(_INSERT, values).rowcount
 
 
 def keep(session: Session, one: dict[str, Any], answer: Answer, verdict: Verdict, now: float) -> None:

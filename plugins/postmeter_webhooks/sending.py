@@ -176,7 +176,7 @@ class Sender:
                 endpoints.is_alive(session, endpoint.id, now)
             lost = failures > 0 and endpoints.has_failed(session, endpoint.id, failures, begun, now)
             if (last.gone or lost) and endpoints.switch_off(session, endpoint.id, GONE if last.gone else LOST, now):
-                self._core.notice(session, endpoint.account_id, switched_off(endpoint, last.text, last.gone))
+                self._core.notice(session, endpoint.account_id, switched_off(endpoint, last.text, last.gone, now))
                 log.warning("endpoint %d is switched off: %s", endpoint.id, last.text)
 
 

@@ -164,6 +164,13 @@ def test_one_that_answers_gone_is_switched_off_at_once_with_one_notice(bench: Be
     (texts,) = notices(bench)
     assert URL in texts["en"][1]
     assert "(410)" in texts["de"][1]
+    for _, text in texts.values():
+        for command in (
+            f"enable {number}",
+            f"replay {number} --failed",
+            f"replay {number} --since 2027-01-15T08:00:00.000Z",
+        ):
+            assert f"`postmeter webhook {command}`" in text
 
 
 def test_one_that_takes_nothing_for_a_day_is_switched_off_with_one_notice(bench: Bench) -> None:
