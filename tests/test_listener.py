@@ -10,7 +10,8 @@ import pytest
 
 from postmeter import listener
 from postmeter.breaker import FAILURES
-from postmeter.hookspecs import Event, hookimpl
+from postmeter.event import Event
+from postmeter.hookspecs import hookimpl
 from postmeter.listener import BACK_OFF, LONGEST_BACK_OFF, TRIES
 from postmeter.store import events
 from postmeter.store.engine import Store

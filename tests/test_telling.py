@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from postmeter import telling
-from postmeter.hookspecs import Event, Job, hookimpl
+from postmeter.event import Event
+from postmeter.hookspecs import Job, hookimpl
 from postmeter.jobs import ASK_AGAIN
 from postmeter.store import events, queue, troubles
 from postmeter.store.engine import Store

@@ -5,8 +5,9 @@ from postmeter.config import Settings
 from postmeter.console import pass_core
 from postmeter.core import Core
 from postmeter.errors import ConfigError, PostmeterError, UnreachableError, UsageError
+from postmeter.event import Event
 from postmeter.fetch import Fetched, FetchError, check_url, fetch
-from postmeter.hookspecs import Event, Job, Message, Page, Service, hookimpl
+from postmeter.hookspecs import Job, Message, Page, Service, hookimpl
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
 from postmeter.quota import price as prices

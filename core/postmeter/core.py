@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from sqlalchemy.orm import Session
 
 from postmeter.config import Settings
+from postmeter.event import Event, as_event
 from postmeter.plugin_settings import PluginSettings
 from postmeter.store import accounts, connections, events, own_mail, quota, timeline
 from postmeter.store.accounts import AccountFacts
@@ -90,6 +91,16 @@ class Core:
     def invoice_overdraft(self, session: Session, account_id: int) -> int:
         """Mark all units beyond the account's blocks that are on no invoice as invoiced; how many that is."""
         return quota.invoice_overdraft(session, account_id, self.clock())
+
+    def events(
+        self, session: Session, account_id: int, kinds: Sequence[str], since: float, behind: int, limit: int
+    ) -> list[Event]:
+        """What has happened to the account and its mail since then: at most ``limit`` events of these kinds.
+
+        They come by number, from the first one behind the event ``behind`` on. One that is not committed yet may have
+        a lower number: it is still to be told.
+        """
+        return [as_event(fact) for fact in events.since(session, account_id, since, kinds, behind, limit)]
 
     def notice(self, session: Session, account_id: int, texts: Texts) -> None:
         """Tell the account's admins something, by ``on_notice``; ``texts`` has a title and a text in each language."""

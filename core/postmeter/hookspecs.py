@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from postmeter.config import Settings
 from postmeter.core import Core
+from postmeter.event import Event
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
 
@@ -44,26 +45,6 @@ class Message:
     header: bytes
     size: int
     body: bytes = b""
-    reference: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A committed fact as the tell hooks get it.
-
-    ``id`` is the idempotency key: the same event may come again. ``recipient`` is the forward path the event is
-    about, ``at`` seconds since the epoch, ``facts`` what belongs to the kind (``reply``, ``remote``, ``left`` …).
-    Of a message ``connection_id`` and ``reference`` are those that it came with.
-    """
-
-    id: int
-    kind: str
-    account_id: int
-    message_id: str | None
-    recipient: str | None
-    at: float
-    facts: Mapping[str, Any]
-    connection_id: int | None = None
     reference: str = ""
 
 

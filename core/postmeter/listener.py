@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from postmeter.breaker import FAILURES, doubled
+from postmeter.event import Event, as_event
 from postmeter.hooks import contained, said
-from postmeter.hookspecs import Event, Job
+from postmeter.hookspecs import Job
 from postmeter.jobs import Jobs
 from postmeter.store import cursors, events, parked, replays
 from postmeter.store.engine import Store
@@ -235,18 +236,3 @@ class Listener:
             log.error("plugin %s is told few events, after pauses: it fails: %s", self.name, run.error)
         elif was_broken and not broken:
             log.warning("plugin %s is told its events again", self.name)
-
-
-def as_event(fact: Fact) -> Event:
-    """What happened, as a plugin is told it."""
-    return Event(
-        fact.id,
-        fact.kind,
-        fact.account_id,
-        fact.message_id,
-        fact.forward_path,
-        fact.at,
-        fact.facts,
-        fact.connection_id,
-        fact.reference,
-    )

@@ -12,20 +12,24 @@ from sqlalchemy.orm import Session
 
 from postmeter import Core, UsageError, check_url, console, pass_core
 from postmeter_webhooks import deliveries, endpoints
-from postmeter_webhooks.body import PING, render
+from postmeter_webhooks.body import PING, TYPES, render, rfc3339
 from postmeter_webhooks.deliveries import DeliveryFacts
-from postmeter_webhooks.directory import read_names
+from postmeter_webhooks.directory import Directory, read_names
 from postmeter_webhooks.endpoints import BY_HAND, Added, Endpoint
 from postmeter_webhooks.schedule import DELIVERED, FAILED, Answer, Verdict
 from postmeter_webhooks.sending import Sender
 from postmeter_webhooks.settings import own
 
+PAGE = 500  # events that are read, and queued with one commit
 HEADS = ("Endpoint", "Account", "Connection", "URL", "Events", "State")
 
 
 @dataclass(frozen=True)
 class EndpointFacts:
-    """An endpoint as shown to people; ``alive_at`` is its last success, or when it was added or switched on."""
+    """An endpoint as shown to people; ``alive_at`` is its last success, or when it was added or switched on.
+
+    ``off_at`` is when it was switched off, while it is.
+    """
 
     endpoint: int
     account: str
@@ -35,6 +39,7 @@ class EndpointFacts:
     state: str
     created_at: float
     alive_at: float
+    off_at: float | None
 
 
 @click.group()
@@ -87,8 +92,8 @@ def show(core: Core, endpoint: int, limit: int, as_json: bool) -> None:
         found = endpoints.find(session, core, endpoint)
         sent = deliveries.recent(session, endpoint, limit)
     data = _endpoint_data(core, found)
-    shown = {**data, "events": _types(data["events"]), "connection": data["connection"] or ""}
-    lines = [(name.removesuffix("_at").capitalize(), value) for name, value in shown.items()]
+    shown = {**data, "events": _types(data["events"])}
+    lines = [(name.removesuffix("_at").capitalize(), "" if value is None else value) for name, value in shown.items()]
     heads = ("Created", "Event", "Type", "State", "Attempts", "Next", "Answer")
     text = console.pairs(lines) + ("\n\n" + console.table(heads, [_sent_row(one) for one in sent]) if sent else "")
     console.show(as_json, {**data, "deliveries": [_sent_data(one) for one in sent]}, text)
@@ -136,21 +141,28 @@ def test(core: Core, context: click.Context, endpoint: int, as_json: bool) -> No
 
 @webhook.command()
 @click.argument("endpoint", type=int)
-@click.option("--since", metavar="TIME", help="What was created since then: 2026-11-23 or 2026-11-23T08:00 (UTC).")
+@click.option("--since", metavar="TIME", help="What happened since then: 2026-11-23 or 2026-11-23T08:00 (UTC).")
 @click.option("--event-id", type=int, metavar="N", help="The event of this number.")
 @click.option("--failed", is_flag=True, help="What has failed.")
 @console.json_option
 @pass_core
 def replay(core: Core, endpoint: int, since: str | None, event_id: int | None, failed: bool, as_json: bool) -> None:
-    """Send finished deliveries again, under the same webhook-id; conditions add up."""
+    """Send finished deliveries again, under the same webhook-id; conditions add up.
+
+    With --since alone, also what happened since then and the endpoint was never to be told: while it was off, or before
+    it was added.
+    """
     if since is None and event_id is None and not failed:
         raise UsageError("say what is to be sent again: --since, --event-id or --failed")
     begin = None if since is None else _time(since)
     with core.write() as session:
-        if endpoints.find(session, core, endpoint).off:
+        found = endpoints.find(session, core, endpoint)
+        if found.off:
             raise UsageError(f"endpoint {endpoint} is switched off; `postmeter webhook enable {endpoint}` first")
         now = core.clock()
         number = deliveries.replay(session, endpoint, now, since=begin, event_id=event_id, failed=failed)
+    if begin is not None and event_id is None and not failed:
+        number += _catch_up(core, found, begin)
     console.show(as_json, {"endpoint": endpoint, "deliveries": number}, f"{number:,} deliveries will be sent again.")
 
 
@@ -159,11 +171,13 @@ def replay(core: Core, endpoint: int, since: str | None, event_id: int | None, f
 @console.json_option
 @pass_core
 def enable(core: Core, endpoint: int, as_json: bool) -> None:
-    """Call an endpoint again that was switched off."""
+    """Call an endpoint again that was switched off; prints since when it was."""
     with core.write() as session:
-        endpoints.find(session, core, endpoint)
+        off_at = endpoints.find(session, core, endpoint).off_at
         endpoints.switch_on(session, endpoint, core.clock())
-    console.show(as_json, {"endpoint": endpoint, "enabled": True}, f"Endpoint {endpoint} is called from now on.")
+    since = None if off_at is None else rfc3339(off_at)
+    text = f"Endpoint {endpoint} is called from now on" + (f"; it was off since {since}." if since else ".")
+    console.show(as_json, {"endpoint": endpoint, "enabled": True, "off_since": since}, text)
 
 
 @webhook.command()
@@ -197,6 +211,20 @@ def _time(text: str) -> float:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
+def _catch_up(core: Core, endpoint: Endpoint, since: float) -> int:
+    """Queue what happened since then and is not known as the endpoint's; how many."""
+    directory, behind, number = Directory(core), 0, 0
+    while True:
+        with core.read() as session:
+            events = core.events(session, endpoint.account_id, tuple(TYPES), since, behind, PAGE)
+        if not events:
+            return number
+        if rows := directory.rows(events, [endpoint]):
+            with core.write() as session:
+                number += deliveries.enqueue(session, rows)
+        behind = events[-1].id
+
+
 def _ping(core: Core, endpoint: Endpoint) -> Answer:
     """Send a test and keep what came of it."""
     names, now = read_names(core, endpoint.account_id), core.clock()
@@ -228,6 +256,7 @@ def _endpoint_data(core: Core, endpoint: Endpoint) -> dict[str, Any]:
         state=endpoint.off or "on",
         created_at=endpoint.created_at,
         alive_at=endpoint.alive_at,
+        off_at=endpoint.off_at,
     )
     data: dict[str, Any] = console.plain(facts)
     return data

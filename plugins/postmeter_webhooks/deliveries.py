@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from postmeter_webhooks import tables
 from postmeter_webhooks.schedule import FAILED, WAITING, Answer, Verdict
 
+TOO_LATE = "not sent: the endpoint is too slow"
 MAX_ANSWER = 200  # characters of an answer that are kept
-PRUNED = 500  # deliveries deleted in one go
+PRUNED = 500  # deliveries given up or deleted in one go
 _table = tables.delivery
 _waits = _table.c.done_at.is_(None)
 
@@ -100,16 +101,18 @@ def row(
     }
 
 
-def enqueue(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Have these sent, but for those that are known already and those whose endpoint is not called any more.
+def enqueue(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+    """Have these sent, but for those that are known already and those whose endpoint is not called any more; how many.
 
     What comes behind something of its message that waits for its retry waits too.
     """
     on = _lock(session, {one["endpoint_id"] for one in rows})
     held = _held_back(session, on, {one["about"] for one in rows}, min(one["next_at"] for one in rows))
     due = [(one, held.get((one["endpoint_id"], one["about"]), 0.0)) for one in rows if one["endpoint_id"] in on]
-    if due:
-        session.execute(_INSERT, [{**one, "next_at": max(one["next_at"], until)} for one, until in due])
+    if not due:
+        return 0
+    values = [{**one, "next_at": max(one["next_at"], until)} for one, until in due]
+    return session.connection().execute(_INSERT, values).rowcount
 
 
 def keep(session: Session, one: dict[str, Any], answer: Answer, verdict: Verdict, now: float) -> None:
@@ -185,6 +188,13 @@ def recent(session: Session, endpoint_id: int, limit: int) -> list[DeliveryFacts
     """The newest deliveries of an endpoint, newest first."""
     query = select(_table).where(_table.c.endpoint_id == endpoint_id).order_by(_table.c.id.desc()).limit(limit)
     return [_facts(found) for found in session.execute(query)]
+
+
+def give_up(session: Session, before: float, now: float) -> int:
+    """Have some of the deliveries failed that have been due since before then, their turn never came; how many."""
+    late = select(_table.c.id).where(_waits, _table.c.next_at < before).limit(PRUNED)
+    failed = update(_table).where(_table.c.id.in_(late)).values(state=FAILED, done_at=now, answer=TOO_LATE)
+    return session.connection().execute(failed).rowcount
 
 
 def prune(session: Session, before: float) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from postmeter import Core, UsageError
 from postmeter_webhooks import tables
 from postmeter_webhooks.body import CHOSEN, is_of_connection
-from postmeter_webhooks.schedule import FAILED
+from postmeter_webhooks.schedule import FAILED, is_lost
 from postmeter_webhooks.signing import new_secret, secret_text
 
 OVERLAP = 86_400.0  # seconds for which a secret that was renewed still signs
@@ -30,6 +30,7 @@ class Endpoint:
     url: str
     types: tuple[str, ...]
     off: str
+    off_at: float | None
     alive_at: float
     created_at: float
     sealed: tuple[bytes, ...] = field(repr=False)  # the secret, then the one before it while that is valid
@@ -76,6 +77,7 @@ def add(
         "types": list(dict.fromkeys(types)),
         "secret": core.seal(secret),
         "off": "",
+        "failures": 0,
         "alive_at": now,
         "created_at": now,
     }
@@ -91,13 +93,17 @@ def find(session: Session, core: Core, number: int) -> Endpoint:
     return _endpoint(core, row)
 
 
-def every(session: Session, core: Core, account_id: int | None = None, *, on: bool = False) -> list[Endpoint]:
-    """The endpoints of an account (None: of all), perhaps only those that are called, by number."""
+def every(session: Session, core: Core, account_id: int | None = None) -> list[Endpoint]:
+    """The endpoints of an account (None: of all), by number."""
     query = select(_table).order_by(_table.c.id)
     if account_id is not None:
         query = query.where(_table.c.account_id == account_id)
-    if on:
-        query = query.where(_table.c.off == "")
+    return [_endpoint(core, row) for row in session.execute(query)]
+
+
+def called(session: Session, core: Core, account_ids: Collection[int]) -> list[Endpoint]:
+    """The endpoints of these accounts that are called, by number."""
+    query = select(_table).where(_table.c.account_id.in_(account_ids), _table.c.off == "").order_by(_table.c.id)
     return [_endpoint(core, row) for row in session.execute(query)]
 
 
@@ -116,13 +122,14 @@ def rotate(session: Session, core: Core, number: int) -> Added:
 
 
 def switch_on(session: Session, number: int, now: float) -> None:
-    """Call an endpoint again."""
-    session.execute(update(_table).where(_table.c.id == number).values(off="", alive_at=now))
+    """Call an endpoint again, as if it had never failed."""
+    session.execute(update(_table).where(_table.c.id == number).values(off="", off_at=None))
+    is_alive(session, number, now)
 
 
 def switch_off(session: Session, number: int, reason: str, now: float) -> bool:
     """Call an endpoint no more: what waits for it has failed. Whether it was on."""
-    switch = update(_table).where(_table.c.id == number, _table.c.off == "").values(off=reason)
+    switch = update(_table).where(_table.c.id == number, _table.c.off == "").values(off=reason, off_at=now)
     if not session.connection().execute(switch).rowcount:
         return False
     waiting = tables.delivery.c.done_at.is_(None)
@@ -136,7 +143,19 @@ def switch_off(session: Session, number: int, reason: str, now: float) -> bool:
 
 def is_alive(session: Session, number: int, now: float) -> None:
     """Note that an endpoint has taken something."""
-    session.execute(update(_table).where(_table.c.id == number).values(alive_at=now))
+    values = {"alive_at": now, "failures": 0, "failing_since": None}
+    session.execute(update(_table).where(_table.c.id == number).values(**values))
+
+
+def has_failed(session: Session, number: int, times: int, since: float, now: float) -> bool:
+    """Note that an endpoint has failed so often in a row since then; whether it has now failed for good."""
+    values = {
+        "failures": _table.c.failures + times,
+        "failing_since": func.coalesce(_table.c.failing_since, since),
+    }
+    noted = update(_table).where(_table.c.id == number).values(**values)
+    row = session.execute(noted.returning(_table.c.failures, _table.c.failing_since)).one_or_none()
+    return row is not None and is_lost(row.failures, now - row.failing_since)
 
 
 def _endpoint(core: Core, row: Row[tuple[object, ...]]) -> Endpoint:
@@ -150,6 +169,7 @@ def _endpoint(core: Core, row: Row[tuple[object, ...]]) -> Endpoint:
         url=row.url,
         types=tuple(row.types),
         off=row.off,
+        off_at=row.off_at,
         alive_at=row.alive_at,
         created_at=row.created_at,
         sealed=tuple(sealed),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import click
 from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
 from postmeter import Core, Event, Job, PluginSettings, hookimpl
-from postmeter_webhooks import deliveries, tables
-from postmeter_webhooks.body import TYPES, data_of, render
+from postmeter_webhooks import deliveries, endpoints, tables
 from postmeter_webhooks.commands import webhook
 from postmeter_webhooks.directory import Directory
 from postmeter_webhooks.sending import Sender
@@ -22,10 +21,14 @@ DAY = 86_400.0
 
 
 class Webhooks:
-    """The plugin. What it is told is gathered in memory, and queued with one commit when a run of events ends."""
+    """The plugin. What it is told is gathered in memory, and queued with one commit when a run of events ends.
+
+    Only then the endpoints are read: an event that one was not told since it was off, or not there, is in the database
+    when it is switched on or added, so that a replay finds it.
+    """
 
     def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
+        self._events: list[Event] = []
 
     @hookimpl
     def settings_schema(self) -> type[PluginSettings]:
@@ -57,75 +60,71 @@ class Webhooks:
     @hookimpl
     def on_arrive(self, event: Event) -> None:
         """message.accepted"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_deliver(self, event: Event) -> None:
         """message.delivered"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_defer(self, event: Event) -> None:
         """message.deferred"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_bounce(self, event: Event) -> None:
         """message.bounced"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_complaint(self, event: Event) -> None:
         """message.complained"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_suppress(self, event: Event) -> None:
         """message.suppressed"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_quota_low(self, event: Event) -> None:
         """quota.low, quota.exhausted, quota.overdraft"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_quota_change(self, event: Event) -> None:
         """quota.booked, quota.renewed, quota.expiring, quota.expired"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_connection_change(self, event: Event) -> None:
         """connection.active, connection.inactive"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def on_domain_change(self, event: Event) -> None:
         """domain.verified, domain.broken"""
-        self._gather(event)
+        self._events.append(event)
 
     @hookimpl
     def flush(self) -> None:
         """Queue what was gathered; if that fails, all of it is told again."""
-        rows, self._rows = self._rows, []
-        if rows:
+        events, self._events = self._events, []
+        with self._core.read() as session:
+            called = endpoints.called(session, self._core, {event.account_id for event in events})
+        if rows := self._directory.rows(events, called):
             with self._core.write() as session:
                 deliveries.enqueue(session, rows)
 
-    def _gather(self, event: Event) -> None:
-        wanting = self._directory.wanting(event)
-        if not wanting:
-            return
-        type = TYPES[event.kind]
-        body = render(type, event.at, data_of(event, type, self._directory.names(event)))
-        about, now = event.message_id or "", self._core.clock()
-        for endpoint in wanting:
-            key = f"msg_{event.id}_{endpoint.id}"
-            self._rows.append(deliveries.row(key, event.account_id, endpoint.id, event.id, type, about, body, now))
-
     def _prune(self, now: float) -> None:
         before = now - own(self._core).keep_days * DAY
+        self._bit_by_bit(lambda session: deliveries.give_up(session, before, now))
+        self._bit_by_bit(lambda session: deliveries.prune(session, before))
+
+    def _bit_by_bit(self, change: Callable[[Session], int]) -> None:
+        """Change a little with each commit, so that others can write meanwhile."""
         while True:
             with self._core.write() as session:
-                if not deliveries.prune(session, before):
+                if not change(session):
                     return

@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 
 DELAYS = (5, 300, 1800, 7200, 18_000, 36_000, 36_000)  # seconds after each attempt that failed; 27 hours in all
 JITTER = 0.1  # a delay is longer by up to this part, so that what failed at once does not come at once
-LASTING = 86_400.0  # seconds without success after which an event that failed for good switches an endpoint off
 MAX_RETRY_AFTER = 36_000.0  # seconds
 GONE = 410
 
@@ -55,6 +54,11 @@ def verdict(answer: Answer, attempts: int, now: float, random: float) -> Verdict
         return Verdict(FAILED, made, now)
     delay = DELAYS[made - 1] * (1 + JITTER * random)
     return Verdict(WAITING, made, now + max(delay, answer.retry_after))
+
+
+def is_lost(failures: int, seconds: float) -> bool:
+    """Whether an endpoint that failed so often in a row, for so long, has failed as much as an event can."""
+    return failures > len(DELAYS) and seconds >= sum(DELAYS)
 
 
 def rest(failures: int) -> float:

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from random import random as any_random
 
 from postmeter import Core, Fetched, FetchError, fetch
 from postmeter_webhooks import deliveries, endpoints
 from postmeter_webhooks.deliveries import MAX_ANSWER, Delivery
 from postmeter_webhooks.endpoints import Endpoint
-from postmeter_webhooks.schedule import FAILED, LASTING, WAITING, Answer, Verdict, rest, retry_after, verdict
+from postmeter_webhooks.schedule import WAITING, Answer, Verdict, rest, retry_after, verdict
 from postmeter_webhooks.settings import own
 from postmeter_webhooks.signing import signed_fields
 from postmeter_webhooks.texts import switched_off
@@ -141,7 +142,7 @@ class Sender:
         if endpoint is None or endpoint.off:
             return False
         outcomes = self._attempts(endpoint, batch, now + BATCH_TIME)
-        self._commit(endpoint, outcomes)
+        self._commit(endpoint, outcomes, now)
         return not outcomes[-1][1].gone and self._pace(number).until <= self._core.clock()
 
     def _attempts(self, endpoint: Endpoint, batch: list[Delivery], until: float) -> list[Outcome]:
@@ -166,17 +167,16 @@ class Sender:
         self._paces[endpoint.id] = self._pace(endpoint.id).after(answer, now)
         return delivery, answer, verdict(answer, delivery.attempts, now, self._random())
 
-    def _commit(self, endpoint: Endpoint, outcomes: list[Outcome]) -> None:
+    def _commit(self, endpoint: Endpoint, outcomes: list[Outcome], begun: float) -> None:
         now, last = self._core.clock(), outcomes[-1][1]
-        taken = any(answer.ok for _, answer, _ in outcomes)
-        failed = any(one.state == FAILED for _, _, one in outcomes)
-        lost = failed and not taken and endpoint.alive_at <= now - LASTING
+        failures = len(list(takewhile(lambda outcome: not outcome[1].ok, reversed(outcomes))))
         with self._core.write() as session:
             deliveries.record(session, outcomes, now)
-            if taken:
+            if failures < len(outcomes):
                 endpoints.is_alive(session, endpoint.id, now)
+            lost = failures > 0 and endpoints.has_failed(session, endpoint.id, failures, begun, now)
             if (last.gone or lost) and endpoints.switch_off(session, endpoint.id, GONE if last.gone else LOST, now):
-                self._core.notice(session, endpoint.account_id, switched_off(endpoint, last.text, last.gone))
+                self._core.notice(session, endpoint.account_id, switched_off(endpoint, last.text, last.gone, now))
                 log.warning("endpoint %d is switched off: %s", endpoint.id, last.text)
 
 

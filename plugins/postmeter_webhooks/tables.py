@@ -34,6 +34,9 @@ endpoint = Table(
     Column("old_secret", LargeBinary),  # signs too until old_until
     Column("old_until", Double),
     Column("off", Text, nullable=False),  # why nothing is sent; empty: it is
+    Column("off_at", Double),  # since when; null: it is on
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("failing_since", Double),  # when the first of them began; null: there is none
     Column("alive_at", Double, nullable=False),  # last success, or when it was added or switched on
     Column("created_at", Double, nullable=False),
     sqlite_autoincrement=True,  # a number is never given again: it is part of webhook-id

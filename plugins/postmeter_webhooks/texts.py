@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from postmeter_webhooks.body import rfc3339
 from postmeter_webhooks.endpoints import Endpoint
 
 
-def switched_off(endpoint: Endpoint, answer: str, gone: bool) -> Mapping[str, tuple[str, str]]:
-    """Title and text by language; ``answer`` is the last one."""
+def switched_off(endpoint: Endpoint, answer: str, gone: bool, now: float) -> Mapping[str, tuple[str, str]]:
+    """Title and text by language; ``answer`` is the last one, which came just now."""
+    replay = f"postmeter webhook replay {endpoint.id}"
+    since = rfc3339(now)
     return {
         "en": (
             f"Webhook {endpoint.id} has been switched off",
@@ -20,8 +23,9 @@ def switched_off(endpoint: Endpoint, answer: str, gone: bool) -> Mapping[str, tu
             )
             + f"\n\nThe last answer was: {answer}\n\n"
             "Your mail is not affected; only your system is not told any more what became of it. When the address "
-            f"answers again, ask your provider to run `postmeter webhook enable {endpoint.id}`, and "
-            f"`postmeter webhook replay {endpoint.id} --failed` for what was missed.",
+            f"answers again, ask your provider to run `postmeter webhook enable {endpoint.id}`, then "
+            f"`{replay} --failed` for what it did not take, and `{replay} --since {since}` for what has happened "
+            "since it was switched off.",
         ),
         "de": (
             f"Der Webhook {endpoint.id} wurde abgeschaltet",
@@ -34,7 +38,7 @@ def switched_off(endpoint: Endpoint, answer: str, gone: bool) -> Mapping[str, tu
             + f"\n\nDie letzte Antwort war: {answer}\n\n"
             "Ihre Mails sind davon nicht betroffen; Ihr System erfährt nur nicht mehr, was aus ihnen geworden ist. "
             "Wenn die Adresse wieder antwortet, bitten Sie Ihren Anbieter um "
-            f"`postmeter webhook enable {endpoint.id}` und, für das Versäumte, um "
-            f"`postmeter webhook replay {endpoint.id} --failed`.",
+            f"`postmeter webhook enable {endpoint.id}`, danach um `{replay} --failed` für das, was sie nicht "
+            f"angenommen hat, und um `{replay} --since {since}` für das, was seit der Abschaltung geschehen ist.",
         ),
     }

@@ -53,6 +53,24 @@ def test_only_the_kinds_asked_for_are_read(store: Store) -> None:
     assert names(read(store, START, 100, "bounced", "quota_low")) == ["bounced", "quota_low"]
 
 
+def test_what_happened_to_an_account_since_then_is_read_page_by_page(store: Store) -> None:
+    with store.write() as session:
+        for n in range(6):
+            facts = {"name": str(n)}
+            events.record(session, [events.about_account(account, "delivered", NOW + n, facts) for account in (1, 2)])
+            events.record(session, [events.about_account(1, "bounced", NOW + n, facts)])
+
+    def since(behind: int) -> list[Fact]:
+        with store.read() as session:
+            return events.since(session, 1, NOW + 2, ["delivered"], behind, 3)
+
+    first = since(0)
+    assert [(fact.account_id, fact.kind, fact.facts["name"]) for fact in first] == [
+        (1, "delivered", n) for n in ("2", "3", "4")
+    ]
+    assert names(since(first[-1].id)) == ["5"]
+
+
 def test_an_event_says_what_it_is_about(store: Store) -> None:
     funded(store)
     one = submission(2)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from postmeter.event import Event
 from postmeter.hooks import Plugins, new_manager
-from postmeter.hookspecs import Event, hookimpl
+from postmeter.hookspecs import hookimpl
 from postmeter.store import cursors, events, parked, replays
 from postmeter.store.engine import Store
 from postmeter.store.events import Position

@@ -92,10 +92,9 @@ class Bench:
         self.sender = Sender(self.core, fetch=self.played, random=lambda: 0.0, start=lambda work: work())
 
     def add(self, url: str = URL, connection: int | None = None, *types: str, account: int | None = None) -> int:
-        """Add an endpoint, and let the plugin know of it at once; its number."""
+        """Add an endpoint; its number."""
         with self.core.write() as session:
             added = endpoints.add(session, self.core, account or self.account_id, connection, url, types, 1000)
-        self.start()
         return added.endpoint
 
     def event(self, number: int, kind: str = "delivered", *, message: str | None = MESSAGE, **facts: Any) -> Event:

@@ -140,6 +140,12 @@ def before(session: Session, start: Position, end: Position, limit: int, conditi
     return _read(session, limit, behind(session, start), not_behind(session, end), *conditions)
 
 
+def since(session: Session, account_id: int, at: float, kinds: Sequence[str], behind: int, limit: int) -> list[Fact]:
+    """The next events of an account and its mail since ``at`` that are visible now, by number, behind that one."""
+    these = (Event.account_id == account_id, Event.at >= at, Event.kind.in_(kinds), Event.id > behind)
+    return [Fact(*row) for row in session.execute(_EVENTS.where(*these).order_by(Event.id).limit(limit))]
+
+
 def summary(session: Session, conditions: Conditions) -> Summary:
     """How many events there are for which these conditions hold, and which."""
     figures = func.count(), func.min(Event.id), func.max(Event.id), func.min(Event.at)

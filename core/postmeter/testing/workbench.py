@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from postmeter.asking import encode_fields
 from postmeter.config import Settings
 from postmeter.core import Core
+from postmeter.event import Event, as_event
 from postmeter.hooks import Plugins
-from postmeter.hookspecs import Event, HeaderField, Message
-from postmeter.listener import as_event
+from postmeter.hookspecs import HeaderField, Message
 from postmeter.message.editing import prepare
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.message.header import HeaderSection

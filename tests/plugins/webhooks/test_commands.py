@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import standardwebhooks
 
+from postmeter.store import events
 from postmeter.store.accounts import account_by_name
 from postmeter.store.connections import add_connection
+from postmeter.store.events import about_account
 from support.command import Cli, opened, printed, told
 from support.tenants import NOW, SECRETS, make_account, make_domain
 from support.web_server import WebServer, saying, web_server
@@ -59,6 +61,16 @@ def shown(cli: Cli, number: int = 1) -> Any:
     return printed(cli("webhook", "show", str(number), "--json"))
 
 
+def happen(data: Path, times: int, *kinds: str) -> None:
+    """Have events of the account happen now; no relay runs that would tell them."""
+    with opened(data) as store, store.write() as session:
+        account = account_by_name(session, "acme").id
+        facts = {"left": 3, "threshold": 5}
+        events.record(
+            session, [about_account(account, kind, time.time(), facts) for _ in range(times) for kind in kinds]
+        )
+
+
 def test_an_endpoint_is_added_and_its_secret_is_shown_only_then(cli: Cli) -> None:
     added = printed(cli("webhook", "add", "acme", PUBLIC, "--json"))
     assert added["endpoint"] == 1
@@ -84,6 +96,7 @@ def test_endpoints_are_listed(cli: Cli, connection: str) -> None:
         "connection": "web",
         "url": PUBLIC,
         "state": "on",
+        "off_at": None,
         "events": ["message.bounced", "message.complained"],
     }
     assert (second["connection"], second["events"]) == (None, [])
@@ -162,22 +175,47 @@ def test_while_a_secret_is_renewed_both_verify(cli: Cli, receiver: WebServer) ->
 def test_an_endpoint_is_switched_off_and_on_and_forgotten(cli: Cli) -> None:
     printed(cli("webhook", "add", "acme", PUBLIC, "--json"))
     assert printed(cli("webhook", "disable", "1", "--json")) == {"endpoint": 1, "enabled": False}
+    off_at = shown(cli)["off_at"]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", off_at)
     assert shown(cli)["state"] == "switched off by hand"
     assert "is switched off" in told(cli("webhook", "replay", "1", "--failed"), 2)
-    assert printed(cli("webhook", "enable", "1", "--json")) == {"endpoint": 1, "enabled": True}
-    assert shown(cli)["state"] == "on"
+    enabled = printed(cli("webhook", "enable", "1", "--json"))
+    assert enabled.pop("off_since")[:19] == off_at[:19]
+    assert enabled == {"endpoint": 1, "enabled": True}
+    assert (shown(cli)["state"], shown(cli)["off_at"]) == ("on", None)
+    assert cli("webhook", "enable", "1").stdout == "Endpoint 1 is called from now on.\n"
     assert printed(cli("webhook", "remove", "1", "--json")) == {"endpoint": 1, "removed": True}
     assert printed(cli("webhook", "list", "--json")) == []
 
 
 def test_what_is_to_be_sent_again_must_be_said(cli: Cli) -> None:
-    printed(cli("webhook", "add", "acme", PUBLIC, "--json"))
+    printed(cli("webhook", "add", "acme", PUBLIC, "--event", "quota.low", "--json"))
     assert "--since, --event-id or --failed" in told(cli("webhook", "replay", "1"), 2)
     assert "'yesterday' is not a time" in told(cli("webhook", "replay", "1", "--since", "yesterday"), 2)
     today = time.strftime("%Y-%m-%d", time.gmtime())
     for since in (today, f"{today}T00:00", f"{today}T00:00:00Z", f"{today}T02:00+02:00"):
         assert printed(cli("webhook", "replay", "1", "--since", since, "--json")) == {"endpoint": 1, "deliveries": 0}
     assert cli("webhook", "replay", "1", "--event-id", "7").stdout == "0 deliveries will be sent again.\n"
+
+
+def test_what_happened_while_an_endpoint_was_off_can_be_told_to_it_and_to_no_other(cli: Cli, data: Path) -> None:
+    for _ in range(2):
+        printed(cli("webhook", "add", "acme", PUBLIC, "--event", "quota.low", "--json"))
+    happen(data, 1, "quota_low")
+    printed(cli("webhook", "disable", "1", "--json"))
+    off = re.compile(r"Endpoint 1 is called from now on; it was off since (\S+Z)\.\n")
+    happen(data, 600, "quota_low", "quota_exhausted")
+    found = off.fullmatch(cli("webhook", "enable", "1").stdout)
+    assert found
+    since = ("webhook", "replay", "1", "--since", found[1])
+    assert printed(cli(*since, "--failed", "--json"))["deliveries"] == 0
+    assert printed(cli(*since, "--json")) == {"endpoint": 1, "deliveries": 600}
+    assert printed(cli(*since, "--json"))["deliveries"] == 0  # all of them wait already
+    deliveries = printed(cli("webhook", "show", "1", "--limit", "1000", "--json"))["deliveries"]
+    assert {(one["type"], one["state"]) for one in deliveries} == {("quota.low", "waiting")}
+    told_of = [one["event_id"] for one in deliveries]
+    assert told_of == sorted(told_of, reverse=True)
+    assert shown(cli, 2)["deliveries"] == []
 
 
 @pytest.mark.parametrize("command", ["show", "remove", "rotate", "test", "enable", "disable"])

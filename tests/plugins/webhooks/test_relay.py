@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,6 @@ def shop(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         relay.start()
         made = Shop(relay, relay.set_up())
         system.secret = relay.cli("webhook", "add", ACCOUNT, system.url)["secret"]
-        time.sleep(5)  # until it is known to the relay
         yield made
         assert relay.stop() == 0
         assert "Traceback" not in relay.log()

@@ -61,3 +61,22 @@ def test_what_was_finished_long_ago_is_forgotten(bench: Bench) -> None:
     (_, prune) = bench.plugin.jobs()
     prune.run(bench.now)
     assert [one.event_id for one in bench.facts(number)] == [5000, 5001]
+
+
+def test_what_waits_in_vain_for_its_turn_is_given_up_and_can_be_sent_again(bench: Bench) -> None:
+    number = bench.add()
+    bench.tell(*[bench.event(n, message=f"{n:026}") for n in range(600)])
+    bench.now += 14 * DAY
+    bench.tell(bench.event(1000))
+    bench.now += 1
+    (_, prune) = bench.plugin.jobs()
+    prune.run(bench.now)
+    assert {(one.state, one.answer) for one in bench.facts(number)[:600]} == {
+        ("failed", "not sent: the endpoint is too slow")
+    }
+    bench.send()
+    assert bench.played.ids == [f"msg_1000_{number}"]
+    assert send_again(bench, number, failed=True) == 600
+    prune.run(bench.now)
+    bench.send()
+    assert {one.state for one in bench.facts(number)} == {"delivered"}

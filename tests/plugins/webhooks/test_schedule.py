@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from postmeter_webhooks.schedule import DELAYS, DELIVERED, FAILED, WAITING, Answer, Verdict, rest, retry_after, verdict
+from postmeter_webhooks.schedule import (
+    DELAYS,
+    DELIVERED,
+    FAILED,
+    WAITING,
+    Answer,
+    Verdict,
+    is_lost,
+    rest,
+    retry_after,
+    verdict,
+)
 
 NOW = 1_800_000_000.0
 NO = Answer(500, "500")
@@ -71,3 +82,10 @@ def test_what_the_field_says(text: str, seconds: float) -> None:
 
 def test_an_endpoint_rests_after_the_third_failure_in_a_row_up_to_five_minutes() -> None:
     assert [rest(failures) for failures in (0, 2, 3, 4, 5, 9, 100_000)] == [0, 0, 5, 10, 20, 300, 300]
+
+
+def test_an_endpoint_is_lost_when_it_has_failed_as_often_and_as_long_as_an_event_can() -> None:
+    often, long = len(DELAYS) + 1, float(sum(DELAYS))
+    assert is_lost(often, long)
+    assert not is_lost(often - 1, 10 * long)
+    assert not is_lost(10 * often, long - 1)

@@ -164,6 +164,13 @@ def test_one_that_answers_gone_is_switched_off_at_once_with_one_notice(bench: Be
     (texts,) = notices(bench)
     assert URL in texts["en"][1]
     assert "(410)" in texts["de"][1]
+    for _, text in texts.values():
+        for command in (
+            f"enable {number}",
+            f"replay {number} --failed",
+            f"replay {number} --since 2027-01-15T08:00:00.000Z",
+        ):
+            assert f"`postmeter webhook {command}`" in text
 
 
 def test_one_that_takes_nothing_for_a_day_is_switched_off_with_one_notice(bench: Bench) -> None:
@@ -176,6 +183,47 @@ def test_one_that_takes_nothing_for_a_day_is_switched_off_with_one_notice(bench:
     assert bench.endpoint(number).off == "took nothing for more than a day"
     assert len(notices(bench)) == 1
     assert {one.state for one in bench.facts(number)} == {"failed"}
+
+
+def test_one_that_takes_nothing_is_switched_off_however_much_there_is_to_tell(bench: Bench) -> None:
+    number = bench.add()
+    bench.played.always = failing()
+    for first in range(0, 1200, 10):  # 1,000 a day: the new ones are always before the retries
+        bench.tell(*[bench.event(first + n, message=f"{first + n:026}") for n in range(10)])
+        bench.send(later=864)
+        if bench.endpoint(number).off:
+            break
+    assert 27 < (bench.now - NOW) / 3600 < 29
+    assert {one.state for one in bench.facts(number)} == {"failed"}
+    assert len(notices(bench)) == 1
+
+
+def test_one_that_fails_now_and_then_stays_on(bench: Bench) -> None:
+    number = bench.add()
+    for event in range(100):
+        bench.tell(bench.event(event, message=f"{event:026}"))
+        bench.played.answers = [failing(), failing()] if event % 10 else []
+        bench.send(later=3600)
+    assert bench.endpoint(number).off == ""
+
+
+def test_what_came_to_nothing_long_ago_does_not_count_like_failing_ever_since(bench: Bench) -> None:
+    number = bench.add()
+    bench.tell(bench.event(1))
+    bench.played.answers = [failing()]
+    bench.send()
+    for delay in DELAYS:
+        bench.tell(bench.event(delay, message=OTHER))
+        bench.send()
+        bench.played.answers = [failing()]
+        bench.send(later=delay)
+    bench.now += 10 * DAY
+    bench.tell(bench.event(2))
+    bench.played.answers = [failing()]
+    bench.send()
+    assert bench.endpoint(number).off == ""
+    bench.send(later=5)
+    assert states(bench, number)[-1] == (2, "delivered", 2)
 
 
 def test_one_that_takes_other_events_stays_on(bench: Bench) -> None:
