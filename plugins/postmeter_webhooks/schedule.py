@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 DELAYS = (5, 300, 1800, 7200, 18_000, 36_000, 36_000)  # seconds after each attempt that failed; 27 hours in all
 JITTER = 0.1  # a delay is longer by up to this part, so that what failed at once does not come at once
@@ -66,16 +64,3 @@ def rest(failures: int) -> float:
     if failures < TOLERATED:
         return 0.0
     return float(min(MAX_REST, REST * 2 ** min(failures - TOLERATED, 10)))
-
-
-def retry_after(text: str, now: float) -> float:
-    """Seconds that the field Retry-After asks for (RFC 9110, 10.2.3), at most ten hours; 0 when it says nothing."""
-    text = text.strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text[:9]), MAX_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(text)
-        at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
-    return min(max(0.0, at - now), MAX_RETRY_AFTER)

@@ -14,7 +14,7 @@ from postmeter import Core, Fetched, FetchError, fetch
 from postmeter_webhooks import deliveries, endpoints
 from postmeter_webhooks.deliveries import MAX_ANSWER, Delivery
 from postmeter_webhooks.endpoints import Endpoint
-from postmeter_webhooks.schedule import WAITING, Answer, Verdict, rest, retry_after, verdict
+from postmeter_webhooks.schedule import MAX_RETRY_AFTER, WAITING, Answer, Verdict, rest, verdict
 from postmeter_webhooks.settings import own
 from postmeter_webhooks.signing import signed_fields
 from postmeter_webhooks.texts import switched_off
@@ -98,7 +98,7 @@ class Sender:
             )
         except FetchError as error:
             return Answer(None, str(error)[:MAX_ANSWER])
-        return Answer(got.status, _text(got), retry_after(got.headers.get("retry-after", ""), now))
+        return Answer(got.status, _text(got), got.retry_after(now, MAX_RETRY_AFTER))
 
     def _pace(self, number: int) -> Pace:
         return self._paces.get(number, Pace())

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from postmeter import Core, Event, Job, Message, Refused, Reply, UsageError, hookimpl, pass_core
 from postmeter.config import Server, Settings
 from postmeter.hooks import Plugins, new_manager
+from postmeter.store.quota import set_renewal
 from postmeter.testing import CUSTOMER, NOW, Bench, Clock
 
 REFUSAL = Reply(550, "5.7.1", "Not today")
@@ -114,7 +115,10 @@ def test_a_refusal_reaches_the_test_and_nothing_is_stored(bench: Bench) -> None:
 
 
 def test_the_quota_refuses_as_it_does_in_the_relay(bench: Bench) -> None:
-    connection = bench.connection(bench.account("poor"))
+    account = bench.account("poor")
+    connection = bench.connection(account)
+    with bench.core.write() as session:
+        set_renewal(session, account.id, None, False, bench.clock())
     bench.clock.advance(40 * 86_400)  # the block has expired
     with pytest.raises(Refused, match="450"):
         bench.accept(bench.message(connection=connection))

@@ -13,7 +13,6 @@ from postmeter_webhooks.schedule import (
     Verdict,
     is_lost,
     rest,
-    retry_after,
     verdict,
 )
 
@@ -54,30 +53,6 @@ def test_gone_is_final_at_once() -> None:
 def test_a_wish_to_be_left_alone_makes_a_step_longer_and_never_shorter() -> None:
     assert verdict(Answer(429, "", 120.0), 0, NOW, 0.0).next_at == NOW + 120
     assert verdict(Answer(429, "", 120.0), 1, NOW, 0.0).next_at == NOW + 300
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("120", 120),
-        (" 7 ", 7),
-        ("0", 0),
-        ("99999999999999999999", 36_000),
-        ("Fri, 15 Jan 2027 08:01:00 GMT", 60),
-        ("Fri, 15 Jan 2027 07:59:00 GMT", 0),
-        ("Fri, 15 Jan 2027 08:01:00 -0000", 60),
-        ("Fri, 15 Jan 2038 08:00:00 GMT", 36_000),
-        ("", 0),
-        ("-5", 0),
-        ("1.5", 0),
-        ("²", 0),
-        ("soon", 0),
-        ("Fri, 99 Foo 2027 08:01:00 GMT", 0),
-        ("Fri, 15 Jan 99999999999 08:01:00 GMT", 0),
-    ],
-)
-def test_what_the_field_says(text: str, seconds: float) -> None:
-    assert retry_after(text, NOW) == seconds
 
 
 def test_an_endpoint_rests_after_the_third_failure_in_a_row_up_to_five_minutes() -> None:
