@@ -97,10 +97,6 @@ class Nothing:
 
     missing: tuple[str, ...] = ()
 
-    def services(self, _settings: Settings) -> list[Any]:
-        """No panel."""
-        return []
-
     def close(self) -> None:
         """Closed."""
 

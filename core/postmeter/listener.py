@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from postmeter.breaker import FAILURES, doubled
-from postmeter.hooks import contained, said
+from postmeter.containment import contained, said
 from postmeter.hookspecs import Event, Job
 from postmeter.jobs import Jobs
 from postmeter.store import cursors, events, parked, replays
