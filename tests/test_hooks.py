@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any, cast
@@ -80,8 +81,24 @@ class Waiting:
     async def on_accept(self, message: Message) -> None: ...
 
 
+class Leaving:
+    def __init__(self) -> None:
+        sys.exit(0)
+
+
 @pytest.mark.parametrize(
-    "plugin", [Misspelt(), WrongArgument(), Wrapping(), Waiting(), ImportError("no module"), SyntaxError("x")]
+    "plugin",
+    [
+        Misspelt(),
+        WrongArgument(),
+        Wrapping(),
+        Waiting(),
+        ImportError("no module"),
+        SyntaxError("x"),
+        SystemExit(0),
+        KeyboardInterrupt(),
+        Leaving,
+    ],
 )
 def test_a_plugin_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, plugin: object) -> None:
     with pytest.raises(ConfigError, match="'odd'") as caught:
@@ -172,14 +189,86 @@ def test_many_threads_start_a_plugin_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(cast(Any, plugin.told[1:])) == list(range(20))
 
 
-def test_a_schema_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@frozen
+class Fractions(PluginSettings):
+    """Has a kind that no setting can be."""
+
+    share: float = setting(0.5, "of all")
+
+
+@frozen
+class Unknown(PluginSettings):
+    """Names a type that does not exist."""
+
+    thing: Nothing = setting("", "what")  # type: ignore[name-defined]  # noqa: F821
+
+
+@frozen
+class Refusing(PluginSettings):
+    """Cannot be made."""
+
+    def __attrs_post_init__(self) -> None:
+        raise ValueError("boo")
+
+
+@frozen
+class Ending(PluginSettings):
+    """Would end the process."""
+
+    def __attrs_post_init__(self) -> None:
+        sys.exit(0)
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (dict, "is no class of settings"),
+        (Fractions, "Fractions.share is <class 'float'>, which no setting can be"),
+        (Unknown, "name 'Nothing' is not defined"),
+        (Refusing, "ValueError: boo"),
+        (Ending, r"SystemExit\(0\)"),
+        (ValueError("no"), "ValueError: no"),
+        (SystemExit(0), r"SystemExit\(0\)"),
+    ],
+)
+def test_a_schema_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch, schema: Any, why: str) -> None:
     class Odd:
         @hookimpl
         def settings_schema(self) -> Any:
-            return dict
+            if isinstance(schema, BaseException):
+                raise schema
+            return schema
 
-    with pytest.raises(ConfigError, match=r"'odd' cannot be used: .* is no class of settings"):
+    with pytest.raises(ConfigError, match=rf"the plugin 'odd' cannot be used: .*{why}"):
         load(monkeypatch, ["odd"], odd=Odd())
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(0)])
+@pytest.mark.parametrize("hook", ["by_connection", "migrations", "services", "commands"])
+def test_an_offer_that_cannot_be_had_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, hook: str, error: BaseException
+) -> None:
+    def fail() -> Any:
+        raise error
+
+    odd = SimpleNamespace(**{hook: hookimpl(fail)})
+    with pytest.raises(ConfigError, match="the plugin 'odd' cannot be used: "):
+        offers(load(monkeypatch, ["odd"], odd=odd))
+
+
+@pytest.mark.parametrize("offer", [7, [7], ["text"]])
+@pytest.mark.parametrize("hook", ["migrations", "services", "commands"])
+def test_an_offer_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch, hook: str, offer: object) -> None:
+    odd = SimpleNamespace(**{hook: hookimpl(lambda: offer)})
+    with pytest.raises(ConfigError, match="the plugin 'odd' cannot be used: TypeError: "):
+        offers(load(monkeypatch, ["odd"], odd=odd))
+
+
+def offers(plugins: Plugins) -> None:
+    """Ask for all that the plugin odd offers."""
+    plugins.migrations()
+    plugins.services(Settings())
+    plugins.commands("odd")
 
 
 def test_a_class_is_made_an_object(monkeypatch: pytest.MonkeyPatch) -> None:

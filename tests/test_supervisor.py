@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from postmeter import supervisor
 from postmeter.config import Server, Settings
+from postmeter.hookspecs import Service
 from postmeter.supervisor import LAST_STEPS, Child, Prepared, Supervisor
 
 
@@ -97,10 +98,6 @@ class Nothing:
 
     missing: tuple[str, ...] = ()
 
-    def services(self, _settings: Settings) -> list[Any]:
-        """No panel."""
-        return []
-
     def close(self) -> None:
         """Closed."""
 
@@ -166,6 +163,13 @@ def test_the_first_operator_is_told_with_the_word_ready(
     assert "operator@mail.test with password word" in first
     assert ready.startswith("ready: ")
     assert began == [prepared]
+
+
+def test_what_plugins_offered_at_first_is_what_is_announced(prepared: Prepared) -> None:
+    panel = Service("panel", prepared.settings.web.listen, lambda settings, fd: None)
+    assert "panel http://" not in supervisor.announce(prepared, None)
+    prepared.services.append(panel)  # ``plugins`` could not be asked again
+    assert "panel http://" in supervisor.announce(prepared, None)
 
 
 @pytest.mark.usefixtures("ready_family")

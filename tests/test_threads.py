@@ -1,13 +1,14 @@
-"""Threads that work by the batch."""
+"""Threads that work by the batch, and one for a single answer."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 
 import pytest
 
-from postmeter.threads import BatchThread
+from postmeter.threads import BatchThread, within
 
 
 def held(limit: int = 64) -> tuple[BatchThread[int], list[list[int]], threading.Event]:
@@ -77,3 +78,22 @@ def test_a_defect_costs_its_batch_only(caplog: pytest.LogCaptureFixture) -> None
     thread.stop()
     assert done == [0, 2]
     assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
+
+
+def test_an_answer_is_that_of_a_daemon_thread() -> None:
+    daemon, name = within(20.0, "asked", lambda: (threading.current_thread().daemon, threading.current_thread().name))
+    assert (daemon, name) == (True, "asked")
+
+
+def test_what_is_raised_instead_is_raised_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        within(20.0, "asked", lambda: 1 // 0)
+    with pytest.raises(SystemExit):
+        within(20.0, "asked", sys.exit)
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
+    go_on = threading.Event()
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
+        within(0.05, "asked", lambda: go_on.wait(20))
+    go_on.set()

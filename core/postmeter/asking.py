@@ -17,7 +17,8 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from postmeter.breaker import Breaker
-from postmeter.hooks import Plugins, said
+from postmeter.containment import said
+from postmeter.hooks import Plugins
 from postmeter.hookspecs import MAX_ADDED, HeaderField, Message
 from postmeter.message import editing
 from postmeter.message.editing import MAX_REFERENCE

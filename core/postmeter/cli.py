@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from postmeter.commands import accounts, check, connections, domains, plugins, queue, quota, run, suppressions, users
@@ -15,7 +13,6 @@ from postmeter.commands.common import Commands, Relay, accept_config
 @click.pass_context
 def main(context: click.Context) -> None:
     """A relay for transactional mail: signs, delivers and counts what your customers send."""
-    os.umask(0o077)  # the database holds mail, the data folder's key opens it: nobody else reads what is made
     context.call_on_close(context.ensure_object(Relay).close)
 
 

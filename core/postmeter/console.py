@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
@@ -14,7 +15,37 @@ from postmeter.store.quota import iso
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-pass_core = click.make_pass_decorator(Core)
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Opener:
+    """What a plugin's command has in its context: the way to its Core, which nobody has gone before it runs.
+
+    So what is only asked for its help, or called wrongly, makes no data folder and needs no database.
+    """
+
+    def __init__(self, open_core: Callable[[], Core]) -> None:
+        self._open = open_core
+
+    @cached_property
+    def core(self) -> Core:
+        """The plugin's Core, opened when it is first asked for."""
+        return self._open()
+
+
+_pass_opener = click.make_pass_decorator(Opener)
+
+
+def pass_core(function: Callable[Concatenate[Core, Given], Result]) -> Callable[Given, Result]:
+    """Give a plugin's command its Core, in front of its other arguments."""
+
+    @_pass_opener
+    @wraps(function)
+    def with_core(opener: Opener, /, *arguments: Given.args, **options: Given.kwargs) -> Result:
+        return function(opener.core, *arguments, **options)
+
+    return with_core
 
 
 def json_option(function: Function) -> Function:

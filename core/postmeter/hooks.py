@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -17,18 +15,16 @@ from sqlalchemy import Connection
 
 from postmeter import hookspecs
 from postmeter.config import Settings
+from postmeter.containment import contained, usable
 from postmeter.core import Core
-from postmeter.errors import ConfigError
 from postmeter.hookspecs import Service
 from postmeter.plugin_settings import PluginSettings, plugin_settings
+from postmeter.setting import kinds
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 
-log = logging.getLogger(__name__)
-
 GROUP = "postmeter"
 ALWAYS = ("web",)  # the panel has its own switch: web.listen
-MAX_SAID = 500  # characters
 
 
 class Plugins:
@@ -49,7 +45,7 @@ class Plugins:
         self._own = dict(own or {})
         self._starts: dict[str, Start] = {}
         choosing = self.implementing("by_connection")
-        self.choosing = frozenset(one.plugin_name for one in choosing if _call(one, {}))
+        self.choosing = frozenset(one.plugin_name for one in choosing if usable(one.plugin_name, _call, one, {}))
 
     @classmethod
     def load(cls, settings: Settings) -> Plugins:
@@ -61,7 +57,7 @@ class Plugins:
         manager = new_manager()
         for name in (*ALWAYS, *settings.plugins.enabled):
             if name in found and not manager.has_plugin(name):
-                _register(manager, name, found[name])
+                usable(name, _register, manager, name, found[name])
         own = plugin_settings(settings.plugins, _schemas(manager))
         return cls(manager, [name for name in settings.plugins.enabled if name not in found], own)
 
@@ -95,24 +91,23 @@ class Plugins:
             self._starts[implementation.plugin_name].ensure()
         return _call(implementation, facts)
 
-    # What plugins offer
+    # What plugins offer; ConfigError names the one that gives no answer, or what is none
 
     def services(self, settings: Settings) -> list[Service]:
         """What the plugins want to have run."""
-        offered: Iterable[Sequence[Service] | None] = self.manager.hook.services(settings=settings)
-        return [service for services in offered for service in services or ()]
+        return [
+            service
+            for one in self.implementing("services")
+            for service in _offers(one, {"settings": settings}, Service)
+        ]
 
-    def migrations(self) -> dict[str, Sequence[Callable[[Connection], None]]]:
-        """The steps of each plugin that has tables."""
-        return {one.plugin_name: _call(one, {}) or () for one in self.implementing("migrations")}
+    def migrations(self, name: str | None = None) -> dict[str, Sequence[Callable[[Connection], None]]]:
+        """The steps of each plugin that has tables (or of one plugin)."""
+        return {one.plugin_name: _offers(one, {}, Callable) for one in self.implementing("migrations", name)}
 
-    def commands(self) -> dict[str, tuple[str, click.Command]]:
-        """The commands by name, each with the plugin that offers it; of two with one name the first counts."""
-        found: dict[str, tuple[str, click.Command]] = {}
-        for one in self.implementing("commands"):
-            for command in _call(one, {}) or ():
-                found.setdefault(command.name or "", (one.plugin_name, command))
-        return found
+    def commands(self, name: str) -> list[click.Command]:
+        """The commands that a plugin offers."""
+        return [command for one in self.implementing("commands", name) for command in _offers(one, {}, click.Command)]
 
 
 class Start:
@@ -139,19 +134,18 @@ def _call(implementation: pluggy.HookImpl, facts: Mapping[str, Any]) -> Any:
     return contained(implementation.function, *(facts[name] for name in implementation.argnames))
 
 
-def contained(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call what is a plugin's; RuntimeError in place of SystemExit and the like, which are not its to raise."""
-    try:
-        return function(*arguments)
-    except Exception:
-        raise
-    except BaseException as error:
-        raise RuntimeError(f"the plugin raised {error!r}") from error
+def _offers(implementation: pluggy.HookImpl, facts: Mapping[str, Any], kind: Any) -> list[Any]:
+    """What a plugin offers by a hook, each of this kind."""
 
+    def ask() -> list[Any]:
+        offers = list(_call(implementation, facts) or ())
+        for offer in offers:
+            if not isinstance(offer, kind):
+                raise TypeError(f"{offer!r} is no {kind.__name__}")
+        return offers
 
-def said(error: BaseException) -> str:
-    """What an exception is and says, in one line."""
-    return " ".join("".join(traceback.format_exception_only(error)).split())[:MAX_SAID]
+    offered: list[Any] = usable(implementation.plugin_name, ask)
+    return offered
 
 
 def installed() -> dict[str, EntryPoint]:
@@ -167,13 +161,10 @@ def new_manager() -> pluggy.PluginManager:
 
 
 def _register(manager: pluggy.PluginManager, name: str, entry: EntryPoint) -> None:
-    try:
-        loaded = entry.load()
-        manager.register(loaded() if isinstance(loaded, type) else loaded, name)
-        manager.check_pending()
-        _check(manager, name)
-    except Exception as error:
-        raise _unusable(name, error) from error
+    loaded = entry.load()
+    manager.register(loaded() if isinstance(loaded, type) else loaded, name)
+    manager.check_pending()
+    _check(manager, name)
 
 
 def _check(manager: pluggy.PluginManager, name: str) -> None:
@@ -189,18 +180,16 @@ def _check(manager: pluggy.PluginManager, name: str) -> None:
 def _schemas(manager: pluggy.PluginManager) -> dict[str, type[PluginSettings]]:
     schemas = {name: PluginSettings for name, _ in manager.list_name_plugin()}
     for one in manager.hook.settings_schema.get_hookimpls():
-        try:
-            schema = one.function()
-        except Exception as error:
-            raise _unusable(one.plugin_name, error) from error
-        if schema is None:
-            continue
-        if not (isinstance(schema, type) and issubclass(schema, PluginSettings)):
-            raise _unusable(one.plugin_name, TypeError(f"{schema!r} is no class of settings"))
-        schemas[one.plugin_name] = schema
+        schemas[one.plugin_name] = usable(one.plugin_name, _schema, one)
     return schemas
 
 
-def _unusable(name: str, error: Exception) -> ConfigError:
-    log.debug("plugin %s cannot be used", name, exc_info=error)
-    return ConfigError(f"plugins.enabled: the plugin {name!r} cannot be used: {' '.join(str(error).split())}")
+def _schema(implementation: pluggy.HookImpl) -> type[PluginSettings]:
+    """The class of a plugin's settings; TypeError for what is none."""
+    schema = _call(implementation, {})
+    if schema is None:
+        return PluginSettings
+    if not (isinstance(schema, type) and issubclass(schema, PluginSettings)):
+        raise TypeError(f"{schema!r} is no class of settings")
+    kinds(schema)
+    return schema

@@ -271,16 +271,17 @@ def commands() -> Sequence[click.Command] | None:
     """Asked in the main thread when the command line is read, for commands to be added to ``postmeter``.
 
     ``pass_core`` gives the commands of the answer the plugin's Core; a command of the relay's own wins over one of the
-    same name. An exception ends the command with an error.
+    same name, and one that is only asked for its help opens nothing. An exception, or what is no command, leaves the
+    plugin without commands; who asks for one of them is told.
     """
 
 
 @hookspec
 def pages() -> Sequence[Page] | None:
-    """Asked once in the main thread of the panel when it starts, for pages to be added to it.
+    """Asked once in the panel when it starts, in a thread of the plugin's, for pages to be added to it.
 
-    Each page of the answer has an entry in the menu of an account or of the operator. An exception, or a page that
-    cannot be shown, is logged, and the panel goes without.
+    Each page of the answer has an entry in the menu of an account or of the operator. An exception, a page that cannot
+    be shown, or no answer within five seconds, is logged, and the panel goes without.
     """
 
 
@@ -288,5 +289,6 @@ def pages() -> Sequence[Page] | None:
 def services(settings: Settings) -> Sequence[Service] | None:
     """Asked once in the main thread of the first process, for the processes that the relay is to run for the plugin.
 
-    The services of the answer are started with the relay and again when they die. An exception is an error at start.
+    The services of the answer are started with the relay and again when they die; the process that is to run one asks
+    again for what to run. An exception is an error at start.
     """

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from postmeter.breaker import FAILURES, doubled
+from postmeter.containment import contained, said
 from postmeter.event import Event, as_event
-from postmeter.hooks import contained, said
 from postmeter.hookspecs import Job
 from postmeter.jobs import Jobs
 from postmeter.store import cursors, events, parked, replays

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from postmeter.config import PREFIX, Plugins
+from postmeter.containment import usable
 from postmeter.errors import ConfigError
-from postmeter.setting import from_text, section, setting
+from postmeter.setting import from_text, kinds, section, setting
 
 Schemas = Mapping[str, type["PluginSettings"]]  # by the plugin's name
 
@@ -37,7 +38,9 @@ def plugin_settings(plugins: Plugins, schemas: Schemas) -> dict[str, PluginSetti
             raise ConfigError(f"[plugins.{name}]: there is no such key, and plugins.enabled names no such plugin")
     for variable, text in plugins.texts.items():
         _overlay(tables, schemas, plugins.enabled, variable, text)
-    return {name: section(f"plugins.{name}", schema, tables.get(name, {})) for name, schema in schemas.items()}
+    return {
+        name: usable(name, section, f"plugins.{name}", schema, tables.get(name, {})) for name, schema in schemas.items()
+    }
 
 
 def _overlay(
@@ -47,9 +50,9 @@ def _overlay(
     owners = [name for name in {*schemas, *enabled} if variable.startswith(f"{name}_")]
     name = max(owners, key=len, default="")
     key = variable.removeprefix(f"{name}_")
-    kinds = typing.get_type_hints(schemas[name]) if name in schemas else {}
-    if key in kinds:
-        tables.setdefault(name, {})[key] = from_text(f"plugins.{name}.{key}", kinds[key], text)
+    known = kinds(schemas[name]) if name in schemas else {}
+    if key in known:
+        tables.setdefault(name, {})[key] = from_text(f"plugins.{name}.{key}", known[key], text)
     elif not name or name in schemas:
         full = f"{PREFIX}PLUGINS_{variable.upper()}"
         raise ConfigError(f"unknown setting plugins.{name or variable} (environment variable {full})")

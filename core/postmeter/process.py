@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -74,3 +75,16 @@ def node_name(data: Path) -> str:
     if not path.exists():
         path.write_text(f"{os.urandom(8).hex()}\n")
     return path.read_text().strip()
+
+
+def leave_threads(code: object) -> None:
+    """End this process with its exit code now, if threads are left that Python would wait for, maybe for ever.
+
+    They are a plugin's: all that the relay starts have ended, or may be left behind.
+    """
+    left = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+    if left:
+        log.warning("this process does not wait for threads that were left behind: %s", ", ".join(left))
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))

@@ -42,16 +42,32 @@ def from_text(name: str, kind: Any, text: str) -> Any:
     raise ConfigError(f"{name}: {text!r} is not {_KINDS.get(kind, 'right')}")
 
 
-_KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
+_KINDS = {
+    int: "a whole number",
+    bool: "true or false",
+    str: "a text",
+    tuple[str, ...]: "a list of texts",
+    dict[str, str]: "a table of texts",
+}
+
+
+def kinds(cls: Any) -> dict[str, Any]:
+    """The type of each key of a class of settings; TypeError for one that no setting can have."""
+    types = typing.get_type_hints(cls)
+    found = {field.name: types[field.name] for field in attrs.fields(cls) if "help" in field.metadata}
+    for key, kind in found.items():
+        if kind not in _KINDS:
+            raise TypeError(f"{cls.__qualname__}.{key} is {kind!r}, which no setting can be")
+    return found
 
 
 def section(name: str, cls: Any, table: Mapping[str, Any]) -> Any:
     """A class of settings with the values of its table; ConfigError names the key that is unknown or wrong."""
-    fields = {field.name: field for field in attrs.fields(cls) if "help" in field.metadata}
-    types = typing.get_type_hints(cls)
+    fields = attrs.fields_dict(cls)
+    types = kinds(cls)
     for key in table:
-        if key not in fields:
-            raise ConfigError(f"unknown setting {name}.{key}; [{name}] has: {', '.join(fields)}")
+        if key not in types:
+            raise ConfigError(f"unknown setting {name}.{key}; [{name}] has: {', '.join(types)}")
     return cls(**{key: _value(f"{name}.{key}", types[key], fields[key], value) for key, value in table.items()})
 
 
@@ -60,11 +76,11 @@ def _value(name: str, kind: Any, field: attrs.Attribute[Any], value: Any) -> Any
     origin = typing.get_origin(kind)
     if origin is tuple:
         if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise ConfigError(f"{name} must be a list of texts")
+            raise ConfigError(f"{name} must be {_KINDS[kind]}")
         return tuple(value)
     if origin is dict:
         if not (isinstance(value, dict) and all(isinstance(item, str) for item in value.values())):
-            raise ConfigError(f"{name} must be a table of texts")
+            raise ConfigError(f"{name} must be {_KINDS[kind]}")
         return dict(value)
     if type(value) is not kind:
         raise ConfigError(f"{name} must be {_KINDS[kind]}, not {value!r}")

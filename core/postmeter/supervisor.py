@@ -25,6 +25,7 @@ from postmeter.config import Delivery, Settings, address, networks
 from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError, UsageError
 from postmeter.hooks import Plugins
+from postmeter.hookspecs import Service
 from postmeter.process import allow_many_files, node_name, stop_on_signals, use_steady_clock
 from postmeter.server import tls
 from postmeter.server.board import Board
@@ -54,6 +55,7 @@ class Prepared:
     plugins: Plugins
     lock: int
     board: int
+    services: list[Service] = field(default_factory=list)
     sockets: dict[str, list[list[socket.socket]]] = field(default_factory=dict)  # by address, then by process
 
 
@@ -73,7 +75,8 @@ def prepare(settings: Settings) -> Prepared:
     with store.write() as session:
         queue.take_over(session, time.time(), node)
     Teller(plugins, store, worker=0).begin()
-    prepared = Prepared(settings, store, node, plugins, lock, Board.create(settings.worker_count))
+    board = Board.create(settings.worker_count)
+    prepared = Prepared(settings, store, node, plugins, lock, board, plugins.services(settings))
     for name, addresses in (("submission", settings.smtp.submission), ("submissions", settings.smtp.submissions)):
         prepared.sockets[name] = [bind(f"smtp.{name}", address, settings.worker_count) for address in addresses]
     return prepared
@@ -263,7 +266,7 @@ class Supervisor:
 
     def _services(self) -> list[Child]:
         children = []
-        for service in self._prepared.plugins.services(self._prepared.settings):
+        for service in self._prepared.services:
             listening = bind(f"the address of {service.name}", service.address)
             self._prepared.sockets[service.name] = [listening]
             descriptors = [listening[0].fileno(), self._prepared.lock]
@@ -297,7 +300,7 @@ def announce(prepared: Prepared, operator: tuple[str, str] | None) -> str:
     settings = prepared.settings
     places = [f"submission {a} (STARTTLS)" for a in settings.smtp.submission]
     places += [f"submissions {a} (TLS)" for a in settings.smtp.submissions]
-    if settings.web.listen and any(s.name == "panel" for s in prepared.plugins.services(settings)):
+    if settings.web.listen and any(service.name == "panel" for service in prepared.services):
         places.append(f"panel http://{settings.web.listen}/")
     lines = [f"ready: {', '.join(places)}"]
     if operator:

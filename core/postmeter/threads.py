@@ -1,4 +1,4 @@
-"""Threads that work by the batch: whoever is busy finds, when done, all that has come in meanwhile."""
+"""Threads that work by the batch, where who is busy finds all that came in meanwhile; and one for a single answer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,32 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def within(limit: float, name: str, function: Callable[[], Answer]) -> Answer:
+    """What it gives, or raises, in a daemon thread of its own; TimeoutError when it has not after so many seconds."""
+    future: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    thread.join(limit)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {limit:g} s")
+    return future.result()
 
 
 class BatchThread(Generic[Item]):

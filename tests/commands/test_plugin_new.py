@@ -84,6 +84,7 @@ def test_a_name_that_cannot_be_is_refused(cli: Cli, data: Path, name: str) -> No
 def test_a_name_that_is_taken_is_refused(cli: Cli) -> None:
     assert "there is a command `postmeter queue` already" in told(cli("plugin", "new", "queue"), 2)
     assert "a plugin 'web' is installed already" in told(cli("plugin", "new", "web"), 2)
+    assert "[plugins.enabled] could not be the plugin's" in told(cli("plugin", "new", "enabled"), 2)
 
 
 def test_nothing_is_written_over(cli: Cli, data: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
 
 import pytest
 from flask import Blueprint, g, render_template_string
 
 from postmeter import Core, Page, hookimpl
+from postmeter_web import pages
 from support.panel import OPERATOR, OTHER, OWNER, Browser, House
 
 FRAMED = '{% extends "base.html" %}{% block content %}<p>{{ text }}</p>{% endblock %}'
@@ -149,6 +152,45 @@ def test_pages_that_cannot_be_shown_are_left_out(
     assert "pages of the plugin broken are left out" in caplog.text
     assert [title for _, title, _ in menu(owner.get("/accounts/shop/").text)] == ["Overview", "Invoices", "Address"]
     assert owner.get(INVOICES).status_code == 200
+
+
+class Hanging:
+    """Does not come back from its start or from the question for its pages (``where``) before the test is over."""
+
+    def __init__(self, where: str, go_on: threading.Event) -> None:
+        self.where = where
+        self.go_on = go_on
+
+    @hookimpl
+    def on_start(self, core: Core) -> None:
+        if self.where == "on_start":
+            self.go_on.wait(60)
+
+    @hookimpl
+    def pages(self) -> list[Page]:
+        if self.where == "pages":
+            self.go_on.wait(60)
+        return [page()]
+
+
+@pytest.fixture
+def go_on() -> Iterator[threading.Event]:
+    """Lets what hangs go on."""
+    made = threading.Event()
+    yield made
+    made.set()
+
+
+@pytest.mark.parametrize("where", ["on_start", "pages"])
+def test_a_plugin_that_hangs_costs_the_panel_its_pages_alone(
+    house: House, where: str, go_on: threading.Event, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PATIENCE", 0.5)
+    owner = visit(house, OWNER, hanging=Hanging(where, go_on), billing=Billing())
+    assert "pages of the plugin hanging are left out" in caplog.text
+    assert "no answer within 0.5 s" in caplog.text
+    assert [title for _, title, _ in menu(owner.get("/accounts/shop/").text)] == ["Overview", "Invoices", "Address"]
+    assert owner.get("/accounts/shop/hanging/").status_code == 404
 
 
 def test_what_a_broken_plugin_has_registered_is_checked_all_the_same(house: House) -> None:

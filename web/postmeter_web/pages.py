@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 
+import pluggy
 from flask import Flask, abort, current_app, g, request, url_for
 
 from postmeter import Page
+from postmeter.containment import contained
 from postmeter.hooks import Plugins
+from postmeter.threads import within
 from postmeter_web.access import AccountLink, account_or_404
 from postmeter_web.context import panel, visitor
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 5.0  # seconds that a plugin has for its start and its pages
 ACCOUNT, OPERATOR = "account", "operator"
 PREFIXES = {ACCOUNT: "/accounts/<account:name>/{plugin}", OPERATOR: "/operator/{plugin}"}  # by place
 
@@ -50,11 +55,17 @@ def init_app(app: Flask, plugins: Plugins) -> None:
     app.before_request(_check)
     app.jinja_env.globals["menu"] = menu
     for implementation in plugins.implementing("pages"):
+        name = implementation.plugin_name
         try:
-            for page in plugins.call(implementation, {}) or ():
-                offered.menu.append(_register(app, offered.places, implementation.plugin_name, page))
+            for page in within(PATIENCE, f"pages of {name}", partial(_ask, plugins, implementation)):
+                offered.menu.append(contained(_register, app, offered.places, name, page))
         except Exception as error:
-            log.error("pages of the plugin %s are left out", implementation.plugin_name, exc_info=error)
+            log.error("pages of the plugin %s are left out", name, exc_info=error)
+
+
+def _ask(plugins: Plugins, implementation: pluggy.HookImpl) -> list[Page]:
+    """In a thread of the plugin's: what it offers."""
+    return list(plugins.call(implementation, {}) or ())
 
 
 def menu() -> list[Link]:

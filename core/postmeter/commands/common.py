@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import os
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from sqlalchemy.exc import DBAPIError
 
+from postmeter import process
 from postmeter.config import Settings, load
+from postmeter.console import Opener
+from postmeter.core import Core
 from postmeter.errors import PostmeterError, UnreachableError
 from postmeter.hooks import Plugins
 from postmeter.store import plugin_steps, schema
@@ -17,6 +22,14 @@ from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 
 DEFAULT_CONFIG = Path("postmeter.toml")
+
+
+@dataclass(frozen=True)
+class Offered:
+    """The commands of plugins by name, each with its plugin, and why there may be more: some could not be asked."""
+
+    commands: dict[str, tuple[str, click.Command]] = field(default_factory=dict)
+    errors: list[PostmeterError] = field(default_factory=list)
 
 
 class Relay:
@@ -53,11 +66,28 @@ class Relay:
         """The enabled plugins."""
         return Plugins.load(self.settings)
 
-    def attach(self) -> Plugins:
-        """The plugins with the relay to work with, and with their tables."""
+    @cached_property
+    def offered(self) -> Offered:
+        """What the plugins offer; of two commands with one name the first counts."""
+        offered = Offered()
+        try:
+            names = [one.plugin_name for one in self.plugins.implementing("commands")]
+        except PostmeterError as error:
+            offered.errors.append(error)
+            return offered
+        for name in names:
+            try:
+                for command in self.plugins.commands(name):
+                    offered.commands.setdefault(command.name or "", (name, command))
+            except PostmeterError as error:
+                offered.errors.append(error)
+        return offered
+
+    def core(self, name: str) -> Core:
+        """What a plugin's command works with: the relay, and the plugin's tables."""
+        plugin_steps.ensure(self.store, self.plugins.migrations(name))
         self.plugins.attach(self.settings, self.store, self.secrets)
-        plugin_steps.ensure(self.store, self.plugins.migrations())
-        return self.plugins
+        return self.plugins.core(name)
 
     def close(self) -> None:
         """Close the database if it was opened."""
@@ -68,16 +98,32 @@ class Relay:
 class Commands(click.Group):
     """The relay's own commands and those of its plugins; errors are sentences, not tracebacks."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The program: it ends with its command, and waits for no thread that a plugin has left behind."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except SystemExit as leaving:
+            process.leave_threads(leaving.code)
+            raise
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """The context of all that follows, which may load plugins before there is a command."""
+        os.umask(0o077)  # the database holds mail, the data folder's key opens it: nobody else reads what is made
+        return super().make_context(*args, **kwargs)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands, those of the plugins last."""
+        """The names of all commands, those of the plugins last; stderr has a line for each that could not be asked."""
         own = super().list_commands(ctx)
-        return [*own, *sorted(set(ctx.ensure_object(Relay).plugins.commands()) - set(own))]
+        offered = ctx.ensure_object(Relay).offered
+        for error in offered.errors:
+            _say(error)
+        return [*own, *sorted(set(offered.commands) - set(own))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name; of a plugin only when the relay has none."""
         if own := super().get_command(ctx, cmd_name):
             return own
-        _, command = ctx.ensure_object(Relay).plugins.commands().get(cmd_name, ("", None))
+        _, command = ctx.ensure_object(Relay).offered.commands.get(cmd_name, ("", None))
         return command
 
     def resolve_command(
@@ -87,10 +133,12 @@ class Commands(click.Group):
         relay = ctx.ensure_object(Relay)
         if args and args[0] not in self.commands:
             relay.config = _named_config(args) or relay.config
-            if args[0] in (offered := relay.plugins.commands()):
-                name, command = offered[args[0]]
+            if args[0] in relay.offered.commands:
+                name, command = relay.offered.commands[args[0]]
                 accept_config(command)
-                command.context_settings["obj"] = relay.attach().core(name)
+                command.context_settings["obj"] = Opener(partial(relay.core, name))
+            elif relay.offered.errors:
+                raise relay.offered.errors[0]  # what could not be asked may well have it
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -104,8 +152,12 @@ class Commands(click.Group):
 
 
 def _tell(ctx: click.Context, error: PostmeterError) -> NoReturn:
-    click.echo(f"postmeter: {' '.join(str(error).split())}", err=True)
+    _say(error)
     ctx.exit(error.exit_code)
+
+
+def _say(error: PostmeterError) -> None:
+    click.echo(f"postmeter: {' '.join(str(error).split())}", err=True)
 
 
 def _named_config(args: list[str]) -> Path | None:

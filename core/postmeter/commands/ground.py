@@ -92,11 +92,15 @@ def clock(settings: Settings) -> Iterator[Finding]:
 
 
 def plugins(settings: Settings) -> Iterator[Finding]:
-    """Whether the enabled plugins are installed, can be loaded, and have settings that exist."""
-    missing = Plugins.load(settings).missing
-    if missing:
+    """Whether the enabled plugins are installed, can be loaded, have settings that exist, and offer what can be had."""
+    loaded = Plugins.load(settings)
+    loaded.migrations()
+    loaded.services(settings)
+    for name, _ in loaded.manager.list_name_plugin():
+        loaded.commands(name)
+    if loaded.missing:
         mend = "install them, or take them out of plugins.enabled"
-        yield warning("plugins", f"enabled but not installed: {', '.join(missing)}", mend)
+        yield warning("plugins", f"enabled but not installed: {', '.join(loaded.missing)}", mend)
     else:
         yield ok("plugins", ", ".join(settings.plugins.enabled) or "none are enabled")
 

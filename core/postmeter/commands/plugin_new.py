@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from postmeter.config import Plugins
 from postmeter.console import json_option, show
 from postmeter.errors import UsageError
 from postmeter.hooks import GROUP
+from postmeter.setting import kinds
 
 TEMPLATE = Path(__file__).parent / "new_plugin"  # a plugin called PLACEHOLDER
 PLACEHOLDER = "yourplugin"
@@ -40,6 +42,8 @@ def check_name(context: click.Context, name: str) -> None:
     """UsageError unless a plugin can have this name: in settings, tables, the package and a command of its own."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is not a name for a plugin: 2 to 30 letters (a-z), digits and single underscores")
+    if name in kinds(Plugins):
+        raise UsageError(f"plugins.{name} is a setting of the relay's, so [plugins.{name}] could not be the plugin's")
     relay = context.find_root().command
     if isinstance(relay, click.Group) and name in relay.commands:
         raise UsageError(f"there is a command `postmeter {name}` already, and the plugin has one of its name")

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import click
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from postmeter.asking import encode_fields
 from postmeter.config import Settings
+from postmeter.console import Opener
 from postmeter.core import Core
 from postmeter.event import Event, as_event
 from postmeter.hooks import Plugins
@@ -225,8 +225,8 @@ class Bench:
 
     def invoke(self, command: str, *arguments: str) -> Result:
         """Run one of the plugin's commands; click's result. PostmeterError for what a person is told as an error."""
-        commands: dict[str, tuple[str, click.Command]] = self._plugins.commands()
-        return CliRunner().invoke(commands[command][1], arguments, obj=self.core, catch_exceptions=False)
+        commands = {one.name: one for one in self._plugins.commands(self._name)}
+        return CliRunner().invoke(commands[command], arguments, obj=Opener(lambda: self.core), catch_exceptions=False)
 
     def sent(self) -> list[Arrived]:
         """The mails that the plugin has had sent by ``Core.send``, in order."""

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from plugins.stores.fakes.base import FakeShop, away
 from postmeter import Core, Event
 from postmeter.config import Settings as RelaySettings
+from postmeter.console import Opener
 from postmeter.store import tables
 from postmeter.store.connections import add_connection
 from postmeter.store.engine import Store
@@ -54,7 +55,7 @@ class Bench:
 
     def run(self, *arguments: str) -> Result:
         """`postmeter store`, with these arguments."""
-        return CliRunner().invoke(command, arguments, obj=self.core, catch_exceptions=False)
+        return CliRunner().invoke(command, arguments, obj=Opener(lambda: self.core), catch_exceptions=False)
 
     def connect(self, kind: str, fake: FakeShop, *options: str, connection: str = "shop", **changed: str) -> None:
         """Connect a shop by the command."""

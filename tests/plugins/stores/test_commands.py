@@ -16,6 +16,7 @@ from plugins.stores.fakes.magento import FakeMagento
 from plugins.stores.fakes.shopware import FakeShopware
 from plugins.stores.fakes.woocommerce import SECRET, FakeWooCommerce
 from postmeter import PostmeterError, UnreachableError, UsageError
+from postmeter.console import Opener
 from postmeter_stores.commands import store
 from postmeter_stores.writer import AGAIN, FIRST_PAUSE
 from support.command import Cli, printed, told, with_account
@@ -67,7 +68,7 @@ def test_credentials_are_sealed_and_never_printed(bench: Bench, woo: FakeWooComm
 
 
 def test_credentials_are_asked_for_unseen(lite: Bench) -> None:
-    result = CliRunner().invoke(store, ["connect", *WOO], obj=lite.core, input="ck_1\ncs_2\n")
+    result = CliRunner().invoke(store, ["connect", *WOO], obj=Opener(lambda: lite.core), input="ck_1\ncs_2\n")
     assert result.exit_code == 0, result.output
     assert "WooCommerce: consumer key" in result.output
     assert "cs_2" not in result.output
