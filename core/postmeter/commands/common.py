@@ -12,11 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from postmeter.config import Settings, load
 from postmeter.errors import PostmeterError, UnreachableError
 from postmeter.hooks import Plugins
+from postmeter.quota.block import MOST_MAILS
 from postmeter.store import plugin_steps, schema
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 
 DEFAULT_CONFIG = Path("postmeter.toml")
+MAILS = click.IntRange(0, MOST_MAILS)
 
 
 class Relay:
