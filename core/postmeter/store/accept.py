@@ -225,9 +225,7 @@ def _claim(session: Session, submissions: Sequence[Submission]) -> Claims:
 
 
 def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: float) -> None:
-    units: Tally[tuple[int, int | None]] = Tally()
-    for submission, accepted in taken:
-        units.update((submission.account_id, block_id) for block_id in accepted.block_ids)
+    units = Tally((submission.account_id, block) for submission, accepted in taken for block in accepted.block_ids)
     ledger.move(session, "reserve", units, now)
 
 
