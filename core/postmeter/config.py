@@ -17,6 +17,7 @@ import attrs
 from attrs import frozen
 
 from postmeter.errors import ConfigError
+from postmeter.quota.block import MOST_MAILS
 from postmeter.setting import from_text, section, setting
 
 PREFIX = "POSTMETER_"  # of environment variables that are settings
@@ -129,7 +130,7 @@ class Delivery:
 class Demo:
     """The quota every new account starts with."""
 
-    size: int = setting(1_000, "mails, once per account", least=0)
+    size: int = setting(1_000, "mails, once per account", least=0, most=MOST_MAILS)
     days: int = setting(30, "days until they expire", least=1)
     per_hour: int = setting(
         25, "recipients per rolling hour of an account that never had a paid block; 0: no limit", least=0

@@ -63,7 +63,9 @@ def test_the_first_paid_block_is_shown(cli: Cli) -> None:
         (["account", "set", "acme"], "say what to change: --threshold, "),
         (["account", "set", "nobody", "--threshold", "1"], "there is no account 'nobody'"),
         (["account", "show", "nobody"], "there is no account 'nobody'"),
-        (["account", "set", "acme", "--overdraft-cap", "much"], "--overdraft-cap is a number of mails or default, not"),
+        (["account", "set", "acme", "--overdraft-cap", "much"], "--overdraft-cap is a number of mails up to 1,000,"),
+        (["account", "set", "acme", "--overdraft-cap", "1" + "0" * 5000], "--overdraft-cap is a number of mails up to"),
+        (["quota", "book", "acme", "25000000000000000000000"], "the largest block has 1,000,000,000,000 mails, not"),
         (["connection", "set", "acme", "shop"], "say what to change: --per-hour, --per-day or --per-month"),
         (["connection", "set", "acme", "till", "--per-day", "5"], "the account 'acme' has no connection 'till'"),
     ],
@@ -71,6 +73,23 @@ def test_the_first_paid_block_is_shown(cli: Cli) -> None:
 def test_what_cannot_be_is_told(cli: Cli, arguments: list[str], line: str) -> None:
     with_account(cli)
     assert told(cli(*arguments), 2).startswith(line)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("account", "set", "acme", "--threshold"),
+        ("connection", "set", "acme", "shop", "--per-hour"),
+        ("connection", "set", "acme", "shop", "--per-day"),
+        ("connection", "set", "acme", "shop", "--per-month"),
+        ("quota", "cancel-renewal", "acme"),
+    ],
+)
+def test_a_number_that_no_database_holds_is_told(cli: Cli, arguments: tuple[str, ...]) -> None:
+    with_account(cli)
+    result = cli(*arguments, "1000000000000000000000")
+    assert result.exit_code == 2
+    assert "is not in the range 0<=x<=1000000000000." in result.stderr
 
 
 def test_there_may_be_no_account(cli: Cli) -> None:

@@ -254,6 +254,27 @@ def test_large_contents_wait_for_room_and_new_mail_waits_behind_them() -> None:
     assert bench.empty
 
 
+def test_what_waits_for_room_begins_when_the_message_it_waited_for_is_not_committed() -> None:
+    bench = Bench(octets=1000)
+    bench.router.known = {"example.org": route("static")}
+    bench.writer.held = []
+    bench.scheduler.start()  # the first pick is under way
+    assert bench.scheduler.reserve(1, 900)
+    bench.writer.due = [[leased(size=500)]]
+    picks, bench.writer.held = bench.writer.held, None
+    for pick in picks:
+        pick()
+    assert not bench.scheduler.reserve(1, 10)
+    bench.scheduler.give_up(1, 900)
+    assert bench.pool.paths() == {"static": [["joe@example.org"]]}
+    assert bench.scheduler.reserve(1, 10)
+    bench.scheduler.give_up(1, 10)
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    assert bench.gather() == {("one", 0): "delivered"}
+    assert bench.empty
+    bench.scheduler.stop()
+
+
 def test_stopping_drains_what_is_under_way_and_takes_nothing_new(bench: Bench) -> None:
     bench.scheduler.start()
     bench.take(leased("joe@example.org"))

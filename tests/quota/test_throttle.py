@@ -56,5 +56,19 @@ def test_nobody_waits_without_need(arrivals: list[tuple[float, int]], per_hour: 
             assert slot in (before + HOUR, made[n - 1][1])
 
 
-def test_a_clock_that_goes_back_lets_nobody_overtake() -> None:
-    assert slots([10.0], 1, 25, 9.5) == [10.0]
+def test_who_is_served_later_with_an_earlier_time_waits_for_nobody() -> None:
+    assert slots([10.0], 1, 25, 9.5) == [9.5]
+    assert slots([10.0, 11.0], 2, 3, 9.5) == [9.5, 9.5 + HOUR]
+    assert slots([10.0, 10.0 + HOUR], 1, 2, 9.0 + HOUR) == [10.0 + HOUR]
+
+
+@given(st.lists(st.tuples(st.floats(0, 9_000), st.integers(1, 9)), max_size=20), st.integers(1, 12))
+def test_times_in_any_order_leave_every_rolling_hour_exact_and_nobody_waits_while_it_is_not_full(
+    arrivals: list[tuple[float, int]], per_hour: int
+) -> None:
+    taken: list[float] = []
+    for now, recipients in arrivals:
+        for slot in slots(taken, recipients, per_hour, now):
+            assert slot == now or sum(slot <= other + HOUR for other in taken) >= per_hour
+            taken = sorted([*taken, slot])
+    assert all(later >= slot + HOUR for slot, later in zip(taken, taken[per_hour:], strict=False))

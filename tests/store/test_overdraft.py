@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,12 +14,12 @@ from postmeter.errors import UsageError
 from postmeter.quota.price import PriceList, cents
 from postmeter.smtp.replies import QUOTA_EXHAUSTED
 from postmeter.store.accept import Accepted
-from postmeter.store.accounts import account_facts, accounts_of
+from postmeter.store.accounts import account_by_name, account_facts, accounts_of
 from postmeter.store.engine import Store
 from postmeter.store.quota import book_block, invoice_overdraft, quota_of
 from postmeter.store.quota_tables import Ledger
 from postmeter.store.tables import BOUNCED, DELIVERED, Account
-from postmeter.store.terms import set_terms, terms_of
+from postmeter.store.terms import set_terms
 from support.postage import (
     accept,
     add_worker,
@@ -45,8 +46,7 @@ def invoice(store: Store) -> int:
 
 def change(store: Store, **changes: Any) -> None:
     with store.write() as session:
-        terms = terms_of(session.get_one(Account, 1))
-        set_terms(session, 1, replace(terms, **changes), NOW)
+        set_terms(session, 1, NOW, **changes)
 
 
 def test_d47_25_000_units_of_overdraft_are_23_euro_75_and_a_new_block_changes_nothing(store: Store) -> None:
@@ -154,9 +154,33 @@ def test_the_cap_is_exact_when_many_overdraw_at_once(store: Store, store_url: st
 
 WRONG: dict[str, Callable[[Store], None]] = {
     "no overdraft policy 'perhaps'": lambda store: change(store, overdraft_policy="perhaps"),
-    "not negative": lambda store: change(store, threshold=-1),
-    "is not negative": lambda store: change(store, overdraft_cap=-1),
+    "between 0 and": lambda store: change(store, threshold=-1),
+    "is between 0 and": lambda store: change(store, overdraft_cap=-1),
+    "a number of mails is between 0 and 1,000,000,000,000": lambda store: change(store, overdraft_cap=10**12 + 1),
 }
+
+
+def test_terms_that_are_agreed_on_at_once_are_all_kept(store: Store, store_url: str) -> None:
+    """Each has read the account before any of the others has written."""
+    funded(store, agreement=True)
+    terms: list[dict[str, Any]] = [{"agreement": False}, {"threshold": 5}, {"overdraft_cap": 7}]
+    seen = threading.Barrier(len(terms))
+
+    def work(n: int) -> None:
+        own = Store.open(store_url)
+        try:
+            with own.write() as session:
+                account = account_by_name(session, "account 1")
+                if not store.sqlite:  # which lets in one after the other
+                    seen.wait(20)
+                set_terms(session, account.id, NOW, **terms[n])
+        finally:
+            own.close()
+
+    at_once(work, len(terms))
+    with store.read() as session:
+        account = session.get_one(Account, 1)
+        assert (account.agreement, account.threshold, account.overdraft_cap) == (False, 5, 7)
 
 
 @pytest.mark.parametrize("told", WRONG)

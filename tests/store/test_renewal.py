@@ -12,6 +12,7 @@ from postmeter.config import Block as BlockSettings
 from postmeter.config import Demo
 from postmeter.errors import UsageError
 from postmeter.smtp.replies import QUOTA_EXHAUSTED
+from postmeter.store import standing
 from postmeter.store.accept import Accepted
 from postmeter.store.engine import Store
 from postmeter.store.quota import book_block, book_demo, quota_of, set_renewal
@@ -158,6 +159,24 @@ def test_three_days_ahead_it_is_told_that_a_block_ends_unused(store: Store, rene
         look(store, now)
     facts = {"block": block, "left": 10, "expires_at": NOW + DAYS_30}
     assert told(store, "quota_expiring") == [("quota_expiring", NOW + 27 * DAY, facts)] * notices
+
+
+def test_looks_that_have_piled_up_lock_every_account_once_and_in_order(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second round within the same commit would lock an account below one that is held."""
+    with store.write() as session:
+        for account, end in ((1, 2), (2, 1), (3, 3)):
+            add_account(session, account)
+            add_block(session, account, 10, NOW + end, NOW - DAY, renews=True)
+    locked: list[int] = []
+    lock = standing.lock
+    monkeypatch.setattr(standing, "lock", lambda session, account: (locked.append(account), lock(session, account))[1])
+    with store.write() as session:
+        assert look_after(session, [NOW + 1, NOW + 2]) == [2, 2]
+    assert list(dict.fromkeys(locked)) == [1, 2]
+    assert len(told(store, "quota_renewed")) == 2
+    audit(store)
 
 
 def test_of_a_block_that_is_used_up_no_end_is_announced(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +18,28 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from postmeter.errors import PostmeterError
-from postmeter.store import schema
+from postmeter.quota.level import OVERDRAFT
+from postmeter.store import quota, renewal, schema
 from postmeter.store.accept import Accepted, Duplicate
 from postmeter.store.domain_checks import claim, record_check
 from postmeter.store.engine import Store
 from postmeter.store.quota_tables import Block, Ledger
-from postmeter.store.tables import Account, Base
+from postmeter.store.tables import BOUNCED, Account, Base
 from support import old_tables
-from support.postage import accept, audit, recipients, rows, submission
+from support.postage import (
+    accept,
+    add_account,
+    add_block,
+    add_worker,
+    audit,
+    kinds,
+    lease,
+    recipients,
+    rows,
+    settle_all,
+    submission,
+    told_quota,
+)
 from support.postgres import Cluster
 from support.tenants import NOW, make_account, make_domain
 
@@ -115,13 +130,18 @@ def test_the_quota_of_an_older_version_gets_signs_ends_and_renewals(empty: Store
         (1, "charge", 1),
         (1, "release", 1),
         (None, "overdraft", 1),
+        (3, "expire", -7),
     ]
     later = old_tables.LATER
     assert [(block.renews, block.due_at) for block in rows(empty, Block)] == [
         (True, later),
         (False, later - 3 * 86_400),
-        (False, 2.0),  # ended before anybody knew of renewals
+        (False, None),  # ended before anybody knew of renewals
     ]
+    with empty.write() as session:
+        assert renewal.look_after(session, [NOW]) == [0]
+    assert kinds(empty) == ["accepted", "delivered", "bounced", "bounced"]  # and nobody is told of it now
+    audit(empty)
     [account] = rows(empty, Account)
     assert (account.paid_since, account.invoiced) == (1.0, 0)
     assert (account.low_armed, account.empty_armed, account.overdraft_armed) == (False, True, False)
@@ -130,7 +150,41 @@ def test_the_quota_of_an_older_version_gets_signs_ends_and_renewals(empty: Store
         command.downgrade(schema._config(session.connection()), "0001")
     with empty.read() as session:
         query = text("SELECT block_id, kind, units FROM ledger ORDER BY id")
-        assert tuple(map(tuple, session.execute(query))) == old_tables.LEDGER
+        assert tuple(map(tuple, session.execute(query))) == (*old_tables.LEDGER, (3, "expire", -7))
+
+
+def test_an_overdraft_is_invoiced_once_though_the_step_to_such_quota_is_taken_back_and_again(store: Store) -> None:
+    now = time.time() - 100
+    with store.write() as session:
+        add_account(session, agreement=True)
+        add_block(session, 1, 5, now + 1e6)
+        add_block(session, 1, 5, now + 10, now)
+    worker = add_worker(store)
+    accept(store, submission(15, at=now))
+    with store.write() as session:
+        renewal.look_after(session, [now + 10])
+    settle_all(store, lease(store, worker), worker, BOUNCED, at=now + 20, transmitted=False)
+    accept(store, submission(12, at=now + 21))
+    with store.write() as session:
+        assert quota.invoice_overdraft(session, 1, now + 22) == 7
+    audit(store)
+    [before] = columns(store)
+    with store.write() as session:
+        command.downgrade(schema._config(session.connection()), "0003")
+    schema.upgrade(store)
+    assert columns(store) == [before]
+    audit(store)
+    with store.write() as session:
+        assert quota.invoice_overdraft(session, 1, now + 23) == 0
+    accept(store, submission(2, at=now + 24))
+    assert told_quota(store)[-1] == (OVERDRAFT, {"overdraft": 2})  # the invoice has armed it
+    with store.write() as session:
+        assert quota.invoice_overdraft(session, 1, now + 25) == 2
+
+
+def columns(store: Store) -> list[tuple[object, ...]]:
+    """What accounts owe and may be told of."""
+    return [(a.overdraft, a.invoiced, a.low_armed, a.empty_armed, a.overdraft_armed) for a in rows(store, Account)]
 
 
 def test_domains_that_an_older_version_has_verified_are_looked_up_again(empty: Store) -> None:

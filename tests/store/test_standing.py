@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from postmeter.config import Block as BlockSettings
@@ -13,8 +11,8 @@ from postmeter.store.engine import Store
 from postmeter.store.quota import book_block, invoice_overdraft
 from postmeter.store.quota_tables import Ledger
 from postmeter.store.renewal import look_after
-from postmeter.store.tables import BOUNCED, Account
-from postmeter.store.terms import set_terms, terms_of
+from postmeter.store.tables import BOUNCED
+from postmeter.store.terms import set_terms
 from support.postage import (
     accept,
     add_account,
@@ -89,6 +87,18 @@ def test_the_first_overdraft_is_told_once_until_it_is_invoiced(store: Store) -> 
     audit(store)
 
 
+def test_the_next_overdraft_is_told_though_all_of_the_first_was_released(store: Store) -> None:
+    funded(store, 0, agreement=True)
+    worker = add_worker(store)
+    accept(store, submission())
+    settle_all(store, lease(store, worker), worker, BOUNCED, transmitted=False)
+    with store.write() as session:
+        assert invoice_overdraft(session, 1, NOW) == 0
+    accept(store, submission(2))
+    assert told_quota(store) == [(OVERDRAFT, {"overdraft": 1}), (OVERDRAFT, {"overdraft": 2})]
+    audit(store)
+
+
 def test_an_expiry_can_cross_the_levels_as_well(store: Store) -> None:
     with store.write() as session:
         add_account(session, threshold=5)
@@ -127,8 +137,7 @@ def test_a_new_threshold_is_told_when_the_quota_falls_below_it_from_now_on(store
     accept(store, submission(2))
     for threshold in (20, 7):  # below already, and not yet
         with store.write() as session:
-            terms = terms_of(session.get_one(Account, 1))
-            set_terms(session, 1, replace(terms, threshold=threshold), NOW)
+            set_terms(session, 1, NOW, threshold=threshold)
         accept(store, submission())
     assert told_quota(store) == [(LOW, {"left": 8, "threshold": 9}), (LOW, {"left": 6, "threshold": 7})]
 

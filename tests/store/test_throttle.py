@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -77,6 +79,35 @@ def test_where_it_is_refused_all_recipients_of_a_message_fit_or_none(store: Stor
     assert not hourly_limit_reached(25).permanent
 
 
+@pytest.mark.parametrize("demo", [REFUSE, Demo()])
+def test_who_commits_later_with_an_earlier_time_is_neither_refused_nor_made_to_wait(store: Store, demo: Demo) -> None:
+    demo_account(store)
+    for turn in range(25):
+        [answer] = accept(store, submission(at=NOW - turn / 8), demo=demo)
+        assert isinstance(answer, Accepted)
+        assert answer.waits == ()
+    [answer] = accept(store, submission(at=NOW - 25 / 8), demo=demo)
+    assert answer == (hourly_limit_reached(25) if demo is REFUSE else Accepted((1,), (NOW - 3 + HOUR,)))
+    audit(store)
+
+
+def test_of_8_senders_at_once_nobody_is_refused_while_the_hour_has_room(store: Store, store_url: str) -> None:
+    demo_account(store)
+    answers: list[Any] = []
+
+    def work(n: int) -> None:
+        own = Store.open(store_url)
+        try:
+            for _ in range(4):  # each takes its time before it comes to the account's lock
+                answers.extend(accept(own, submission(at=time.time()), demo=REFUSE))
+        finally:
+            own.close()
+
+    at_once(work, 8)
+    assert Counter(isinstance(answer, Accepted) for answer in answers) == {True: 25, False: 7}
+    audit(store)
+
+
 def test_the_first_recipients_of_a_message_are_leased_at_once_and_the_others_wait(store: Store) -> None:
     demo_account(store)
     worker = add_worker(store)
@@ -90,16 +121,27 @@ def test_the_first_recipients_of_a_message_are_leased_at_once_and_the_others_wai
 
 def test_what_waits_is_known_after_the_answer_was_lost(store: Store) -> None:
     demo_account(store)
-    one = submission(30)
-    [answer] = accept(store, one)
+    sent = [submission(20, worker=add_worker(store)), submission(10, worker=add_worker(store)), submission(2)]
+    answers = accept(store, *sent)
+    assert [answer.at_once for answer in answers] == [20, 5, 0]
     with store.read() as session:
-        assert Acceptance().confirm(session, [one]) == [answer]
-    with store.write() as session:  # a block lifts the limit meanwhile
-        book_block(session, 1, 25_000, BlockSettings(), NOW + 5)
+        assert Acceptance().confirm(session, sent) == answers
+
+
+@pytest.mark.parametrize("after", [5, -1])
+def test_what_a_block_lifts_before_the_answer_is_known_belongs_to_whoever_leases_it(store: Store, after: int) -> None:
+    """Also when the booking's clock is behind: else delivery would send those that nobody has leased as well."""
+    demo_account(store)
+    worker = add_worker(store)
+    one = submission(30, worker=worker)
+    accept(store, one)
+    with store.write() as session:
+        book_block(session, 1, 25_000, BlockSettings(), NOW + after)
     with store.read() as session:
         [known] = Acceptance().confirm(session, [one])
     assert isinstance(known, Accepted)
-    assert known.at_once == 25
+    assert known.at_once == sum(recipient.lease_owner == worker for recipient in recipients(store)) == 25
+    assert len(lease(store, add_worker(store), NOW + 5)[0].recipients) == 5
 
 
 def test_d42_the_first_paid_block_lifts_the_limit_at_once(store: Store) -> None:

@@ -170,7 +170,7 @@ class NaiveAccount:
         """Invoice the overdraft."""
         owed = max(0, self.owed)
         self.invoiced += owed
-        self.armed["quota_overdraft"] = self.armed["quota_overdraft"] or owed > 0
+        self.armed["quota_overdraft"] = True
         return owed
 
     def slot(self, now: float) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ OUTCOMES = (
     (DEFERRED, True, 4),
     (DEFERRED, False, 3),
 )
-WEIGHTS = [weight for *_, weight in OUTCOMES]
+WEIGHTS = list(accumulate(weight for *_, weight in OUTCOMES))
 
 
 class Crash(Exception):
@@ -195,7 +196,7 @@ class Simulation:
         self.random.shuffle(self.held)
         cut = max(0, len(self.held) - 40)
         lots, self.held = self.held[cut:], self.held[:cut]
-        made = [(lot, self.ended(lot, recipient)) for lot in lots for recipient in lot.recipients.values()]
+        made = [(lot, settlement) for lot in lots for settlement in self.ended(lot)]
         if not made:
             return
         settlements = [settlement for _, settlement in made]
@@ -205,11 +206,11 @@ class Simulation:
         for lot, settlement in made:
             self.moved(lot, settlement)
 
-    def ended(self, lot: Lot, recipient: QueuedRecipient) -> Settlement:
-        state, sent, _ = self.random.choices(OUTCOMES, WEIGHTS)[0]
-        again = self.now + self.random.choice((60, DAY, 3 * DAY))
-        leased = Leased(lot.message, ())
-        return outcome(leased, recipient, self.worker, state, self.now, transmitted=sent, again=again)
+    def ended(self, lot: Lot) -> Iterator[Settlement]:
+        leased, again = Leased(lot.message, ()), self.now + self.random.choice((60, DAY, 3 * DAY))
+        thrown = self.random.choices(OUTCOMES, cum_weights=WEIGHTS, k=len(lot.recipients))
+        for recipient, (state, sent, _) in zip(lot.recipients.values(), thrown, strict=True):
+            yield outcome(leased, recipient, self.worker, state, self.now, transmitted=sent, again=again)
 
     def moved(self, lot: Lot, settlement: Settlement) -> None:
         recipient, charge = settlement.recipient, settlement.recipient.charge

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import click
 
-from postmeter.commands.common import Relay, pass_relay
+from postmeter.commands.common import MAILS, Relay, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
+from postmeter.quota.block import MOST_MAILS
 from postmeter.store.accounts import AccountFacts, account_by_name, account_facts, accounts_of, add_account
 from postmeter.store.quota import iso
 from postmeter.store.secrets import NewPassword
-from postmeter.store.terms import POLICIES, set_terms, terms_of
+from postmeter.store.terms import POLICIES, set_terms
 
 DEFAULT = "default"  # what the settings say
 
@@ -47,7 +47,7 @@ def add(relay: Relay, name: str, owner: str, agreement: bool, as_json: bool) -> 
 
 @account.command(name="set")
 @click.argument("name", metavar="ACCOUNT")
-@click.option("--threshold", metavar="N", type=click.IntRange(0), help="Notice when fewer mails are left; 0: none.")
+@click.option("--threshold", metavar="N", type=MAILS, help="Notice when fewer mails are left; 0: none.")
 @click.option("--agreement/--no-agreement", default=None, help="Has a billing agreement.")
 @click.option("--overdraft-policy", type=click.Choice([*POLICIES, DEFAULT]), help="Who may send beyond the quota.")
 @click.option("--overdraft-cap", metavar="N|default", help="Mails beyond the quota, not invoiced yet; 0: any.")
@@ -63,8 +63,7 @@ def set_account(relay: Relay, /, name: str, as_json: bool, **options: Any) -> No
     if "overdraft_cap" in changes:
         changes["overdraft_cap"] = _cap(changes["overdraft_cap"])
     with relay.store.write() as session:
-        customer = account_by_name(session, name)
-        set_terms(session, customer.id, replace(terms_of(customer), **changes), time.time())
+        set_terms(session, account_by_name(session, name).id, time.time(), **changes)
         session.expire_all()
         facts = account_facts(session, name)
     show(as_json, plain(facts), _told(facts))
@@ -117,6 +116,9 @@ def _paid(facts: AccountFacts) -> str:
 def _cap(text: str) -> int | None:
     if text == DEFAULT:
         return None
-    if not text.isdecimal():
-        raise UsageError(f"--overdraft-cap is a number of mails or {DEFAULT}, not {text!r}")
-    return int(text)
+    try:
+        return int(MAILS(text))
+    except click.BadParameter:
+        raise UsageError(
+            f"--overdraft-cap is a number of mails up to {MOST_MAILS:,} or {DEFAULT}, not {text!r}"
+        ) from None

@@ -17,11 +17,13 @@ from postmeter.console import Opener
 from postmeter.core import Core
 from postmeter.errors import PostmeterError, UnreachableError
 from postmeter.hooks import Plugins
+from postmeter.quota.block import MOST_MAILS
 from postmeter.store import plugin_steps, schema
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 
 DEFAULT_CONFIG = Path("postmeter.toml")
+MAILS = click.IntRange(0, MOST_MAILS)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import click
 
-from postmeter.commands.common import Relay, pass_relay
+from postmeter.commands.common import MAILS, Relay, pass_relay
 from postmeter.config import Settings, address
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
@@ -56,9 +56,9 @@ def add(relay: Relay, account: str, name: str, domains: tuple[str, ...], as_json
 @connection.command(name="set")
 @click.argument("account")
 @click.argument("name")
-@click.option("--per-hour", metavar="N", type=click.IntRange(0), help="Recipients in a clock hour; 0: any number.")
-@click.option("--per-day", metavar="N", type=click.IntRange(0), help="Recipients in a day (UTC); 0: any number.")
-@click.option("--per-month", metavar="N", type=click.IntRange(0), help="Recipients in a month (UTC); 0: any number.")
+@click.option("--per-hour", metavar="N", type=MAILS, help="Recipients in a clock hour; 0: any number.")
+@click.option("--per-day", metavar="N", type=MAILS, help="Recipients in a day (UTC); 0: any number.")
+@click.option("--per-month", metavar="N", type=MAILS, help="Recipients in a month (UTC); 0: any number.")
 @json_option
 @pass_relay
 def set_connection(relay: Relay, /, account: str, name: str, as_json: bool, **caps: int | None) -> None:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from postmeter.commands.common import Relay, pass_relay
+from postmeter.commands.common import MAILS, Relay, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.store.accounts import account_by_name
 from postmeter.store.ledger import Entry, entries_of
@@ -56,7 +56,7 @@ def book(relay: Relay, account: str, units: int, no_renewal: bool, key: str | No
 
 @quota.command(name="cancel-renewal")
 @click.argument("account")
-@click.argument("block", type=int, required=False)
+@click.argument("block", type=MAILS, required=False)
 @click.option("--resume", is_flag=True, help="Renew again what was not to be renewed.")
 @json_option
 @pass_relay

@@ -103,8 +103,9 @@ class Scheduler:
         return True
 
     def give_up(self, recipients: int, size: int) -> None:
-        """The message was not committed after all."""
+        """The message was not committed after all, or some of it does not leave yet."""
         self._window.leave(recipients, size)
+        self._admit()
 
     def take(self, leased: Leased, content: bytes | None) -> None:
         """Deliver a message for which room was reserved; ``content`` None: it is read from the store."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 DAY = 86_400  # seconds
 AHEAD = 3 * DAY  # seconds before its expiry at which a block that is not renewed is told
+MOST_MAILS = 10**12  # mails in any one number: far more than anybody sends, and safe to add up in 64 bits
 HORIZON = 366 * DAY  # seconds a forecast looks ahead
 
 
@@ -48,6 +49,8 @@ def check_size(units: int, least: int, step: int) -> None:
     """ValueError with a sentence when no block of ``units`` mails may be booked."""
     if units < least:
         raise ValueError(f"the smallest block has {least:,} mails, not {units:,}")
+    if units > MOST_MAILS:
+        raise ValueError(f"the largest block has {MOST_MAILS:,} mails, not {units:,}")
     if units % step:
         raise ValueError(f"a block has a multiple of {step:,} mails, which {units:,} is not")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 
 HOUR = 3_600.0  # seconds
@@ -10,12 +11,12 @@ HOUR = 3_600.0  # seconds
 def slots(taken: Sequence[float], recipients: int, per_hour: int, now: float) -> list[float]:
     """When the next recipients may leave, so that in no 3,600 s more than ``per_hour`` do.
 
-    ``taken`` are the slots given before, in order; the last ``per_hour`` of them are enough. Nobody overtakes: a slot
-    is never before one that was given earlier.
+    ``taken`` are the slots given before, sorted; the last ``per_hour`` of them are enough. Nobody overtakes who came
+    earlier; but who is served later with an earlier ``now`` waits only for an hour that is full.
     """
-    known = list(taken)
+    known, given = list(taken), []
     for _ in range(recipients):
-        last = known[-1] if known else now
         free = known[-per_hour] + HOUR if len(known) >= per_hour else now
-        known.append(max(now, last, free))
-    return known[len(taken) :]
+        given.append(max(now, free))  # at most per_hour - 1 others are less than an hour before it, or after it
+        insort(known, given[-1])
+    return given

@@ -31,7 +31,7 @@ _MESSAGE = Statement(insert(table(Message)))
 _CONTENT = Statement(insert(table(Content)))
 _RECIPIENT = Statement(insert(table(Recipient)))
 _PAID_BY = Statement(
-    select(Recipient.block_id, Recipient.leaves_at)
+    select(Recipient.block_id, Recipient.leaves_at, Recipient.lease_owner)
     .where(Recipient.message_id == bindparam("m"), Recipient.account_id == bindparam("a"))
     .order_by(Recipient.n)
 )
@@ -225,16 +225,19 @@ def _claim(session: Session, submissions: Sequence[Submission]) -> Claims:
 
 
 def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: float) -> None:
-    units: Tally[tuple[int, int | None]] = Tally()
-    for submission, accepted in taken:
-        units.update((submission.account_id, block_id) for block_id in accepted.block_ids)
+    units = Tally((submission.account_id, block) for submission, accepted in taken for block in accepted.block_ids)
     ledger.move(session, "reserve", units, now)
 
 
 def _stored(session: Session, submission: Submission) -> Accepted | None:
+    """What was answered; with a worker, what may leave at once is what was leased to it, whatever was due since."""
     rows = _PAID_BY.fetch(session, {"m": submission.id, "a": submission.account_id})
-    waits = tuple(leaves_at for _, leaves_at in rows if leaves_at > submission.accepted_at)
-    return Accepted(tuple(block_id for block_id, _ in rows), waits) if rows else None
+    waits = tuple(
+        leaves_at
+        for _, leaves_at, owner in rows
+        if (leaves_at > submission.accepted_at if submission.worker is None else owner != submission.worker)
+    )
+    return Accepted(tuple(row[0] for row in rows), waits) if rows else None
 
 
 def _doubled(session: Session, submission: Submission) -> Duplicate | None:

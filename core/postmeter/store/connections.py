@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
+from postmeter.quota.block import MOST_MAILS
 from postmeter.store import events, suppressions
 from postmeter.store.accounts import clean_name
 from postmeter.store.domains import clean_domain
@@ -189,8 +190,8 @@ def caps_of(connection: Connection) -> Caps:
 
 def set_caps(session: Session, connection: Connection, caps: Caps) -> None:
     """Give a connection other caps; they hold for what is submitted a second later, and count what was before."""
-    if min(caps.per_hour, caps.per_day, caps.per_month) < 0:
-        raise UsageError("a cap is not negative")
+    if not all(0 <= cap <= MOST_MAILS for cap in (caps.per_hour, caps.per_day, caps.per_month)):
+        raise UsageError(f"a cap is between 0 and {MOST_MAILS:,} mails")
     connection.per_hour, connection.per_day, connection.per_month = caps.per_hour, caps.per_day, caps.per_month
     session.flush()
 

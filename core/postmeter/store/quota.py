@@ -123,10 +123,13 @@ def set_renewal(session: Session, account_id: int, block_id: int | None, renews:
 
 
 def invoice_overdraft(session: Session, account_id: int, now: float) -> int:
-    """Mark all overdraft that is on no invoice as invoiced; how many units that is. The notice is armed again."""
+    """Mark all overdraft that is on no invoice as invoiced; how many units that is.
+
+    Nothing is owed then, also when what there was has been released: the notice of the next one is armed again.
+    """
     account = standing.lock(session, account_id)
     units = max(0, account.owed)
-    if units:
+    if units or not account.overdraft_armed:
         standing.change(session, account_id, invoiced=account.invoiced + units, overdraft_armed=True)
         ledger.enter(session, [(account_id, None, "invoice", units)], now)
     return units

@@ -37,7 +37,7 @@ class Lane:
     def take(self, recipients: int) -> tuple[float, ...]:
         """Slots for the recipients of a message; those of the last ones, which have to wait."""
         given = self._next(recipients)
-        self._slots = [*self._slots, *given][-self._demo.per_hour :]
+        self._slots = sorted([*self._slots, *given])[-self._demo.per_hour :]
         return tuple(slot for slot in given if slot > self._now)
 
     def save(self) -> None:

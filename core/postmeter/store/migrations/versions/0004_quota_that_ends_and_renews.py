@@ -14,11 +14,17 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 OPEN = sa.text("due_at IS NOT NULL")
 ZERO, NO, YES, EMPTY = sa.text("0"), sa.false(), sa.true(), sa.text("''")
 
-# Blocks that have ended already are not renewed: nobody was told that they would be.
+# Blocks that have ended already are not renewed: nobody was told that they would be; nor is it told now that they have.
 BRING_OVER = (
-    "UPDATE block SET renews = (kind = 'paid' AND expires_at > :now), due_at = expires_at",
-    "UPDATE block SET due_at = expires_at - 259200 WHERE NOT renews AND expires_at - 259200 > booked_at",
-    "UPDATE account SET overdraft_armed = (overdraft = 0), paid_since = ("
+    "INSERT INTO ledger (account_id, block_id, kind, units, at) "
+    "SELECT account_id, id, 'expire', -block.left, expires_at FROM block "
+    "WHERE expires_at <= :now AND block.left > 0 ORDER BY expires_at, id",
+    """UPDATE block SET "left" = 0 WHERE expires_at <= :now""",
+    "UPDATE block SET renews = (kind = 'paid'), due_at = expires_at WHERE expires_at > :now",
+    "UPDATE block SET due_at = expires_at - 259200 WHERE NOT renews AND due_at - 259200 > booked_at",
+    "UPDATE account SET invoiced = ("
+    "SELECT COALESCE(SUM(units), 0) FROM ledger WHERE ledger.account_id = account.id AND kind = 'invoice')",
+    "UPDATE account SET overdraft_armed = (overdraft <= invoiced), paid_since = ("
     "SELECT MIN(booked_at) FROM block WHERE block.account_id = account.id AND kind = 'paid')",
     "UPDATE account SET low_armed = true, empty_armed = true",
     "UPDATE account SET low_armed = false WHERE threshold > ("
@@ -28,11 +34,12 @@ BRING_OVER = (
     "UPDATE ledger SET units = -units WHERE kind = 'reserve'",
     "UPDATE ledger SET kind = 'overdraft' WHERE kind IN ('reserve', 'release') AND block_id IS NULL",
 )
+# What has expired or was invoiced is nothing that older versions know, but they leave it alone, and it counts again
+# when the step is taken anew.
 TAKE_BACK = (
     "UPDATE ledger SET kind = CASE WHEN units < 0 THEN 'reserve' ELSE 'release' END WHERE kind = 'overdraft'",
     "UPDATE ledger SET units = -units WHERE kind = 'reserve'",
     "UPDATE ledger SET kind = 'book' WHERE kind = 'renew'",
-    "DELETE FROM ledger WHERE kind IN ('expire', 'invoice')",
 )
 
 
