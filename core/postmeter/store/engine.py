@@ -138,7 +138,7 @@ class LentStore:
     """A database that ``borrower`` uses by a few connections of its own, opened when they are first needed.
 
     Whatever becomes of them, nobody else is short of any. A write transaction has ``limit`` seconds (PostgreSQL: for
-    each pause in it), then it is rolled back, which its next statement, or its commit, tells by a DBAPIError.
+    each pause in it), then it is rolled back: its next statement, or its commit, raises a DBAPIError.
     """
 
     def __init__(self, lender: Store, borrower: str, limit: float) -> None:
