@@ -6,6 +6,7 @@ import sys
 import threading
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from attrs import frozen
@@ -18,6 +19,7 @@ from postmeter.hooks import Plugins, new_manager
 from postmeter.hookspecs import Message, hookimpl
 from postmeter.plugin_settings import PluginSettings
 from postmeter.setting import setting
+from postmeter.store.engine import Store
 
 
 class Plugin:
@@ -150,7 +152,7 @@ class Counting:
 
 def attached(monkeypatch: pytest.MonkeyPatch, plugin: Counting, **table: Any) -> Plugins:
     found = load(monkeypatch, ["counting"], {"counting": table}, counting=plugin)
-    found.attach(Settings(), cast(Any, None), cast(Any, None))
+    found.attach(Settings(), Mock(spec=Store), cast(Any, None))
     return found
 
 

@@ -15,7 +15,7 @@ from postmeter.plugin_settings import PluginSettings
 from postmeter.store import accounts, connections, events, own_mail, quota, timeline
 from postmeter.store.accounts import AccountFacts
 from postmeter.store.connections import ConnectionFacts
-from postmeter.store.engine import Store
+from postmeter.store.engine import LentStore
 from postmeter.store.quota import Booking, QuotaFacts
 from postmeter.store.secrets import Secrets
 from postmeter.store.timeline import MessageFacts
@@ -34,7 +34,7 @@ class Core:
     name: str
     settings: Settings
     own: PluginSettings
-    store: Store
+    store: LentStore
     secrets: Secrets
     clock: Callable[[], float]
 
@@ -45,7 +45,8 @@ class Core:
     def write(self) -> AbstractContextManager[Session]:
         """A Session inside one write transaction: committed durably at the end, rolled back on an exception.
 
-        Nobody else may write meanwhile (SQLite), so nothing slow belongs into it.
+        Nobody else may write meanwhile (SQLite), so nothing slow belongs into it: after five seconds it is rolled
+        back, and the next statement, or the commit, raises an exception. RuntimeError inside of another one (SQLite).
         """
         return self.store.write()
 

@@ -64,9 +64,12 @@ class Plugins:
     def attach(
         self, settings: Settings, store: Store, secrets: Secrets, clock: Callable[[], float] = time.time
     ) -> None:
-        """Give the plugins the relay that they work with; each is started before its first call."""
+        """Give the plugins the relay that they work with; each is started before its first call.
+
+        Each is lent the database of ``store``, and closing that closes what they have opened.
+        """
         for name, _ in self.manager.list_name_plugin():
-            core = Core(name, settings, self.own(name), store, secrets, clock)
+            core = Core(name, settings, self.own(name), store.lend(name), secrets, clock)
             self._starts[name] = Start(core, self.implementing("on_start", name))
 
     def own(self, name: str) -> PluginSettings:

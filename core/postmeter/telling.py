@@ -12,7 +12,7 @@ import pluggy
 
 from postmeter.hooks import Plugins
 from postmeter.listener import Doing, Functions, Listener
-from postmeter.store import cursors, troubles
+from postmeter.store import cursors, moved, troubles
 from postmeter.store.engine import Store
 from postmeter.store.troubles import Trouble
 
@@ -68,7 +68,9 @@ class Teller:
         return bool(self._threads)
 
     def begin(self) -> None:
-        """Let plugins that are new here be told what happens from now on. Blocks."""
+        """Let plugins that are new here be told what happens from now on, and the others go on. Blocks."""
+        with self._store.write() as session:
+            moved.settle_in(session)
         for name in (thread.listener.name for thread in self._threads if thread.listener.kinds):
             with self._store.write() as session:
                 if cursors.position(session, name) is None:

@@ -61,6 +61,24 @@ def test_a_new_plugin_stands_behind_all_events_so_far(store: Store) -> None:
         assert cursors.position(session, "q") is None
 
 
+def test_of_many_who_begin_a_plugin_one_does_and_none_fails(store: Store, store_url: str) -> None:
+    places: set[Position | None] = set()
+
+    def work(n: int) -> None:
+        own = Store.open(store_url)
+        with own.write() as session:
+            events.record(session, [events.about_account(1, "quota_low", NOW, {})])
+        with own.write() as session:
+            cursors.begin(session, "p")
+        with own.read() as session:
+            places.add(cursors.position(session, "p"))
+        own.close()
+
+    at_once(work, 6)
+    assert len(places) == 1
+    assert places != {None}
+
+
 def test_of_two_who_move_a_cursor_from_one_place_one_does(store: Store) -> None:
     with store.write() as session:
         cursors.begin(session, "p")

@@ -258,6 +258,14 @@ def test_threads_of_one_process_exclude_each_other(turns: Turns) -> None:
     assert most == [1]
 
 
+def test_who_takes_a_turn_inside_of_its_own_is_told_instead_of_waiting_for_itself(turns: Turns) -> None:
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="inside of another"), turns, turns:
+            pass
+    with turns:
+        pass
+
+
 def test_an_exception_gives_the_turn_back(tmp_path: Path, turns: Turns) -> None:
     other = Turns(tmp_path / "turns")
     with pytest.raises(LookupError), turns:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from postmeter.store.errors import connection_lost, disk_is_full, in_short, unusable
 
@@ -81,7 +82,14 @@ def test_other_errors_are_neither(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [pg.LockNotAvailable("x"), pg.QueryCanceled("x"), wrapped(pg.QueryCanceled("x")), wrapped(locked())]
+    "error",
+    [
+        pg.LockNotAvailable("x"),
+        pg.QueryCanceled("x"),
+        wrapped(pg.QueryCanceled("x")),
+        wrapped(locked()),
+        NoConnection("x"),
+    ],
 )
 def test_who_waited_too_long_need_not_try_parts_at_once(error: Exception) -> None:
     assert unusable(error)

@@ -67,13 +67,14 @@ class Office:
 
     def __post_init__(self) -> None:
         """Make the plugin's tables."""
+        self.lent = self.store.lend("billing")
         with self.store.write() as session:
             tables.first_tables(session.connection())
 
     @property
     def core(self) -> Core:
         """What the plugin works with."""
-        return Core("billing", Settings(), self.settings, self.store, SECRETS, lambda: self.now)
+        return Core("billing", Settings(), self.settings, self.lent, SECRETS, lambda: self.now)
 
     def open(self, name: str = "acme", *sizes: int, overdraft: int = 0, address: bool = True, **changes: Any) -> int:
         """An account that has booked blocks and sent more than it has, and the address of its invoices."""

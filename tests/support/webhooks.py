@@ -74,7 +74,9 @@ class Bench:
         self.now = NOW
         self.store = store
         plugin_steps.migrate(store, {"webhooks": Webhooks().migrations()})
-        self.core = Core("webhooks", Settings(), own or WebhookSettings(), store, SECRETS, lambda: self.now)
+        self.core = Core(
+            "webhooks", Settings(), own or WebhookSettings(), store.lend("webhooks"), SECRETS, lambda: self.now
+        )
         with store.write() as session:
             account = make_account(session)
             make_domain(session, account)

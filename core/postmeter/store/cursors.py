@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, insert, text, update
+from sqlalchemy import bindparam, text, update
 from sqlalchemy.orm import Session
 
 from postmeter.store.base import table
@@ -18,6 +18,12 @@ _TAKE_DUTY = Statement(
         "INSERT INTO duty (name, owner, until) VALUES (:name, :owner, :until) "
         "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until "
         "WHERE duty.owner = excluded.owner OR duty.until < :now"
+    )
+)
+_BEGIN = Statement(
+    text(
+        "INSERT INTO cursor (plugin, tx, event_id, failures, retry_at, turn, error) "
+        "VALUES (:plugin, :tx, :event_id, 0, 0, 0, '') ON CONFLICT (plugin) DO NOTHING"
     )
 )
 _ADVANCE = Statement(
@@ -51,10 +57,9 @@ def position(session: Session, plugin: str) -> Position | None:
 
 
 def begin(session: Session, plugin: str) -> None:
-    """A new plugin stands behind all events so far."""
+    """A new plugin stands behind all events so far; one that another machine has begun stays where it is."""
     start = newest(session)
-    fresh = {"failures": 0, "retry_at": 0, "turn": 0, "error": ""}
-    session.execute(insert(Cursor).values(plugin=plugin, tx=start.tx, event_id=start.event_id, **fresh))
+    _BEGIN.run(session, [{"plugin": plugin, "tx": start.tx, "event_id": start.event_id}])
 
 
 def advance(session: Session, plugin: str, before: Position, then: Position) -> bool:

@@ -11,38 +11,47 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from postmeter.errors import ConfigError, UnreachableError
 from postmeter.store.errors import in_short
+from postmeter.store.lent import LentConnection, Loan
 
 # A server that is gone is given up: seconds; ms
 _CONNECTING = {"connect_timeout": 10, "tcp_user_timeout": 15_000}
 # Nobody waits for ever for somebody who hangs; the commits of a worker must go on well within its lease.
 _LIMITS = "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+_MANY: dict[str, Any] = {"pool_size": 8, "max_overflow": 8}  # connections to PostgreSQL that are kept, and more
+_FEW: dict[str, Any] = {"pool_size": 2, "max_overflow": 6}  # of a plugin
+LIMIT = 5.0  # seconds that a plugin may keep others from writing; they wait longer than that
 
 
 class Turns:
     """A fair lock between processes: writers of one SQLite file take turns (SQLite's own lock starves some).
 
     Two byte-range locks: who holds *next in line* waits for *the pen* and lets go of the first when it has the
-    pen, so the kernel's queue is first come, first served. A killed process leaves nothing behind.
+    pen, so the kernel's queue is first come, first served. A killed process leaves nothing behind. RuntimeError for
+    a thread that has its turn already and would wait for itself.
     """
 
     _NEXT, _PEN = 0, 1
 
     def __init__(self, path: Path) -> None:
         self._mutex = threading.Lock()
+        self._owner: int | None = None  # the thread whose turn it is
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> None:
+        if self._owner == threading.get_ident():
+            raise RuntimeError("a write transaction cannot begin inside of another")
         self._mutex.acquire()
         try:
             self._set(self._NEXT, fcntl.F_WRLCK)
             self._set(self._PEN, fcntl.F_WRLCK)
             self._set(self._NEXT, fcntl.F_UNLCK)
+            self._owner = threading.get_ident()
         except BaseException:
             self._set(self._NEXT, fcntl.F_UNLCK)
             self._set(self._PEN, fcntl.F_UNLCK)
@@ -50,6 +59,7 @@ class Turns:
             raise
 
     def __exit__(self, *exc: object) -> None:
+        self._owner = None
         self._set(self._PEN, fcntl.F_UNLCK)
         self._mutex.release()
 
@@ -69,18 +79,22 @@ class Store:
     def __init__(self, engine: Engine, turns: Turns | None) -> None:
         self.engine = engine
         self._turns = turns
+        self._lent: list[LentStore] = []
         # PostgreSQL: READ COMMITTED (set in _postgresql) for writes, which lock the rows they go by
         self._reading = engine if turns else engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = engine.execution_options(writing=True) if turns else engine
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """Connect and make sure that a commit will be durable; UnreachableError or ConfigError say what is wrong."""
+    def open(cls, url: str | URL, lent: bool = False) -> Store:
+        """Connect and make sure that a commit will be durable; UnreachableError or ConfigError say what is wrong.
+
+        ``lent``: with few connections, which can be taken back.
+        """
         try:
             target = make_url(url)
             if target.get_backend_name() == "sqlite":
-                return cls(_sqlite(url), Turns(Path(f"{target.database}.turns")))
-            engine = _postgresql(url)
+                return cls(_sqlite(target, lent), Turns(Path(f"{target.database}.turns")))
+            engine = _postgresql(target, lent)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise ConfigError(f"store.url {_public(url)!r} cannot be used: {error}") from None
         except (DBAPIError, OSError) as error:
@@ -105,21 +119,85 @@ class Store:
         with turn, Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def lend(self, borrower: str, limit: float = LIMIT) -> LentStore:
+        """The same database for a plugin of that name; closed with this store."""
+        lent = LentStore(self, borrower, limit)
+        self._lent.append(lent)
+        return lent
+
     def close(self) -> None:
         """Close all connections."""
+        for lent in self._lent:
+            lent.close()
         self.engine.dispose()
         if self._turns:
             self._turns.close()
 
 
-def _sqlite(url: str) -> Engine:
+class LentStore:
+    """A database that ``borrower`` uses by a few connections of its own, opened when they are first needed.
+
+    Whatever becomes of them, nobody else is short of any. A write transaction has ``limit`` seconds (PostgreSQL: for
+    each pause in it), then it is rolled back: its next statement, or its commit, raises a DBAPIError.
+    """
+
+    def __init__(self, lender: Store, borrower: str, limit: float) -> None:
+        self._lender = lender
+        self._borrower = borrower
+        self._limit = limit
+        self._opening = threading.Lock()
+        self._store: Store | None = None
+
+    def read(self) -> AbstractContextManager[Session]:
+        """As ``Store.read``."""
+        return self._opened().read()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """As ``Store.write``."""
+        store = self._opened()
+        # The connection first: whoever waits for one keeps nobody waiting for his turn.
+        with (
+            store._writing.connect() as connection,
+            self._turn(store, connection),
+            Session(connection, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            self._begin(store, session)
+            yield session
+
+    def close(self) -> None:
+        """Close its connections, if there are any."""
+        if self._store:
+            self._store.close()
+
+    def _opened(self) -> Store:
+        with self._opening:
+            if self._store is None:
+                self._store = Store.open(self._lender.engine.url, lent=True)
+            return self._store
+
+    def _turn(self, store: Store, connection: Connection) -> AbstractContextManager[None]:
+        return Loan(connection, store._turns, self._borrower, self._limit) if store._turns else nullcontext()
+
+    def _begin(self, store: Store, session: Session) -> None:
+        """From now on, not from the first statement, others cannot write (SQLite), and the limit holds (PostgreSQL)."""
+        connection = session.connection()
+        if not store.sqlite:
+            limit = int(self._limit * 1000)
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {limit}")
+
+
+def _sqlite(url: URL, lent: bool) -> Engine:
     driver = {"isolation_level": None, "timeout": 15, "check_same_thread": False}
     engine = create_engine(
         url,
-        connect_args=driver,
+        connect_args={**driver, "factory": LentConnection} if lent else driver,
         pool_reset_on_return=None,  # sessions end their transactions
         hide_parameters=True,  # errors are logged; addresses and hashes are not
+        **(_FEW if lent else {}),
     )
+    cache = 2048 if lent else 8192  # KiB
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -127,7 +205,7 @@ def _sqlite(url: str) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: most are written again before they are copied
-        connection.execute("PRAGMA cache_size = -8192")  # KiB
+        connection.execute(f"PRAGMA cache_size = -{cache}")
         connection.execute("PRAGMA mmap_size = 268435456")  # octets read without a system call
         synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
         if (mode, synchronous) != ("wal", 2):
@@ -142,13 +220,12 @@ def _sqlite(url: str) -> Engine:
         return engine
 
 
-def _postgresql(url: str) -> Engine:
-    own = make_url(url).query.get("options", ())
+def _postgresql(url: URL, lent: bool) -> Engine:
+    own = url.query.get("options", ())
     engine = create_engine(
         url,
         hide_parameters=True,  # errors are logged; addresses and hashes are not
-        pool_size=8,
-        max_overflow=8,
+        **(_FEW if lent else _MANY),
         pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         connect_args={**_CONNECTING, "options": " ".join([_LIMITS, *([own] if isinstance(own, str) else own)])},
@@ -171,7 +248,7 @@ def _checked(engine: Engine) -> Iterator[Connection]:
         raise
 
 
-def _public(url: str) -> str:
+def _public(url: str | URL) -> str:
     """The URL without its password."""
     try:
         return make_url(url).render_as_string(hide_password=True)

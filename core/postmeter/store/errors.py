@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
 _GONE = ("08", "57P", "25P03")  # SQLSTATEs: connection exception, shutdown, the time for an idle transaction is over
 _WAITED = ("55P03", "57014")  # SQLSTATEs: a lock, or the end of a statement, was waited for too long
@@ -34,7 +34,7 @@ def connection_lost(error: BaseException) -> bool:
 
 def unusable(error: BaseException) -> bool:
     """Whether the trouble is the whole database's, so that trying the same at once, or in parts, is of no use."""
-    if disk_is_full(error) or connection_lost(error):
+    if disk_is_full(error) or connection_lost(error) or isinstance(error, TimeoutError):  # no connection was free
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, sqlite3.Error):

@@ -18,6 +18,8 @@ from postmeter.store.tables import Event, Followed, Message, Recipient
 _THIS_TRANSACTION: ColumnElement[int] = literal_column("(pg_current_xact_id()::text)::bigint")
 _OLDEST_OPEN: ColumnElement[int] = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint")
 
+BEFORE_ALL = -(2**62)  # no transaction's number, not even after a move to another server (``moved``)
+
 _COLUMNS = ("account_id", "kind", "message_id", "recipient", "at", "facts")
 _INSERT = Statement(insert(table(Event)), _COLUMNS)
 _INSERT_PG = Statement(insert(table(Event)).values(tx=_THIS_TRANSACTION), _COLUMNS)

@@ -54,7 +54,7 @@ def wish(session: Session, plugin: str, span: Span) -> None:
         cursors.begin(session, plugin)
         end = cursors.position(session, plugin) or Position(0, 0)
     whole = {"first": span.first, "last": span.last, "since": span.since, "until": span.until}
-    session.add(Replay(plugin=plugin, end_tx=end.tx, end_id=end.event_id, **whole))
+    session.add(Replay(plugin=plugin, tx=events.BEFORE_ALL, end_tx=end.tx, end_id=end.event_id, **whole))
 
 
 def oldest(session: Session, plugin: str) -> Wish | None:

@@ -38,7 +38,9 @@ class Post:
     def start(self, policy: str = "agreement", **own: Any) -> Post:
         """Start it (anew) with these settings."""
         settings = Settings(server=Server(hostname="mail.test"), overdraft=Overdraft(policy=policy))
-        self.core = Core("notify", settings, NotifySettings(**own), self.store, SECRETS, lambda: self.now)
+        self.core = Core(
+            "notify", settings, NotifySettings(**own), self.store.lend("notify"), SECRETS, lambda: self.now
+        )
         self.plugin = Notify()
         self.plugin.on_start(self.core)
         return self

@@ -34,7 +34,7 @@ class Bench:
         self.store = store
         self.now = NOW
         self.own = Settings(allow_private=True, timeout=5, **own)
-        self.core = Core("stores", RelaySettings(), self.own, store, SECRETS, lambda: self.now)
+        self.core = Core("stores", RelaySettings(), self.own, store.lend("stores"), SECRETS, lambda: self.now)
         self._credentials = credentials
         self._numbers: Iterator[int] = count(1)
         with store.write() as session:
