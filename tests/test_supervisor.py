@@ -157,7 +157,7 @@ def test_the_first_operator_is_told_with_the_word_ready(
     prepared: Prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began: list[Prepared] = []
-    monkeypatch.setattr(supervisor, "first_operator", lambda _: ("operator@mail.test", "word"))
+    monkeypatch.setattr(supervisor, "first_operator", lambda *_: ("operator@mail.test", "word"))
     assert supervisor.run(prepared.settings, [], lambda one, _: began.append(one)) == 0
     first, ready = capsys.readouterr().out.splitlines()
     assert "operator@mail.test with password word" in first
@@ -165,11 +165,16 @@ def test_the_first_operator_is_told_with_the_word_ready(
     assert began == [prepared]
 
 
-def test_what_plugins_offered_at_first_is_what_is_announced(prepared: Prepared) -> None:
-    panel = Service("panel", prepared.settings.web.listen, lambda settings, fd: None)
-    assert "panel http://" not in supervisor.announce(prepared, None)
-    prepared.services.append(panel)  # ``plugins`` could not be asked again
-    assert "panel http://" in supervisor.announce(prepared, None)
+@pytest.mark.usefixtures("ready_family")
+def test_what_plugins_offered_at_first_is_what_is_announced(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(supervisor, "first_operator", lambda *_: None)
+    assert supervisor.run(prepared.settings, []) == 0
+    assert "panel http://" not in capsys.readouterr().out
+    prepared.services.append(Service("panel", "127.0.0.1:0", lambda settings, fd: None))
+    assert supervisor.run(prepared.settings, []) == 0  # ``plugins`` could not be asked again
+    assert "panel http://127.0.0.1:8025/" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("ready_family")
@@ -180,7 +185,7 @@ def test_a_start_that_fails_is_told_and_ends_with_1(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def broken(_: Prepared) -> None:
+    def broken(*_: object) -> None:
         raise OSError("the database is gone")
 
     monkeypatch.setattr(supervisor, "first_operator", broken)

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from postmeter.config import Delivery, Settings, address, networks
 from postmeter.delivery.resolver import servers
-from postmeter.errors import UnreachableError, UsageError
+from postmeter.errors import UnreachableError
 from postmeter.hooks import Plugins
 from postmeter.hookspecs import Service
 from postmeter.process import allow_many_files, node_name, stop_on_signals, use_steady_clock
@@ -32,10 +32,10 @@ from postmeter.server.board import Board
 from postmeter.server.listener import bind, bind_again
 from postmeter.service import FIRST_DESCRIPTOR
 from postmeter.store import plugin_steps, queue, schema
-from postmeter.store.accounts import add_operator, clean_email
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.telling import Teller
+from postmeter.welcome import announce, first_operator
 
 log = logging.getLogger(__name__)
 
@@ -279,40 +279,6 @@ def _signal_all(children: list[Child], name: str) -> None:
         child.signal(name)
 
 
-def first_operator(prepared: Prepared) -> tuple[str, str] | None:
-    """Create the first operator, if there is none: address and password, which nobody can see again."""
-    email = _operators_address(prepared.settings.hostname)
-    with prepared.store.write() as session:
-        password = add_operator(session, email, time.time())
-    return (email, password) if password else None
-
-
-def _operators_address(hostname: str) -> str:
-    """The log-in of the first operator; a machine without a name in the DNS has one as well."""
-    try:
-        return clean_email(f"operator@{hostname}")
-    except UsageError:
-        return "operator@localhost.localdomain"
-
-
-def announce(prepared: Prepared, operator: tuple[str, str] | None) -> str:
-    """The line that says where mail is taken, and the first operator's password once."""
-    settings = prepared.settings
-    places = [f"submission {a} (STARTTLS)" for a in settings.smtp.submission]
-    places += [f"submissions {a} (TLS)" for a in settings.smtp.submissions]
-    if settings.web.listen and any(service.name == "panel" for service in prepared.services):
-        places.append(f"panel http://{settings.web.listen}/")
-    lines = [f"ready: {', '.join(places)}"]
-    if operator:
-        email, password = operator
-        lines.insert(0, f"first operator of the panel: {email} with password {password} (shown only now)")
-    if prepared.plugins.missing:
-        lines.append(f"not installed, though enabled: plugins {', '.join(prepared.plugins.missing)}")
-    if settings.smtp.reports:
-        lines.append("smtp.reports is set, but reports of bounces and complaints are not received yet")
-    return "\n".join(lines)
-
-
 def run(settings: Settings, options: list[str], started: Callable[[Prepared, Any], None] | None = None) -> int:
     """``postmeter up``: runs in the foreground until SIGTERM or SIGINT; the exit code.
 
@@ -333,8 +299,9 @@ def run(settings: Settings, options: list[str], started: Callable[[Prepared, Any
         await supervisor.start()
         if supervisor.stopping:
             return
-        operator = await deferToThread(first_operator, prepared)
-        print(announce(prepared, operator), flush=True)  # the password is shown only now, so even when stopping
+        operator = await deferToThread(first_operator, prepared.store, settings.hostname)
+        said = announce(settings, prepared.services, prepared.plugins.missing, operator)
+        print(said, flush=True)  # the password is shown only now, so even when stopping
         if started is not None and not supervisor.stopping:
             started(prepared, reactor)
 
