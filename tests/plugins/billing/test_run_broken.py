@@ -85,7 +85,7 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(store: Store, table: str) ->
     accounts = [office.open(f"account{n}", 25_000, overdraft=1000) for n in range(4)]
     for done in (1, 2, 3):
         claims = done + 1 if table == "billing_customer" else 1  # who is billed already is asked for, too
-        with breaking(store, table, after=claims), pytest.raises(Crash):
+        with breaking(office.lent._opened(), table, after=claims), pytest.raises(Crash):
             office.run()
         assert numbers(office) == without_gaps(done)
         assert [office.overdraft(one) for one in accounts] == [0] * done + [1000] * (4 - done)

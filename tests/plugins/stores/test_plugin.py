@@ -65,8 +65,8 @@ def test_a_change_is_known_within_seconds_and_no_message_asks_the_database(
     lite: Bench, woo: FakeWooCommerce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    read = lite.store.read
-    monkeypatch.setattr(lite.store, "read", lambda: reads.append(1) or read())
+    read = lite.core.store.read
+    monkeypatch.setattr(lite.core.store, "read", lambda: reads.append(1) or read())
     for _ in range(50):
         assert asked(lite) == []
     assert len(reads) == 1
@@ -98,8 +98,8 @@ def test_a_run_of_events_is_written_in_one_transaction(
 ) -> None:
     bench.connect("woocommerce", woo)
     writes = []
-    write = bench.store.write
-    monkeypatch.setattr(bench.store, "write", lambda: writes.append(1) or write())
+    write = bench.core.store.write
+    monkeypatch.setattr(bench.core.store, "write", lambda: writes.append(1) or write())
     bench.tell(*[bench.event() for _ in range(200)])
     assert (len(writes), len(bench.notes)) == (1, 200)
     bench.plugin.flush()
@@ -116,7 +116,7 @@ def test_what_could_not_be_written_is_told_again_and_is_there_once(
         raise OperationalError("INSERT", {}, OSError("disk full"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench.store, "write", full)
+        patch.setattr(bench.core.store, "write", full)
         with pytest.raises(OperationalError):
             bench.tell(*told)
     bench.tell(*told)

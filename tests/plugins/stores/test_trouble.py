@@ -328,7 +328,7 @@ async def test_nothing_to_do_writes_nothing(lite: Bench, woo: FakeWooCommerce, m
         raise AssertionError
 
     lite.connect("woocommerce", woo)
-    monkeypatch.setattr(lite.store, "write", write)
+    monkeypatch.setattr(lite.core.store, "write", write)
     await lite.write()
     await lite.write(DAY)
     assert woo.asked == []
