@@ -27,7 +27,6 @@ from postmeter.store.tables import FINAL, Account, Content, Counter, Event, Mess
 from support.tenants import NOW
 
 CONTENT = b"Subject: hello\r\n\r\nworld\r\n"
-PATHS = tuple(Recipient(f"r{n}@example.net", "NEVER") for n in range(100))
 accept_all = Acceptance()
 _numbers = count(1)
 
@@ -76,7 +75,7 @@ def submission(
     at: float = NOW,
     blocks: Iterable[bytes] = (CONTENT,),
 ) -> Submission:
-    """A message for recipients r0, r1, … (100 at most); ``worker`` has them leased at once."""
+    """A message for recipients r0, r1, …; ``worker`` has them leased at once."""
     number = next(_numbers)
     blocks = tuple(blocks)
     return Submission(
@@ -84,7 +83,9 @@ def submission(
         account_id=account,
         connection_id=7,
         domain="shop.example",
-        envelope=Envelope("bounce@shop.example", PATHS[:recipients], "8BITMIME"),
+        envelope=Envelope(
+            "bounce@shop.example", tuple(Recipient(f"r{n}@example.net", "NEVER") for n in range(recipients)), "8BITMIME"
+        ),
         header_from="shop.example",
         subject="hello",
         message_id=f"<{number}@shop.example>",
