@@ -164,6 +164,12 @@ class Web:
     """The panel."""
 
     listen: str = setting("127.0.0.1:8025", "address of the panel; empty: no panel")
+    url: str = setting("", 'where people reach it, for links in mails: "https://panel.example.net"; empty: web.listen')
+    timezone: str = setting("UTC", "time zone of those who have chosen none, such as Europe/Berlin")
+    requests: bool = setting(True, "whether everybody may ask for an account")
+    second_factor: str = setting(
+        "nobody", "who cannot go on without a second factor", choices=("nobody", "operators", "everybody")
+    )
 
 
 @frozen

@@ -198,6 +198,7 @@ def _add_key(
         algorithm=key.algorithm,
         private_key=secrets.seal(key.pem),
         dns_value=key.dns_value,
+        activated_at=now,
         created_at=now,
     )
     add_unique(session, row, f"there is a key with the selector {key.selector} for {domain} already")

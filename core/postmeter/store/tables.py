@@ -16,7 +16,11 @@ FINAL = (DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
 
 
 class User(Base):
-    """A person who logs in to the panel; ``epoch`` is part of every session and raised to end them all."""
+    """A person who logs in to the panel; ``epoch`` is part of every session and raised to end them all.
+
+    ``totp`` is the sealed secret of the second factor (None: there is none), and ``totp_step`` the time step of the
+    last code that was used (RFC 6238, 5.2). ``language`` and ``timezone`` empty: as the browser and the settings say.
+    """
 
     __tablename__ = "user"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -24,6 +28,10 @@ class User(Base):
     password: Mapped[str]  # argon2id
     operator: Mapped[bool] = mapped_column(default=False)
     epoch: Mapped[int] = mapped_column(default=0)
+    totp: Mapped[bytes | None]
+    totp_step: Mapped[int] = mapped_column(default=0)
+    language: Mapped[str] = mapped_column(default="")
+    timezone: Mapped[str] = mapped_column(default="")
     created_at: Mapped[float]
 
 
@@ -61,7 +69,11 @@ class Membership(Base):
 
 
 class SigningKey(Base):
-    """A DKIM key; account_id None is the operator's own. ``private_key`` is encrypted by ``store/secrets``."""
+    """A DKIM key; account_id None is the operator's own. ``private_key`` is encrypted by ``store/secrets``.
+
+    A new one waits for its record (``active`` False, neither date set), signs from ``activated_at`` and is replaced
+    by its successor at ``retired_at``; its record has to stay while mail that it signed is under way.
+    """
 
     __tablename__ = "signing_key"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -72,6 +84,8 @@ class SigningKey(Base):
     private_key: Mapped[bytes]
     dns_value: Mapped[str]  # the TXT record to publish
     active: Mapped[bool] = mapped_column(default=True)
+    activated_at: Mapped[float | None]
+    retired_at: Mapped[float | None]
     created_at: Mapped[float]
     __table_args__ = (Index("uq_signing_key_domain_selector", "domain", "selector", unique=True),)
 
@@ -106,7 +120,11 @@ class SendingDomain(Base):
 
 
 class Connection(Base):
-    """A customer's named access. ``username`` and the keyed hash of the secret; ``paused`` says why it is off."""
+    """A customer's named access. ``username`` and the keyed hash of the secret; ``paused`` says why it is off.
+
+    A secret that was renewed is ``previous_secret`` and still good until ``previous_until``. One that was given up at
+    ``retired_at`` is shown no more, but its messages are.
+    """
 
     __tablename__ = "connection"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -114,6 +132,9 @@ class Connection(Base):
     name: Mapped[str]
     username: Mapped[str] = mapped_column(unique=True)
     secret: Mapped[bytes]
+    previous_secret: Mapped[bytes | None]
+    previous_until: Mapped[float | None]
+    retired_at: Mapped[float | None]
     paused: Mapped[str] = mapped_column(default="")
     last_used_at: Mapped[float | None]
     per_hour: Mapped[int] = mapped_column(default=0)  # recipients at most in a clock hour (UTC); 0: no cap
