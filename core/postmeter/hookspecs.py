@@ -80,14 +80,21 @@ class Page:
     """A part of the panel that a plugin offers: a Flask blueprint, and where its entry in the menu leads.
 
     ``place`` is ``account``: below every account, for who may see it; the views have the parameter ``name``, and
-    ``flask.g.account`` with ``id`` and ``name``. Or it is ``operator``: for operators alone. ``endpoint`` names the
-    blueprint's view that the entry ``title`` leads to; several pages may share a blueprint.
+    ``flask.g.account`` with ``id``, ``name`` and ``may(right)``. Or it is ``operator``: for operators alone.
+    ``endpoint`` names the blueprint's view that the entry ``title`` leads to; several pages may share a blueprint.
+
+    ``reads`` is the right that a page of an account needs, ``changes`` the one for what is sent to it: ``member``
+    (everybody in the account), ``view`` (owner, admin, viewer), ``manage`` (owner, admin), ``bill`` (owner, admin,
+    billing) or ``own``. Titles and texts are translated (flask_babel) by ``translations/de/*.po`` in the folder of the
+    plugin's package.
     """
 
     title: str
     place: str
     blueprint: Any
     endpoint: str
+    reads: str = "view"
+    changes: str = "manage"
 
 
 # Asked. A plugin that fails five times in a row is not asked for a while: nobody waits for it, its ``policy`` decides

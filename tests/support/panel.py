@@ -55,6 +55,13 @@ class House:
         self.ids[name] = added.account_id
         return added.account_id
 
+    def member(self, account: str, email: str, role: str, hashed: NewPassword) -> str:
+        """Somebody new in that account, in that role; the address to log in with."""
+        with self.store.write() as session:
+            accounts.add_user(session, email, False, hashed, self.now)
+            accounts.set_role(session, self.ids[account], email, role)
+        return email
+
     def connection(self, account: str, name: str, verified: bool = True) -> int:
         """A new connection of that account, with one domain that all its connections share."""
         with self.store.write() as session:
@@ -79,6 +86,12 @@ class Browser:
     def get(self, path: str, **headers: str) -> TestResponse:
         """Fetch a page, not following redirects."""
         return self.client.get(path, headers={**self.headers, **headers}, buffered=True)
+
+    def view(self, account: str) -> Browser:
+        """As an operator: see the account as its customer does."""
+        where = f"/operator/accounts/{account}/"
+        assert self.post(f"{where}view", where).status_code == 302
+        return self
 
     def post(self, path: str, page: str, **fields: str) -> TestResponse:
         """Send the form found on ``page`` to ``path``."""

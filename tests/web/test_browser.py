@@ -193,8 +193,11 @@ def take_pictures(page: Page, folder: Path, name: str) -> None:
 
     picture("accounts")
     for subject, account in (("account", "shop"), ("empty", "forum")):
-        page.goto(f"/accounts/{account}/")
+        page.goto(f"/operator/accounts/{account}/")
+        page.get_by_role("button", name="View as its customer").click()
+        page.wait_for_url(f"**/accounts/{account}/")
         picture(subject)
+    page.get_by_text(OPERATOR).click()
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/login")
     picture("login")

@@ -10,6 +10,7 @@ import pytest
 from flask import Blueprint, g, render_template_string
 
 from postmeter import Core, Page, hookimpl
+from postmeter.store.secrets import NewPassword
 from postmeter_web import pages
 from support.panel import OPERATOR, OTHER, OWNER, Browser, House
 
@@ -75,11 +76,12 @@ def visit(house: House, email: str, **plugins: object) -> Browser:
 
 def menu(text: str) -> list[tuple[str, str, bool]]:
     """The entries of a page's menu: where they lead, their titles, and which is the page itself."""
-    found = re.findall(r'<a href="([^"]*)"( aria-current="page")?>([^<]*)</a>', text.partition("Pages")[2])
+    found = re.findall(r'<a href="([^"]*)"( aria-current="page")?>([^<]*)</a>', text.partition('class="menu"')[2])
     return [(url, title, bool(current)) for url, current, title in found if title in TITLES]
 
 
-TITLES = ("Overview", "Invoices", "Address", "Accounts", "Prices")
+OF_SHOP = ["Quota", "Invoices", "Address", "Settings"]
+TITLES = ("Quota", "Invoices", "Address", "Settings", "Audit log", "Prices")
 
 
 def test_a_member_sees_the_pages_of_the_account(house: House) -> None:
@@ -109,7 +111,8 @@ def test_who_is_not_logged_in_is_led_to_the_form(house: House) -> None:
 
 def test_the_operator_sees_all_of_them(house: House) -> None:
     operator = visit(house, OPERATOR, billing=Billing())
-    assert operator.get("/accounts/forum/billing/7").text == "Invoice 7 of forum"
+    assert operator.get("/accounts/forum/billing/7").headers["Location"] == "/operator/accounts/forum/"
+    assert operator.view("forum").get("/accounts/forum/billing/7").text == "Invoice 7 of forum"
     assert "All prices" in operator.get(PRICES).text
 
 
@@ -120,16 +123,30 @@ def test_a_form_without_the_token_is_not_accepted(house: House) -> None:
 
 def test_the_menu_leads_to_the_pages_of_the_account_or_of_the_operator(house: House) -> None:
     owner, operator = (visit(house, email, billing=Billing()) for email in (OWNER, OPERATOR))
-    of_shop = [("/accounts/shop/", "Overview"), (INVOICES, "Invoices"), (f"{INVOICES}address", "Address")]
+    operator.view("shop")
+    of_shop = [
+        ("/accounts/shop/quota/", "Quota"),
+        (INVOICES, "Invoices"),
+        (f"{INVOICES}address", "Address"),
+        ("/accounts/shop/settings/", "Settings"),
+    ]
     for browser in (owner, operator):
-        for path, current in (("/accounts/shop/", "Overview"), (INVOICES, "Invoices")):
+        for path, current in (("/accounts/shop/", ""), (INVOICES, "Invoices")):
             assert menu(browser.get(path).text) == [(url, title, title == current) for url, title in of_shop]
-    assert menu(operator.get("/").text) == [("/", "Accounts", True), (PRICES, "Prices", False)]
-    assert menu(operator.get(PRICES).text) == [("/", "Accounts", False), (PRICES, "Prices", True)]
+    assert menu(operator.get(PRICES).text) == [("/operator/audit/", "Audit log", False), (PRICES, "Prices", True)]
 
 
-def test_without_pages_of_plugins_there_is_no_menu(owner: Browser) -> None:
-    assert 'class="menu' not in owner.get("/accounts/shop/").text
+def test_a_role_sees_the_pages_that_its_rights_allow(house: House, password: NewPassword) -> None:
+    bill = page("bill")
+    bill = Page("Bill", "account", bill.blueprint, "show", reads="bill", changes="bill")
+    bill.blueprint.add_url_rule("/pay", "pay", lambda name: "paid", methods=["POST"])
+    answers = {"owner": 200, "admin": 200, "billing": 200, "viewer": 403}
+    for role, status in answers.items():
+        email = house.member("shop", f"{role}-of@shop.example", role, password)
+        browser = visit(house, email, own=Broken(bill))
+        assert browser.get("/accounts/shop/own/").status_code == status
+        assert browser.post("/accounts/shop/own/pay", "/me/").status_code == status
+        assert ("Bill" in browser.get("/accounts/shop/quota/").text) == (status == 200)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +155,8 @@ def test_without_pages_of_plugins_there_is_no_menu(owner: Browser) -> None:
         RuntimeError("no pages"),
         SystemExit(3),
         page(place="nowhere"),
-        page("overview", "operator"),
+        page("dashboard", "operator"),
+        Page("Own", "account", Blueprint("mine", __name__), "show", reads="everything"),
         page("invoices"),
         page(endpoint="another"),
         page(rule="/<int:number>"),
@@ -150,7 +168,7 @@ def test_pages_that_cannot_be_shown_are_left_out(
 ) -> None:
     owner = visit(house, OWNER, broken=Broken(broken), billing=Billing())
     assert "pages of the plugin broken are left out" in caplog.text
-    assert [title for _, title, _ in menu(owner.get("/accounts/shop/").text)] == ["Overview", "Invoices", "Address"]
+    assert [title for _, title, _ in menu(owner.get("/accounts/shop/").text)] == OF_SHOP
     assert owner.get(INVOICES).status_code == 200
 
 
@@ -189,7 +207,7 @@ def test_a_plugin_that_hangs_costs_the_panel_its_pages_alone(
     owner = visit(house, OWNER, hanging=Hanging(where, go_on), billing=Billing())
     assert "pages of the plugin hanging are left out" in caplog.text
     assert "no answer within 0.5 s" in caplog.text
-    assert [title for _, title, _ in menu(owner.get("/accounts/shop/").text)] == ["Overview", "Invoices", "Address"]
+    assert [title for _, title, _ in menu(owner.get("/accounts/shop/").text)] == OF_SHOP
     assert owner.get("/accounts/shop/hanging/").status_code == 404
 
 

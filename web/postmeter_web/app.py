@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, request
 from flask.sessions import SecureCookieSessionInterface
+from flask_babel import force_locale, lazy_gettext
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
 from sqlalchemy.exc import DBAPIError
@@ -21,9 +22,25 @@ from postmeter.config import Settings
 from postmeter.hooks import Plugins, new_manager
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
-from postmeter_web import login, overview, pages, show
-from postmeter_web.access import AccountName
+from postmeter_web import access, home, languages, navigation, pages, show
+from postmeter_web.access import ACCOUNT, BILL, MANAGE, MEMBER, OPEN, OPERATOR, PERSON, Place
+from postmeter_web.account import (
+    connect,
+    connections,
+    dashboard,
+    domains,
+    messages,
+    quota,
+    suppressions,
+    team,
+)
+from postmeter_web.account import (
+    settings as account_settings,
+)
 from postmeter_web.context import Panel
+from postmeter_web.operator import accounts, audit, csa, health, providers, queue, sources
+from postmeter_web.operator import plugins as plugin_pages
+from postmeter_web.person import login, profile
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,6 +48,30 @@ if TYPE_CHECKING:
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 _STATIC = {"static", "bootstrap.static"}
 _YEAR = 31_536_000  # seconds
+
+
+ROOMS = (  # where each blueprint is found, and who may come in
+    ("", login.blueprint, Place(OPEN)),
+    ("", home.blueprint, Place(PERSON)),
+    ("/me", profile.blueprint, Place(PERSON)),
+    ("", dashboard.blueprint, Place(ACCOUNT)),
+    ("/messages", messages.blueprint, Place(ACCOUNT)),
+    ("/connect", connect.blueprint, Place(ACCOUNT, reads=MANAGE)),
+    ("/connections", connections.blueprint, Place(ACCOUNT)),
+    ("/domains", domains.blueprint, Place(ACCOUNT)),
+    ("/suppressions", suppressions.blueprint, Place(ACCOUNT)),
+    ("/quota", quota.blueprint, Place(ACCOUNT, reads=MEMBER, changes=BILL)),
+    ("/settings", account_settings.blueprint, Place(ACCOUNT)),
+    ("/team", team.blueprint, Place(ACCOUNT)),
+    ("/operator/accounts", accounts.blueprint, Place(OPERATOR)),
+    ("/operator/queue", queue.blueprint, Place(OPERATOR)),
+    ("/operator/providers", providers.blueprint, Place(OPERATOR)),
+    ("/operator/sources", sources.blueprint, Place(OPERATOR)),
+    ("/operator/health", health.blueprint, Place(OPERATOR)),
+    ("/operator/plugins", plugin_pages.blueprint, Place(OPERATOR)),
+    ("/operator/csa", csa.blueprint, Place(OPERATOR)),
+    ("/operator/audit", audit.blueprint, Place(OPERATOR)),
+)
 
 
 class SessionCookie(SecureCookieSessionInterface):
@@ -49,6 +90,7 @@ def create_app(
     plugins: Plugins | None = None,
 ) -> Flask:
     """The panel over ``store``, with the pages of ``plugins``; ``clock`` gives seconds since the epoch."""
+    plugins = plugins or Plugins(new_manager())
     app = Flask("postmeter_web")
     app.config.from_mapping(
         SECRET_KEY=secrets.derive("panel session"),
@@ -63,15 +105,16 @@ def create_app(
         BOOTSTRAP_SERVE_LOCAL=True,
     )
     app.session_interface = SessionCookie()
-    app.extensions["postmeter"] = Panel(settings, store, clock)
+    app.extensions["postmeter"] = Panel(settings, store, secrets, plugins, clock)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     CSRFProtect(app)
     Bootstrap5(app)
-    app.url_map.converters["account"] = AccountName
-    login.init_app(app)
-    show.init_app(app)
-    app.register_blueprint(overview.blueprint)
-    pages.init_app(app, plugins or Plugins(new_manager()))
+    languages.init_app(app, [Path(__file__).parent, *pages.packages(plugins)])
+    for part in (access, login, show, navigation):
+        part.init_app(app)
+    for prefix, blueprint, place in ROOMS:
+        access.place(app, blueprint, place, prefix)
+    pages.init_app(app, plugins)
     app.after_request(_secure)
     app.register_error_handler(Exception, _error_page)
     _version_static_files(app)
@@ -93,12 +136,26 @@ def _secure(response: Response) -> Response:
     return response
 
 
-_SENTENCES = {
-    400: "The form was not accepted: it is older than your log-in. Go back, reload the page and send it again.",
-    403: "You have to be logged in for this.",
-    404: "There is no such page, or it is not yours to see.",
-    500: "Something went wrong here. It has been logged; please try again.",
-    503: "The database does not answer. Please try again in a moment.",
+_SENTENCES = {  # by status: a title, and what to do
+    400: (
+        lazy_gettext("Not accepted"),
+        lazy_gettext("The form is older than your log-in. Go back, reload the page and send it again."),
+    ),
+    403: (
+        lazy_gettext("Not allowed"),
+        lazy_gettext("You have to be logged in for this, with a role that allows it. The account's owner gives roles."),
+    ),
+    404: (lazy_gettext("Not found"), lazy_gettext("There is no such page, or it is not yours to see.")),
+    405: (lazy_gettext("Not possible"), lazy_gettext("This address takes no such request. Go back to the page.")),
+    413: (lazy_gettext("Too large"), lazy_gettext("What you sent is too large: at most 1 MB. Send it in parts.")),
+    500: (
+        lazy_gettext("Something went wrong"),
+        lazy_gettext("It has been logged; please try again. If it happens again, tell the operator when it did."),
+    ),
+    503: (
+        lazy_gettext("The database does not answer"),
+        lazy_gettext("Please try again in a moment. Mail that was accepted is safe."),
+    ),
 }
 
 
@@ -110,14 +167,16 @@ def _error_page(error: Exception) -> tuple[str, int] | HTTPException | Response:
         current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
         error = ServiceUnavailable() if isinstance(error, DBAPIError) else InternalServerError()
     code = error.code or 500
+    title, sentence = _SENTENCES[code]
     template = current_app.jinja_env.get_template("error.html")  # not render_template: that looks up the user
-    return template.render(title=error.name, sentence=_SENTENCES[code]), code
+    with force_locale(languages.language_of_browser()):
+        return template.render(title=title, sentence=sentence, language=languages.language_of_browser), code
 
 
 def _version_static_files(app: Flask) -> None:
     """Give the address of each static file a mark that changes with the files, so that browsers may keep them."""
     digest = hashlib.sha256(Bootstrap5.bootstrap_version.encode())
-    for path in sorted(Path(app.static_folder or "").iterdir()):
+    for path in sorted(Path(app.static_folder or "").rglob("*.*")):
         digest.update(path.read_bytes())
     mark = digest.hexdigest()[:10]
 

@@ -1,19 +1,25 @@
-"""What every view works with: the settings, the store, the clock and the person who is logged in."""
+"""What every view works with: settings, store, clock, the visitor, and changes that the audit log tells of."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
-from flask import current_app
+from flask import current_app, g, request
 from flask_login import UserMixin, current_user
+from sqlalchemy.orm import Session
 
 from postmeter.config import Settings
+from postmeter.hooks import Plugins
+from postmeter.store import audit
 from postmeter.store.accounts import UserFacts
+from postmeter.store.audit import Actor
 from postmeter.store.engine import Store
-from postmeter_web.throttle import Throttle
+from postmeter.store.secrets import Secrets
+from postmeter_web.person.throttle import Throttle
 
 
 @dataclass(frozen=True)
@@ -22,10 +28,25 @@ class Panel:
 
     settings: Settings
     store: Store
+    secrets: Secrets
+    plugins: Plugins
     clock: Callable[[], float]
     throttle: Throttle = field(default_factory=Throttle)
     # Checking a password takes 64 MiB for a moment: two at a time are enough for two cores.
     checks: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
+
+
+@dataclass
+class Change:
+    """A change under way: what the audit log will say of it, and the transaction it is made in.
+
+    ``account_id`` is that of the page's account, unless the view says another.
+    """
+
+    db: Session
+    subject: str
+    account_id: int | None
+    facts: dict[str, Any]
 
 
 class Visitor(UserMixin):  # type: ignore[misc]
@@ -47,3 +68,36 @@ def panel() -> Panel:
 def visitor() -> UserFacts:
     """Who asks; only views behind the log-in call this."""
     return cast(UserFacts, current_user.facts)
+
+
+def now() -> float:
+    """The time of this request, in seconds since the epoch: the same for all that it shows and writes."""
+    if "now" not in g:
+        g.now = panel().clock()
+    return cast(float, g.now)
+
+
+def reading() -> AbstractContextManager[Session]:
+    """A Session that sees one state of the database."""
+    return panel().store.read()
+
+
+@contextmanager
+def changing(action: str, subject: str = "", **facts: Any) -> Iterator[Change]:
+    """A write transaction of which the audit log tells in the same commit; the only way in which the panel writes.
+
+    ``action`` is subject and verb, such as connection.pause; what is noted must be no secret.
+    """
+    with panel().store.write() as db:
+        account = g.get("account")
+        change = Change(db, subject, account.id if account else None, facts)
+        yield change
+        audit.record(db, actor(), action, change.subject, now(), account_id=change.account_id, facts=change.facts)
+
+
+def actor() -> Actor:
+    """Who the audit log will name."""
+    address = request.remote_addr or ""
+    if not current_user.is_authenticated:
+        return Actor(None, "", address)
+    return Actor(visitor().id, visitor().email, address)

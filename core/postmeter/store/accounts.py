@@ -79,13 +79,19 @@ class AccountRole(NamedTuple):
 
 @dataclass(frozen=True)
 class UserFacts:
-    """A person who may log in; ``epoch`` is raised to end all of the person's panel sessions."""
+    """A person who may log in; ``epoch`` is raised to end all of the person's panel sessions.
+
+    ``second_factor``: a code is asked for as well. ``language`` and ``timezone`` are empty where none was chosen.
+    """
 
     id: int
     email: str
     operator: bool
     epoch: int
     accounts: tuple[AccountRole, ...]
+    second_factor: bool
+    language: str
+    timezone: str
 
 
 def add_account(
@@ -244,4 +250,13 @@ def _facts(session: Session, user: User) -> UserFacts:
         .where(Membership.user_id == user.id)
         .order_by(Account.name)
     )
-    return UserFacts(user.id, user.email, user.operator, user.epoch, tuple(AccountRole(*row) for row in rows))
+    return UserFacts(
+        id=user.id,
+        email=user.email,
+        operator=user.operator,
+        epoch=user.epoch,
+        accounts=tuple(AccountRole(*row) for row in rows),
+        second_factor=user.totp is not None,
+        language=user.language,
+        timezone=user.timezone,
+    )

@@ -11,7 +11,7 @@ let timer = 0;
 let lostAt = null;
 
 function say(text) {
-  if (status.textContent !== text) status.textContent = text;
+  if (status && status.textContent !== text) status.textContent = text;
 }
 
 /** Whether somebody is just selecting text in the section: then it is left alone until the next time. */
@@ -51,13 +51,13 @@ async function refresh() {
   swap(await answer.text());
   lostAt = null;
   pause = EVERY;
-  say("Live: renewed every 2 seconds.");
+  say(status?.dataset.liveSays);
 }
 
 function lost() {
   lostAt ??= new Date().toLocaleTimeString();
   pause = Math.min(pause * 2, SLOWEST);
-  say(`The panel has not answered since ${lostAt}; the figures are old. Trying again.`);
+  say(status?.dataset.lostSays.replace("{time}", lostAt));
 }
 
 async function tick() {
@@ -68,10 +68,12 @@ async function tick() {
   } catch {
     lost();
   }
-  status.classList.toggle("lost", lostAt !== null);
+  status?.classList.toggle("lost", lostAt !== null);
   clearTimeout(timer);
   timer = setTimeout(tick, pause);
 }
 
-document.addEventListener("visibilitychange", tick);
-timer = setTimeout(tick, EVERY);
+if (root) {
+  document.addEventListener("visibilitychange", tick);
+  timer = setTimeout(tick, EVERY);
+}

@@ -1,4 +1,4 @@
-"""The panel: log-ins, second factors, invitations, requests for access, an audit log; secrets that overlap; new keys."""
+"""The panel: log-ins, second factors, tickets, requests for access, an audit log; secrets that overlap; new keys."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postmeter_web import throttle
-from postmeter_web.throttle import LIMIT, WINDOW, Throttle, address_key
+from postmeter_web.person import throttle
+from postmeter_web.person.throttle import LIMIT, WINDOW, Throttle, address_key
 
 
 @given(st.lists(st.floats(0, 5000), max_size=60))

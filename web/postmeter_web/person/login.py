@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from flask import Blueprint, Flask, abort, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext, ngettext
 from flask_login import LoginManager, current_user, login_user, logout_user
-from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, PasswordField
 from wtforms.validators import InputRequired, Length
 
 from postmeter.store import accounts
 from postmeter_web.context import Visitor, panel
-from postmeter_web.throttle import address_key
+from postmeter_web.forms import Form
+from postmeter_web.person.throttle import address_key
 
 blueprint = Blueprint("login", __name__)
 
-_OPEN = {"login.log_in", "static", "bootstrap.static"}  # the only endpoints that need no log-in
 _OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")  # "//host" and "/\host" lead elsewhere
-WRONG = "The e-mail address or the password is wrong."
+WRONG = lazy_gettext("The e-mail address or the password is wrong.")
 
 
-class LoginForm(FlaskForm):  # type: ignore[misc]
+class LoginForm(Form):
     """E-mail address, password and the page that was asked for."""
 
-    email = EmailField("E-mail address", [InputRequired(), Length(max=254)], render_kw={"autocomplete": "username"})
+    email = EmailField(
+        lazy_gettext("E-mail address"), [InputRequired(), Length(max=254)], render_kw={"autocomplete": "username"}
+    )
     password = PasswordField(
-        "Password", [InputRequired(), Length(max=1024)], render_kw={"autocomplete": "current-password"}
+        lazy_gettext("Password"), [InputRequired(), Length(max=1024)], render_kw={"autocomplete": "current-password"}
     )
     next = HiddenField()
 
 
 def init_app(app: Flask) -> None:
-    """Put the door in front of every page of ``app``."""
-    manager = LoginManager(app)
-    manager.user_loader(_load)
-    app.before_request(_require_login)
-    app.register_blueprint(blueprint)
+    """Have ``app`` know its visitors."""
+    LoginManager(app).user_loader(_load)
 
 
 def _load(session_id: str) -> Visitor | None:
@@ -48,14 +46,6 @@ def _load(session_id: str) -> Visitor | None:
         facts = accounts.user_facts(db, int(user_id)) if user_id.isdecimal() else None
     found = Visitor(facts) if facts else None
     return found if found and found.get_id() == session_id else None
-
-
-def _require_login() -> ResponseReturnValue | None:
-    if request.endpoint in _OPEN or current_user.is_authenticated:
-        return None
-    if request.method != "GET":
-        abort(403)
-    return redirect(url_for("login.log_in", next=request.full_path.rstrip("?")))
 
 
 @blueprint.get("/login")
@@ -94,13 +84,20 @@ def log_out() -> ResponseReturnValue:
 
 def safe_path(target: str | None) -> str:
     """The path to go on to: ``target`` when it is one of this site, else the start page."""
-    return target if target and _OWN_PATH.fullmatch(target) else url_for("overview.home")
+    return target if target and _OWN_PATH.fullmatch(target) else url_for("home.show")
 
 
-def _form(form: Any, problem: str, status: int) -> ResponseReturnValue:
-    return render_template("login.html", form=form, problem=problem), status
+def _form(form: LoginForm, problem: object, status: int) -> ResponseReturnValue:
+    form.problem = str(problem)
+    return render_template("person/login.html", form=form), status
 
 
 def _too_many(seconds: float) -> str:
     minutes = max(1, round(seconds / 60))
-    return f"Too many failed log-ins. Please try again in {minutes} minute{'s' if minutes > 1 else ''}."
+    return str(
+        ngettext(
+            "Too many failed log-ins. Please try again in %(num)d minute.",
+            "Too many failed log-ins. Please try again in %(num)d minutes.",
+            minutes,
+        )
+    )

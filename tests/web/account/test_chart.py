@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postmeter.store.statistics import Bucket, Totals
-from postmeter_web.chart import HEIGHT, HOUR, HOURS, bars
+from postmeter_web.account.chart import HEIGHT, HOUR, HOURS, bars
 
 NOW = 1_795_500_000.0 // HOUR * HOUR + 1800
 

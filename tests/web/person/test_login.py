@@ -9,7 +9,7 @@ from flask import Flask
 
 from postmeter.store import accounts
 from postmeter.store.secrets import NewPassword
-from postmeter_web.login import WRONG, safe_path
+from postmeter_web.person.login import WRONG, safe_path
 from support.panel import NOW, OPERATOR, OWNER, Browser, House
 
 
@@ -34,7 +34,7 @@ def test_an_address_is_the_same_in_capitals(browser: Browser) -> None:
 def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(browser: Browser, email: str) -> None:
     answer = browser.log_in(email, "wrong")
     assert answer.status_code == 403
-    assert WRONG in answer.text
+    assert str(WRONG) in answer.text
 
 
 def test_an_unknown_user_costs_a_hash_as_well(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

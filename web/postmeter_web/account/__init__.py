@@ -1,0 +1,1 @@
+"""The pages of an account: what its members see and change."""

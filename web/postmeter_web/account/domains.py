@@ -1,0 +1,16 @@
+"""An account's domains."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from postmeter_web.access import own_pages
+
+blueprint = own_pages(Blueprint("domains", __name__))
+
+
+@blueprint.get("/")
+def show() -> ResponseReturnValue:
+    """The page."""
+    return render_template("empty.html")

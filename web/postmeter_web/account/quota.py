@@ -1,0 +1,16 @@
+"""An account's quota."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from postmeter_web.access import own_pages
+
+blueprint = own_pages(Blueprint("quota", __name__))
+
+
+@blueprint.get("/")
+def show() -> ResponseReturnValue:
+    """The page."""
+    return render_template("empty.html")

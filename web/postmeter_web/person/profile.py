@@ -1,0 +1,14 @@
+"""A person's own page."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("profile", __name__)
+
+
+@blueprint.get("/")
+def show() -> ResponseReturnValue:
+    """The page."""
+    return render_template("empty.html")
