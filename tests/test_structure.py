@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,3 +119,24 @@ def test_what_a_plugin_may_not_import_is_found(source: str, names: list[str]) ->
 )
 def test_every_package_tells_type_checkers_that_it_is_typed(package: Path) -> None:
     assert (package.parent / "py.typed").exists()
+
+
+def called(path: Path, name: str) -> bool:
+    """Whether a method or function of that name is called in a file."""
+    calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    return any(getattr(one, "attr", getattr(one, "id", "")) == name for one in calls)
+
+
+def test_the_panel_has_no_query_of_its_own() -> None:
+    asks = [path for path in sources("web") for name in ("select", "text", "execute", "scalar") if called(path, name)]
+    imports = [
+        path
+        for path in sources("web")
+        if re.search(r"postmeter\.store(\.\w*tables| import .*tables)", path.read_text())
+    ]
+    assert (asks, imports) == ([], [])
+
+
+def test_whatever_the_panel_writes_is_in_the_audit_log() -> None:
+    writes = [path.name for path in sources("web") if called(path, "write") and path.name != "serve.py"]
+    assert writes == ["context.py"]

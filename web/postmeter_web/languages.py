@@ -63,7 +63,8 @@ def language() -> str:
 def language_of_browser() -> str:
     """What was chosen in this browser, else the best of what it wants; needs no database."""
     chosen = request.cookies.get(COOKIE, "")
-    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES)) or "en"
+    wanted = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
+    return chosen if chosen in LANGUAGES else next((tag for tag in wanted if tag in LANGUAGES), "en")
 
 
 def timezone() -> str:
