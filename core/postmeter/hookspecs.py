@@ -82,6 +82,7 @@ class Page:
     ``place`` is ``account``: below every account, for who may see it; the views have the parameter ``name``, and
     ``flask.g.account`` with ``id``, ``name`` and ``may(right)``. Or it is ``operator``: for operators alone.
     ``endpoint`` names the blueprint's view that the entry ``title`` leads to; several pages may share a blueprint.
+    Whatever a view changes it tells the audit log, in the same transaction: ``flask.g.note(session, action, subject)``.
 
     ``reads`` is the right that a page of an account needs, ``changes`` the one for what is sent to it: ``member``
     (everybody in the account), ``view`` (owner, admin, viewer), ``manage`` (owner, admin), ``bill`` (owner, admin,

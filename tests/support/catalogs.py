@@ -54,9 +54,7 @@ def loose_text(template: str) -> list[str]:
     plain = re.sub(r"\{#.*?#\}|<script.*?</script>|<code.*?</code>", " ", template, flags=re.DOTALL)
     plain = re.sub(r"\{%-?\s*trans.*?endtrans\s*-?%\}", " ", plain, flags=re.DOTALL)
     plain = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "\N{NO-BREAK SPACE}", plain, flags=re.DOTALL)
-    read = re.findall(
-        r'\b(?:aria-label|title|placeholder|alt|value)="([^"]*)"', re.sub(r'name="\w+" value="[^"]*"', "", plain)
-    )
+    read = re.findall(r'\b(?:aria-label|title|placeholder|alt)="([^"]*)"', plain)
     text = re.sub(r"<[^>]*>", "\n", plain).split("\n")
     return [
         one.strip() for one in (*read, *text) if re.search(r"[A-Za-zÄÖÜäöü]{2}", re.sub(r"&\w+;|Postmeter", "", one))

@@ -16,7 +16,7 @@ from werkzeug.routing import UnicodeConverter
 from postmeter.errors import UsageError
 from postmeter.store import accounts
 from postmeter.store.accounts import UserFacts
-from postmeter_web.context import panel, visitor
+from postmeter_web.context import note, panel, visitor
 
 OPEN, PERSON, ACCOUNT, OPERATOR = "open", "person", "account", "operator"  # places: who comes in at all
 MEMBER, VIEW, MANAGE, BILL, OWN = "member", "view", "manage", "bill", "own"  # rights within an account
@@ -142,6 +142,7 @@ def where_now() -> Place | None:
 
 def _check() -> ResponseReturnValue | None:
     """Before every view: whether there is a visitor, and whether he may come in."""
+    g.note = note
     where = where_now()
     if (where and where.name == OPEN) or request.endpoint in ("static", "bootstrap.static"):
         return None

@@ -95,6 +95,12 @@ def changing(action: str, subject: str = "", **facts: Any) -> Iterator[Change]:
         audit.record(db, actor(), action, change.subject, now(), account_id=change.account_id, facts=change.facts)
 
 
+def note(db: Session, action: str, subject: str = "", **facts: Any) -> None:
+    """What a plugin's page has changed in this transaction, for the audit log: it finds this as ``flask.g.note``."""
+    account = g.get("account")
+    audit.record(db, actor(), action, subject, now(), account_id=account.id if account else None, facts=facts)
+
+
 def actor() -> Actor:
     """Who the audit log will name."""
     address = request.remote_addr or ""
