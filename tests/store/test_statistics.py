@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from postmeter.store.connections import add_connection
-from postmeter.store.counters import BUCKET, count
+from postmeter.store.counters import BUCKET, Change, count
 from postmeter.store.engine import Store
 from postmeter.store.statistics import Totals, buckets, totals
 from support.tenants import NOW, SECRETS, make_account
@@ -17,17 +17,17 @@ def fill(session: Session) -> tuple[int, int, int]:
     shop = add_connection(session, SECRETS, one, "shop", [], NOW).connection_id
     blog = add_connection(session, SECRETS, one, "blog", [], NOW).connection_id
     changes = [
-        (one.id, shop, NOW, "arrived", 10),
-        (one.id, shop, NOW, "delivered", 4),
-        (one.id, shop, NOW, "bounced", 1),
-        (one.id, shop, NOW, "suppressed", 1),
-        (one.id, shop, NOW, "cancelled", 1),
-        (one.id, shop, NOW, "deferred", 2),
-        (one.id, shop, NOW + BUCKET, "deferred", -1),
-        (one.id, shop, NOW + BUCKET, "delivered", 1),
-        (one.id, blog, NOW + BUCKET, "arrived", 5),
-        (one.id, blog, NOW + BUCKET, "complained", 1),
-        (two.id, 99, NOW, "arrived", 100),
+        Change(one.id, shop, NOW, "arrived", 10),
+        Change(one.id, shop, NOW, "delivered", 4),
+        Change(one.id, shop, NOW, "bounced", 1),
+        Change(one.id, shop, NOW, "suppressed", 1),
+        Change(one.id, shop, NOW, "cancelled", 1),
+        Change(one.id, shop, NOW, "deferred", 2),
+        Change(one.id, shop, NOW + BUCKET, "deferred", -1),
+        Change(one.id, shop, NOW + BUCKET, "delivered", 1),
+        Change(one.id, blog, NOW + BUCKET, "arrived", 5),
+        Change(one.id, blog, NOW + BUCKET, "complained", 1),
+        Change(two.id, 99, NOW, "arrived", 100),
     ]
     count(session, changes)
     return one.id, two.id, shop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from postmeter.quota.cap import Period, periods
@@ -69,6 +69,7 @@ def _read(session: Session, account_id: int, connection_id: int, spans: tuple[Pe
             Counter.account_id == account_id,
             Counter.connection_id == connection_id,
             Counter.bucket >= int(spans[-1].begin),
+            Counter.provider == literal_column("''"),  # written out: so the index is one that may be used
         )
     ).one()
     caps = session.execute(
