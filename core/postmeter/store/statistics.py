@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, func, select
@@ -166,8 +167,9 @@ def _within(
 ) -> list[ColumnElement[bool]]:
     equal = ((Counter.account_id, account_id), (Counter.connection_id, connection_id), (Counter.domain, domain))
     conditions: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
-    conditions += [] if since is None else [Counter.bucket >= since]
-    return conditions if until is None else [*conditions, Counter.bucket < until]
+    # PostgreSQL uses no index of whole numbers for one that is none.
+    conditions += [] if since is None else [Counter.bucket >= ceil(since)]
+    return conditions if until is None else [*conditions, Counter.bucket < ceil(until)]
 
 
 def _totals(sums: Any) -> Totals:
