@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
@@ -26,44 +27,43 @@ class Line(NamedTuple):
     what: str | bytes | Reply
 
 
+@dataclass(slots=True)
 class Exchange:
     """One mail transaction: its commands in their order, and the replies; ``size`` in octets of content.
 
-    ``first``: where MAIL is among the commands. The last one is DATA, and the reply behind its own the content's.
+    ``first``: where MAIL is among the commands. The last one is DATA, and the reply behind its own is the content's.
+    ``at_once``: the commands went out together when it ``began`` (PIPELINING).
     """
 
-    __slots__ = ("_at_once", "_began", "_commands", "_first", "_size", "replies")
-
-    def __init__(self, began: float, commands: Sequence[bytes], first: int, size: int, *, at_once: bool) -> None:
-        self.replies: list[Line] = []
-        self._began = began
-        self._commands = commands
-        self._first = first
-        self._size = size
-        self._at_once = at_once
+    began: float
+    commands: Sequence[bytes]
+    first: int
+    size: int
+    at_once: bool
+    replies: list[Line] = field(default_factory=list)
 
     def lines(self, recipient: int, stage: Stage) -> list[Line]:
         """What was said up to the answer of one recipient, which came at that stage; nothing of the others."""
-        data = len(self._commands) - 1
-        rcpt = self._first + 1 + recipient
-        last = {"mail": self._first, "rcpt": rcpt, "data": data}.get(stage, data + 1)
+        data = len(self.commands) - 1
+        rcpt = self.first + 1 + recipient
+        last = {"mail": self.first, "rcpt": rcpt, "data": data}.get(stage, data + 1)
         lines = []
-        for n in (*range(self._first + 1), rcpt, data, data + 1):
+        for n in (*range(self.first + 1), rcpt, data, data + 1):
             if n <= last and (given := self._given(n)) is not None:
                 lines.append(given)
                 lines += self.replies[n : n + 1]
-        return sorted(lines, key=itemgetter(0)) if self._at_once else lines
+        return sorted(lines, key=itemgetter(0)) if self.at_once else lines
 
     def _given(self, n: int) -> Line | None:
         """The command with this number, None when it was not given: the reply before has to come first."""
-        content = n == len(self._commands)
-        if n == 0 or (self._at_once and not content):
-            at = self._began
+        content = n == len(self.commands)
+        if n == 0 or (self.at_once and not content):
+            at = self.began
         elif n <= len(self.replies):
             at = self.replies[n - 1].at
         else:
             return None
-        return Line(at, "C", f"({self._size:,} octets of content)" if content else self._commands[n])
+        return Line(at, "C", f"({self.size:,} octets of content)" if content else self.commands[n])
 
 
 def dialogue(lines: Sequence[Line], began: float) -> list[Said]:
@@ -74,7 +74,7 @@ def dialogue(lines: Sequence[Line], began: float) -> list[Said]:
         lines = [*lines[:half], left_out, *lines[half + 1 - MAX_LINES :]]
     texts = [_text(line.what) for line in lines]
     room = MAX_OCTETS - _AROUND * len(texts)
-    if sum(map(len, texts)) * 6 > room and sum(map(_octets, texts)) > room:  # JSON needs 6 octets for some characters
+    if len(json.dumps(texts)) > room:
         texts = [_fitting(text, room // len(texts)) for text in texts]
     return [
         (max(0.0, round(line.at - began, 3)), line.who, text)  # a session may be opened before its mail comes
@@ -90,7 +90,7 @@ def _text(what: str | bytes | Reply) -> str:
 def _fitting(text: str, room: int) -> str:
     if _octets(text) <= room:
         return text
-    while _octets(text) + 6 > room:
+    while _octets(text) + 6 > room:  # the ellipsis in JSON
         text = text[: len(text) * 9 // 10]
     return text + "…"
 
