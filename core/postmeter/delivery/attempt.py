@@ -38,8 +38,8 @@ class Facts:
 class Talk:
     """An attempt by the reactor's clock, and what was said in it.
 
-    ``session``: the how-manieth mail of its session it was (0: there was none). ``opening`` has what came before the
-    first one. ``exchange`` is None when no transaction was begun.
+    ``session`` counts the mails of its session up to this one (0: there was no session); ``opening`` has what came
+    before the first. ``exchange`` is None when no transaction was begun.
     """
 
     began: float
