@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from postmeter.smtp.mail import Stage
@@ -20,7 +19,10 @@ Said = tuple[float, str, str]  # seconds since the attempt's start, C or S, text
 
 
 class Line(NamedTuple):
-    """At that time this relay (C) or the server (S) said that; what is in parentheses was done, not said."""
+    """At that time this relay (C) or the server (S) said that; what is in parentheses was done, not said.
+
+    A command has its CRLF still.
+    """
 
     at: float
     who: Literal["C", "S"]
@@ -46,24 +48,26 @@ class Exchange:
         """What was said up to the answer of one recipient, which came at that stage; nothing of the others."""
         data = len(self.commands) - 1
         rcpt = self.first + 1 + recipient
-        last = {"mail": self.first, "rcpt": rcpt, "data": data}.get(stage, data + 1)
-        lines = []
-        for n in (*range(self.first + 1), rcpt, data, data + 1):
-            if n <= last and (given := self._given(n)) is not None:
-                lines.append(given)
-                lines += self.replies[n : n + 1]
-        return sorted(lines, key=itemgetter(0)) if self.at_once else lines
+        last = {"mail": self.first, "rcpt": rcpt}.get(stage, data)
+        mine = [n for n in (*range(self.first + 1), rcpt, data) if n <= last]
+        lines = self._all_at_once(mine) if self.at_once else self._one_by_one(mine)
+        if stage == "content" and len(self.replies) > data:
+            lines.append(Line(self.replies[data].at, "C", f"({self.size:,} octets of content)"))
+            lines += self.replies[data + 1 :]
+        return lines
 
-    def _given(self, n: int) -> Line | None:
-        """The command with this number, None when it was not given: the reply before has to come first."""
-        content = n == len(self.commands)
-        if n == 0 or (self.at_once and not content):
-            at = self.began
-        elif n <= len(self.replies):
-            at = self.replies[n - 1].at
-        else:
-            return None
-        return Line(at, "C", f"({self.size:,} octets of content)" if content else self.commands[n])
+    def _all_at_once(self, numbers: list[int]) -> list[Line]:
+        given = [Line(self.began, "C", self.commands[n]) for n in numbers]
+        return given + [self.replies[n] for n in numbers if n < len(self.replies)]
+
+    def _one_by_one(self, numbers: list[int]) -> list[Line]:
+        """A command was given when the reply to the one before had come."""
+        lines = []
+        for n in numbers:
+            if n <= len(self.replies):
+                lines.append(Line(self.replies[n - 1].at if n else self.began, "C", self.commands[n]))
+                lines += self.replies[n : n + 1]
+        return lines
 
 
 def dialogue(lines: Sequence[Line], began: float) -> list[Said]:
@@ -73,17 +77,16 @@ def dialogue(lines: Sequence[Line], began: float) -> list[Said]:
         left_out = Line(lines[half].at, "C", f"({len(lines) - MAX_LINES + 1} lines are left out)")
         lines = [*lines[:half], left_out, *lines[half + 1 - MAX_LINES :]]
     texts = [_text(line.what) for line in lines]
-    room = MAX_OCTETS - _AROUND * len(texts)
-    if len(json.dumps(texts)) > room:
+    room, together = MAX_OCTETS - _AROUND * len(texts), "".join(texts)
+    if (len(together) * 6 > room or not together.isascii()) and len(json.dumps(texts)) > room:
         texts = [_fitting(text, room // len(texts)) for text in texts]
-    return [
-        (max(0.0, round(line.at - began, 3)), line.who, text)  # a session may be opened before its mail comes
-        for line, text in zip(lines, texts, strict=True)
-    ]
+    # A session may be opened before its mail comes.
+    times = [round(at - began, 3) if at > began else 0.0 for at, _, _ in lines]
+    return [(at, line.who, text) for at, line, text in zip(times, lines, texts, strict=True)]
 
 
 def _text(what: str | bytes | Reply) -> str:
-    text = what.decode("utf-8", "backslashreplace").rstrip("\r\n") if isinstance(what, bytes) else str(what)
+    text = what[:-2].decode("utf-8", "backslashreplace") if isinstance(what, bytes) else str(what)
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
