@@ -182,9 +182,9 @@ def why(reply: str, stage: str, state: str) -> str:
     the recipient's.
     """
     if state in STATES:
-        return gettext(STATES[state])
+        return str(gettext(STATES[state]))
     if not reply and state in WAITING:
-        return gettext(NOT_YET)
+        return str(gettext(NOT_YET))
     answer = _Answer.of(reply)
     reason = reason_of(answer.code, answer.status, answer.words, stage)
     waits = state in WAITING
