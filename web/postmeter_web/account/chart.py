@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -10,6 +11,9 @@ from typing import Any
 
 import pygal
 from pygal.style import Style
+
+# It is there for maps, which nobody draws here, and Python 3.11 warns at each import that it is out of date.
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"  # of the image's own
 SIZES = {False: (960, 240), True: (340, 220)}  # by whether the window is narrow; CSS pixels, so that text is readable
@@ -52,6 +56,7 @@ def svg(drawing: Drawing, narrow: bool) -> bytes:
         height=height,
         css=[f"inline:{_LOOK}"],
         style=Style(font_family="system-ui, sans-serif", label_font_size=12, major_label_font_size=12),
+        explicit_size=True,
         js=[],
         no_prefix=True,
         show_legend=False,
