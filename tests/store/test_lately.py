@@ -9,7 +9,7 @@ import pytest
 from postmeter.store.counters import Change, count
 from postmeter.store.engine import Store
 from postmeter.store.rollup import RollUp
-from postmeter.store.statistics import DAY, HOUR, LATEST, MADE_ANEW, MOST_SPANS, Lately, buckets, totals
+from postmeter.store.statistics import DAY, HOUR, LATEST, MADE_ANEW, MOST_KNOWN, Lately, buckets, totals
 from support.tenants import NOW
 
 NAMES = ("arrived", "delivered", "bounced", "deferred")
@@ -26,7 +26,7 @@ def agrees(store: Store, lately: Lately, since: float, now: float) -> None:
         assert by_account == {account: totals(session, account, since) for account in by_account}
         assert sum(one.arrived for one in by_account.values()) == totals(session, None, since).arrived
         wanted = {bucket.start: bucket.totals for bucket in buckets(session, None, since)}
-        found = {bucket.start: bucket.totals for bucket in lately.buckets(session, since, now)}
+        found = {bucket.start: bucket.totals for bucket in lately.buckets(session, None, since, now)}
         assert {start: found[start] for start in wanted} == wanted
 
 
@@ -49,7 +49,7 @@ def test_a_roll_up_changes_the_times_of_what_is_old_but_no_sum(store: Store) -> 
         while RollUp()(session, NOW):
             pass
     with store.read() as session:
-        assert sum(bucket.totals.arrived for bucket in lately.buckets(session, since, NOW)) == 600
+        assert sum(bucket.totals.arrived for bucket in lately.buckets(session, None, since, NOW)) == 600
 
 
 def test_what_is_remembered_is_not_read_again(store: Store) -> None:
@@ -69,7 +69,7 @@ def test_what_is_remembered_is_not_read_again(store: Store) -> None:
 def test_only_so_many_times_are_remembered(store: Store) -> None:
     lately = Lately()
     raised(store, Change(1, 7, NOW, "arrived", 1))
-    for days in range(2 * MOST_SPANS):
+    for days in range(2 * MOST_KNOWN):
         with store.read() as session:
-            assert len(lately.buckets(session, NOW - days * DAY, NOW)) == 1
-    assert len(lately._past) == MOST_SPANS
+            assert len(lately.buckets(session, None, NOW - days * DAY, NOW)) == 1
+    assert len(lately._known._past) == MOST_KNOWN

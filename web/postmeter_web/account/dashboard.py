@@ -11,14 +11,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from sqlalchemy.orm import Session
 
-from postmeter.store import connections, overview, quota, statistics
+from postmeter.store import connections, overview, quota
 from postmeter.store.overview import Bounce
 from postmeter.store.quota import QuotaFacts
 from postmeter.store.statistics import Share, Totals
 from postmeter_web.access import own_pages
 from postmeter_web.account.figures import Span, asked_span, mail_of, picture
 from postmeter_web.account.reasons import why
-from postmeter_web.context import now, reading
+from postmeter_web.context import now, panel, reading
 
 blueprint = own_pages(Blueprint("dashboard", __name__))
 
@@ -106,14 +106,14 @@ def _bounces(db: Session) -> list[ToldBounce]:
 
 
 def _tables(db: Session, span: Span) -> list[Table]:
-    account, since = g.account.id, span.since
-    names = overview.connection_names(db, account)
-    by_connection = [Share(names.get(one.of, ""), one.totals) for one in statistics.by_connection(db, account, since)]
+    names = overview.connection_names(db, g.account.id)
     numbers = {name: number for number, name in names.items()}
+    parts = panel().lately.parts(db, g.account.id, span.since, now())
+    by_connection = [Share(names.get(one.of, ""), one.totals) for one in parts.connections]
     return [
         _table("connection", gettext("By connection"), by_connection, span, numbers),
-        _table("domain", gettext("By sending domain"), statistics.by_domain(db, account, since), span),
-        _table("provider", gettext("By receiving provider"), statistics.by_provider(db, account, since), span),
+        _table("domain", gettext("By sending domain"), parts.domains, span),
+        _table("provider", gettext("By receiving provider"), parts.providers, span),
     ]
 
 

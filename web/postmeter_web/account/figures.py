@@ -12,7 +12,6 @@ from flask import Response, request
 from flask_babel import format_date, format_time, get_locale, get_timezone, gettext
 from sqlalchemy.orm import Session
 
-from postmeter.store import statistics
 from postmeter.store.counters import BUCKET
 from postmeter.store.statistics import DAY, HOUR, Bucket, Totals
 from postmeter_web.account import chart
@@ -88,12 +87,9 @@ def asked_span() -> Span:
 
 def mail_of(db: Session, account_id: int | None, span: Span) -> Mail:
     """The figures of an account (None: of all)."""
-    if account_id is None:
-        ever = panel().ever.totals(db, now())
-        found = panel().lately.buckets(db, span.since, now())
-    else:
-        ever = statistics.totals(db, account_id)
-        found = statistics.buckets(db, account_id, span.since, step=min(span.step, HOUR), offset=span.offset % HOUR)
+    ever = panel().ever.totals(db, now(), account_id)
+    step = min(span.step, HOUR)  # of which days are made, as they are longer and shorter than others at times
+    found = panel().lately.buckets(db, account_id, span.since, now(), step, span.offset % HOUR)
     bars = fold(found, span.starts)
     return Mail(span, plus(bar.totals for bar in bars), ever, bars, _mark(bars))
 
