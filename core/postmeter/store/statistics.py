@@ -128,7 +128,8 @@ def by_provider(session: Session, account_id: int | None, since: float | None = 
 class Ever:
     """Totals since the beginning, of an account or of all, without reading all rows each time; for many threads.
 
-    What is older than an hour boundary well in the past is summed once and then remembered for a while.
+    What is older than an hour boundary well in the past is summed once and then remembered for a while, in which no row
+    of later times grows so old that it is rolled up into an earlier one.
     """
 
     def __init__(self) -> None:
