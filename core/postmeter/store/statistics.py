@@ -14,8 +14,8 @@ from postmeter.store.counters import BUCKET, NAMES
 from postmeter.store.tables import Counter
 
 HOUR, DAY = 3600, 86_400  # seconds: the other steps of ``buckets``
-LATEST = 2 * HOUR  # seconds within which a fact is committed; one that comes later is in ``Ever`` when
-MADE_ANEW = 6 * HOUR  # seconds have gone by at the most: long before its row is rolled up into another
+LATEST = 2 * HOUR  # seconds within which a fact is committed
+MADE_ANEW = 6 * HOUR  # seconds until ``Ever`` and ``Lately`` have what came later than that
 MOST_KNOWN = 300  # sums that are remembered: those that were asked for last
 
 Name = TypeVar("Name", int, str)

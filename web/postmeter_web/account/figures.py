@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from flask import Response, request
-from flask_babel import format_date, format_time, get_locale, get_timezone, gettext
+from flask_babel import format_date, format_datetime, format_time, get_locale, get_timezone, gettext
 from sqlalchemy.orm import Session
 
 from postmeter.store.counters import BUCKET
@@ -20,6 +20,7 @@ from postmeter_web.context import now, panel
 from postmeter_web.show import number
 
 STEPS = {1: BUCKET, 7: HOUR, 30: DAY}  # by the days to look at: seconds of a bar
+ROWS = {1: "HH:mm", 7: "EEE d MMM, HH:mm", 30: "EEE d MMM"}  # how the table says when a bar begins
 NOTHING = Totals(0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -74,9 +75,11 @@ class Mail:
     mark: str
 
     @property
-    def rows(self) -> list[Bucket]:
-        """The bars in which something happened."""
-        return [bar for bar in self.bars if bar.totals != NOTHING]
+    def rows(self) -> list[tuple[str, Totals]]:
+        """The bars in which something happened, each with its beginning in words."""
+        pattern = ROWS[self.span.days]
+        happened = [bar for bar in self.bars if bar.totals != NOTHING]
+        return [(str(format_datetime(datetime.fromtimestamp(bar.start, UTC), pattern)), bar.totals) for bar in happened]
 
 
 def asked_span() -> Span:
