@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 from sqlalchemy.event import listen
@@ -22,6 +21,7 @@ from postmeter.store.statistics import (
     by_provider,
     totals,
 )
+from support.postage import explained
 from support.tenants import NOW, SECRETS, make_account
 
 
@@ -168,12 +168,3 @@ def test_the_operators_sums_do_not_read_the_whole_table(store: Store) -> None:
         totals(session, 1, NOW + 0.5)
     assert "ix_counter_bucket" in plans[0]
     assert "pk_counter" in plans[1] or "PRIMARY KEY (account_id=? AND bucket>?)" in plans[1]
-
-
-def explained(store: Store, statement: str, parameters: Any) -> str:
-    """How the database goes about a statement, if the table were large."""
-    with closing(store.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
-        if not store.sqlite:
-            cursor.execute("SET enable_seqscan = off")
-        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if store.sqlite else ''}{statement}", parameters)
-        return str(cursor.fetchall())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -183,6 +184,15 @@ def at_once(work: Callable[[int], object], number: int) -> None:
         thread.join(60)
     if errors:
         raise errors[0]
+
+
+def explained(store: Store, statement: str, parameters: Any) -> str:
+    """How the database goes about a statement, if the table were large."""
+    with closing(store.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+        if not store.sqlite:
+            cursor.execute("SET enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if store.sqlite else ''}{statement}", parameters)
+        return str(cursor.fetchall())
 
 
 def audit(store: Store) -> None:

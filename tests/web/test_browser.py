@@ -66,6 +66,22 @@ def test_figures_change_without_a_reload(busy: House) -> None:
     in_thread(watch)
 
 
+def test_the_chart_is_renewed_and_its_table_stays_open(busy: House) -> None:
+    def watch() -> None:
+        with owner_of(busy) as page:
+            picture = page.locator("#chart img")
+            before = picture.get_attribute("src")
+            page.get_by_text("The figures as a table").click()
+            for _ in range(2):
+                busy.count("shop", arrived=1, delivered=1)
+                expect(picture).not_to_have_attribute("src", str(before), timeout=8000)
+                before = picture.get_attribute("src")
+                assert picture.evaluate("picture => picture.complete && picture.naturalWidth") == 960
+                expect(page.get_by_role("table", name="Times without mail are left out.")).to_be_visible()
+
+    in_thread(watch)
+
+
 def test_a_lost_panel_is_told_and_found_again(busy: House) -> None:
     def watch() -> None:
         with (
@@ -103,7 +119,7 @@ def test_the_focus_stays_where_it_is_when_a_section_is_swapped(busy: House) -> N
             page.route(
                 "**/live",
                 lambda route: route.fulfill(
-                    body=route.fetch().text().replace("last 24 hours", "<a href='#' id='probe'>swapped</a>")
+                    body=route.fetch().text().replace("<small>today</small>", "<a href='#' id='probe'>swapped</a>")
                 ),
             )
             page.focus("#probe")

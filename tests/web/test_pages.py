@@ -76,7 +76,8 @@ def visit(house: House, email: str, **plugins: object) -> Browser:
 
 def menu(text: str) -> list[tuple[str, str, bool]]:
     """The entries of a page's menu: where they lead, their titles, and which is the page itself."""
-    found = re.findall(r'<a href="([^"]*)"( aria-current="page")?>([^<]*)</a>', text.partition('class="menu"')[2])
+    within = text.partition('class="menu"')[2].partition("</nav>")[0]
+    found = re.findall(r'<a href="([^"]*)"( aria-current="page")?>([^<]*)</a>', within)
     return [(url, title, bool(current)) for url, current, title in found if title in TITLES]
 
 

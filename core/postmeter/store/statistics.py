@@ -15,9 +15,12 @@ from postmeter.store.tables import Counter
 
 HOUR, DAY = 3600, 86_400  # seconds: the other steps of ``buckets``
 LATEST = 2 * HOUR  # seconds within which a fact is committed
-MADE_ANEW = 6 * HOUR  # seconds until ``Ever`` has what came later than that
+MADE_ANEW = 6 * HOUR  # seconds until ``Ever`` and ``Lately`` have what came later than that
+MOST_KNOWN = 300  # sums that are remembered: those that were asked for last
 
 Name = TypeVar("Name", int, str)
+Sums = tuple[int, ...]  # of the columns in NAMES
+By = tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,17 @@ class Share(Generic[Name]):
     totals: Totals
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The same totals, parted in three ways."""
+
+    connections: list[Share[int]]
+    domains: list[Share[str]]
+    providers: list[Share[str]]
+
+
 _SUMS = [func.coalesce(func.sum(getattr(Counter, name)), 0) for name in NAMES]
+_NONE: Sums = (0,) * len(NAMES)
 
 
 def totals(
@@ -87,7 +100,7 @@ def buckets(
     ``step`` is a quarter of an hour, an HOUR or a DAY; days begin at midnight where clocks are ``offset`` seconds ahead
     of UTC. What is so old that only hours or days are left counts where those begin.
     """
-    start = Counter.bucket - (Counter.bucket + offset) % step
+    start = _start(step, offset)
     where = _within(account_id, since, until, connection_id, domain)
     query = select(start, *_SUMS).where(*where).group_by(start).order_by(start)
     return [Bucket(row[0], _totals(tuple(row)[1:])) for row in session.execute(query)]
@@ -109,47 +122,114 @@ def by_provider(session: Session, account_id: int | None, since: float | None = 
     Whose a recipient is turns out when it is tried: ``arrived`` has the recipients that were, and ``queued`` those that
     are deferred.
     """
-    shares = _shares(session, Counter.provider, account_id, since)
-    tried = [Share(share.of, _tried(share.totals)) for share in shares]
-    return [share for share in tried if any(vars(share.totals).values())]
+    return _of_providers(_shares(session, Counter.provider, account_id, since))
 
 
 class Ever:
-    """The totals of all accounts since the beginning, without reading all of them each time; for many threads.
+    """Totals since the beginning, of an account or of all, without reading all rows each time; for many threads.
 
     What is older than an hour boundary well in the past is summed once and then remembered for a while, in which no row
     of later times grows so old that it is rolled up into an earlier one.
     """
 
     def __init__(self) -> None:
+        self._known = _Known()
+
+    def totals(self, session: Session, now: float, account_id: int | None = None) -> Totals:
+        """The totals at present; ``session`` has written nothing itself."""
+        return _totals(self._known.sums(session, (), account_id, None, now).get((), _NONE))
+
+
+class Lately:
+    """The same for the figures since a time, such as this day's beginning."""
+
+    def __init__(self) -> None:
+        self._known = _Known()
+
+    def buckets(
+        self, session: Session, account_id: int | None, since: float, now: float, step: int = BUCKET, offset: int = 0
+    ) -> list[Bucket]:
+        """As ``buckets``, up to now."""
+        start = _start(step, offset)
+        sums = self._known.sums(session, (start,), account_id, since, now, (step, offset))
+        return [Bucket(key[0], _totals(sums[key])) for key in sorted(sums)]
+
+    def by_account(self, session: Session, since: float, now: float) -> list[Share[int]]:
+        """The totals of each account with mail, by its number."""
+        return _parted(self._known.sums(session, (Counter.account_id,), None, since, now), 0)
+
+    def parts(self, session: Session, account_id: int, since: float, now: float) -> Parts:
+        """The totals of an account, parted."""
+        by = (Counter.connection_id, Counter.domain, Counter.provider)
+        sums = self._known.sums(session, by, account_id, since, now)
+        return Parts(_parted(sums, 0), _parted(sums, 1), _of_providers(_parted(sums, 2)))
+
+
+class _Known:
+    """Sums that were asked for lately, each remembered by itself."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._past: dict[Any, _Remembered] = {}
+
+    def sums(
+        self, session: Session, by: By, account_id: int | None, since: float | None, now: float, more: Any = None
+    ) -> dict[Any, Sums]:
+        """The sums by these columns; ``more`` tells columns of the same name apart."""
+        key = (tuple(column.key for column in by), account_id, since, more)
+        with self._lock:
+            found = self._past.pop(key, None) or _Remembered(by, account_id, since)
+            self._past[key] = found  # as the latest
+            if len(self._past) > MOST_KNOWN:
+                del self._past[next(iter(self._past))]
+        return found.sums(session, now)
+
+
+class _Remembered:
+    """Sums by columns of an account (None: of all) since a time (None: ever); what is well in the past is read once."""
+
+    def __init__(self, by: By, account_id: int | None, since: float | None) -> None:
+        self._by = by
+        self._account_id = account_id
+        self._since = since
         self._lock = threading.Lock()
         self._made = self._until = 0.0
-        self._old: tuple[int, ...] = ()
+        self._old: dict[Any, Sums] = {}
 
-    def totals(self, session: Session, now: float) -> Totals:
-        """The totals at present; ``session`` has written nothing itself."""
+    def sums(self, session: Session, now: float) -> dict[Any, Sums]:
+        """The sums at present."""
         with self._lock:
             self._remember(session, now)
             old, until = self._old, self._until
-        return _totals(_plus(old, _sums(session, until, None)))
+        return _plus(old, self._read(session, until, None))
 
     def _remember(self, session: Session, now: float) -> None:
-        boundary = (now - LATEST) // HOUR * HOUR
+        boundary = max((now - LATEST) // HOUR * HOUR, self._since or 0.0)
         if not self._made <= now < self._made + MADE_ANEW:
-            self._old, self._made = _sums(session, None, boundary), now
+            self._old, self._made = self._read(session, self._since, boundary), now
         elif boundary > self._until:
-            self._old = _plus(self._old, _sums(session, self._until, boundary))
+            self._old = _plus(self._old, self._read(session, self._until, boundary))
         else:
             return
         self._until = boundary
 
+    def _read(self, session: Session, since: float | None, until: float | None) -> dict[Any, Sums]:
+        query = select(*self._by, *_SUMS).where(*_within(self._account_id, since, until)).group_by(*self._by)
+        width = len(self._by)
+        return {tuple(row[:width]): tuple(map(int, row[width:])) for row in session.execute(query)}
 
-def _sums(session: Session, since: float | None, until: float | None) -> tuple[int, ...]:
-    return tuple(map(int, session.execute(select(*_SUMS).where(*_within(None, since, until))).one()))
+
+def _plus(one: dict[Any, Sums], other: dict[Any, Sums]) -> dict[Any, Sums]:
+    both = {key: tuple(map(sum, zip(one[key], other[key], strict=True))) for key in one.keys() & other.keys()}
+    return {**one, **other, **both}
 
 
-def _plus(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(map(sum, zip(one, other, strict=True)))
+def _parted(sums: dict[Any, Sums], by: int) -> list[Share[Any]]:
+    """Sums of several columns, by one of them."""
+    parts: dict[Any, Sums] = {}
+    for key, figures in sums.items():
+        parts[key[by]] = tuple(map(sum, zip(parts.get(key[by], _NONE), figures, strict=True)))
+    return [Share(of, _totals(parts[of])) for of in sorted(parts)]
 
 
 def _shares(
@@ -176,6 +256,16 @@ def _within(
 def _totals(sums: Any) -> Totals:
     count = {name: int(value) for name, value in zip(NAMES, sums, strict=True)}
     return Totals(queued=count["arrived"] - _ended(count), **count)
+
+
+def _start(step: int, offset: int) -> ColumnElement[int]:
+    """When the step of a row begins."""
+    return (Counter.bucket - (Counter.bucket + offset) % step).label("start")
+
+
+def _of_providers(shares: list[Share[str]]) -> list[Share[str]]:
+    tried = [Share(share.of, _tried(share.totals)) for share in shares]
+    return [share for share in tried if any(vars(share.totals).values())]
 
 
 def _tried(totals: Totals) -> Totals:

@@ -214,6 +214,7 @@ class Recipient(Base):
     __table_args__ = (
         Index("ix_recipient_due", "next_attempt_at", **only("state IN ('queued', 'deferred')")),
         Index("ix_recipient_lease_owner", "lease_owner", **only("lease_owner IS NOT NULL")),
+        Index("ix_recipient_failed", "account_id", "final_at", **only("state IN ('bounced', 'expired')")),
         {"sqlite_with_rowid": False},
     )
 

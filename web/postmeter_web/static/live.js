@@ -20,11 +20,25 @@ function isBeingRead(section) {
   return !selection.isCollapsed && section.contains(selection.anchorNode);
 }
 
-function swap(html) {
+/** What the visitor has opened stays open. */
+function keepOpen(section, next) {
+  const fresh = next.querySelectorAll("details");
+  section.querySelectorAll("details").forEach((one, n) => fresh[n]?.toggleAttribute("open", one.open));
+}
+
+/** Load the pictures first, so that none is missing for a moment. */
+async function complete(next) {
+  document.adoptNode(next);
+  await Promise.allSettled([...next.querySelectorAll("img")].map((picture) => picture.decode()));
+}
+
+async function swap(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
   for (const section of root.querySelectorAll("section[id]")) {
     const next = fresh.getElementById(section.id);
+    if (next) keepOpen(section, next);
     if (!next || next.outerHTML === section.outerHTML || isBeingRead(section)) continue;
+    await complete(next);
     const focus = section.contains(document.activeElement) ? place(section, document.activeElement) : null;
     section.replaceWith(next);
     if (focus) find(next, focus)?.focus({ preventScroll: true });
@@ -48,7 +62,7 @@ async function refresh() {
     return;
   }
   if (!answer.ok) throw new Error(`status ${answer.status}`);
-  swap(await answer.text());
+  await swap(await answer.text());
   lostAt = null;
   pause = EVERY;
   say(status?.dataset.liveSays);
