@@ -16,7 +16,7 @@ _DEMO = "demo"
 
 @dataclass(frozen=True)
 class Month:
-    """A month from ``begin`` (seconds since the epoch): recipients, and mails of paid blocks booked or renewed in it."""
+    """A month from ``begin`` (seconds since the epoch): recipients, and the mails of paid blocks that began in it."""
 
     begin: float
     arrived: int
@@ -29,7 +29,7 @@ def months(session: Session, account_id: int, now: float, number: int) -> list[M
     """The last months until now, the latest first, without those before the first in which anything happened."""
     begins = _begins(now, number)
     mail, blocks = _mail(session, account_id, begins), _blocks(session, account_id, begins)
-    found = [Month(begin, *mail.get(n, (0, 0, 0)), blocks.get(n, 0)) for n, begin in enumerate(begins)]
+    found = [Month(begin, *mail.get(n, (0, 0, 0)), booked=blocks.get(n, 0)) for n, begin in enumerate(begins)]
     used = [n for n, month in enumerate(found) if month.arrived or month.booked]
     return found[used[0] :][::-1] if used else []
 
