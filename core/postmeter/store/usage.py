@@ -29,22 +29,22 @@ def months(session: Session, account_id: int, now: float, number: int) -> list[M
     """The last months until now, the latest first, without those before the first in which anything happened."""
     begins = _begins(now, number)
     mail, blocks = _mail(session, account_id, begins), _blocks(session, account_id, begins)
-    found = [Month(begin, *mail.get(n, (0, 0, 0)), booked=blocks.get(n, 0)) for n, begin in enumerate(begins)]
+    found = [Month(begin, *mail.get(n, [0, 0, 0]), *blocks.get(n, [0])) for n, begin in enumerate(begins)]
     used = [n for n, month in enumerate(found) if month.arrived or month.booked]
     return found[used[0] :][::-1] if used else []
 
 
-def _mail(session: Session, account_id: int, begins: list[float]) -> dict[int, tuple[int, int, int]]:
+def _mail(session: Session, account_id: int, begins: list[float]) -> dict[int, list[int]]:
     of, since = _month_of(Counter.bucket, begins), Counter.bucket >= int(begins[0])
     sums = (func.sum(one) for one in (Counter.arrived, Counter.delivered, Counter.bounced))
     rows = session.execute(select(of, *sums).where(Counter.account_id == account_id, since).group_by("month"))
-    return {number: (int(arrived), int(delivered), int(bounced)) for number, arrived, delivered, bounced in rows}
+    return {number: [int(one) for one in counted] for number, *counted in rows}
 
 
-def _blocks(session: Session, account_id: int, begins: list[float]) -> dict[int, int]:
+def _blocks(session: Session, account_id: int, begins: list[float]) -> dict[int, list[int]]:
     of, since = _month_of(Block.booked_at, begins), Block.booked_at >= begins[0]
     query = select(of, func.sum(Block.size)).where(Block.account_id == account_id, Block.kind != _DEMO, since)
-    return {number: int(size) for number, size in session.execute(query.group_by("month"))}
+    return {number: [int(size)] for number, size in session.execute(query.group_by("month"))}
 
 
 def _month_of(at: InstrumentedAttribute[int] | InstrumentedAttribute[float], begins: list[float]) -> Label[int]:
