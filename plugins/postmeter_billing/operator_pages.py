@@ -57,6 +57,7 @@ class OperatorPages:
         made.add_url_rule("/next", "due", self.due)
         made.add_url_rule("/prices", "prices", self.prices)
         made.add_url_rule("/<kind>/<path:number>", "file", self.file)
+        made.add_url_rule("/take-back/<path:number>", "confirm", self.confirm)
         made.add_url_rule("/take-back/<path:number>", "take_back", self.take_back, methods=["POST"])
         return made
 
@@ -91,11 +92,17 @@ class OperatorPages:
             abort(404)
         return invoice_file(found.invoice, kind)
 
+    def confirm(self, number: str) -> ResponseReturnValue:
+        """What is taken back, and what that means."""
+        found = self._record(number)
+        if found.state != VALID:
+            return self._taken_back_before(number)
+        return render_template("billing_take_back.html", invoice=found.invoice)
+
     def take_back(self, number: str) -> ResponseReturnValue:
         """Have an invoice taken back by another one, and written anew if that is wanted."""
         if self._record(number).state != VALID:
-            flash(gettext("The invoice %(number)s was taken back before.", number=number), "problem")
-            return redirect(url_for(".show"))
+            return self._taken_back_before(number)
         try:
             written = self._take_back(number, "anew" in request.form)
         except UsageError as error:
@@ -133,6 +140,10 @@ class OperatorPages:
             account = written[0].account
             g.note(session, "billing.take_back", number, account=account, written=[one.number for one in written])
         return written
+
+    def _taken_back_before(self, number: str) -> ResponseReturnValue:
+        flash(gettext("The invoice %(number)s cannot be taken back (again): see its state.", number=number), "problem")
+        return redirect(url_for(".show"))
 
     def _record(self, number: str) -> Record:
         with self._core.read() as session:
