@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from flask_babel import get_locale, gettext, lazy_gettext
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, EmailField, SelectField, StringField, ValidationError
-from wtforms.validators import InputRequired, Length, Optional, Regexp
+from wtforms.validators import DataRequired, Length, Optional, Regexp
 
 from postmeter_billing.customers import Customer
 from postmeter_billing.vat_id import well_formed
@@ -16,7 +16,7 @@ from postmeter_billing.vat_id import well_formed
 TEXTS = ("name", "addition", "street", "postcode", "city", "country", "vat_id", "email", "reference", "language")
 _NO_COUNTRIES = {"EU", "EZ", "UN", "XA", "XB", "ZZ"}  # have two letters as well
 _LINE = [Length(max=200)]
-_NEEDED = [InputRequired(), *_LINE]
+_NEEDED = [DataRequired(), *_LINE]
 
 
 class AddressForm(FlaskForm):  # type: ignore[misc]

@@ -85,7 +85,7 @@ def why_not(account: AccountFacts, tariff: Tariff | None, operator: bool) -> str
     if operator:
         return ""
     if account.blocked:
-        return str(gettext("This account is blocked: %(reason)s Please ask the operator.", reason=account.blocked))
+        return str(gettext("This account is blocked (%(reason)s). Please ask the operator.", reason=account.blocked))
     if not account.agreement:
         return str(
             gettext(

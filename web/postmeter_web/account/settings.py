@@ -6,7 +6,7 @@ from flask import Blueprint, flash, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
 from wtforms import StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, Length
 
 from postmeter.errors import UsageError
 from postmeter.store import accounts
@@ -22,7 +22,7 @@ blueprint = own_pages(Blueprint("settings", __name__))
 class Name(Form):
     """Another name for the account."""
 
-    name = StringField(lazy_gettext("Name"), [InputRequired(), Length(max=100)])
+    name = StringField(lazy_gettext("Name"), [DataRequired(), Length(max=100)])
 
 
 @blueprint.get("/")
