@@ -35,7 +35,7 @@ class Bureau(Office):
 
     def visit(self, email: str, app: Flask | None = None) -> Browser:
         """Somebody who is logged in to the panel with billing's pages."""
-        browser = Browser(app or self.house.app(own={"billing": self.settings}, billing=Billing()))
+        browser = Browser(app or self.house.app(own_settings={"billing": self.settings}, billing=Billing()))
         assert browser.log_in(email).status_code == 302
         return browser
 
