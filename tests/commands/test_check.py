@@ -209,7 +209,7 @@ def folders(data: Path) -> list[Path]:
 
 
 def test_a_dns_server_that_is_away_is_a_problem(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postmeter.commands.lookup.LIFETIME", 0.3)
+    monkeypatch.setattr("postmeter.looking.LIFETIME", 0.3)
     monkeypatch.setenv("POSTMETER_DELIVERY_ROUTES", "{}")
     monkeypatch.setenv("POSTMETER_DELIVERY_RESOLVER", f"127.0.0.1:{free_port()}")
     assert checked()["DNS"][0]["state"] == "problem"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from postmeter.commands import lookup
+from postmeter import looking
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, plain, show
 from postmeter.errors import UsageError
@@ -70,8 +70,8 @@ def check(context: click.Context, relay: Relay, name: str, as_json: bool) -> Non
         keys = {d.account_id: domains.account_keys(session, relay.secrets, d.account_id, d.name) for d in known}
     if not known:
         raise UsageError(f"no account has the domain {name}; add it with `postmeter domain add`")
-    resolver = lookup.resolver(relay.settings.delivery.resolver)
-    found = {r.name: lookup.texts(resolver, r.name) for d in known for r in d.records}
+    resolver = looking.resolver(relay.settings.delivery.resolver)
+    found = {r.name: looking.records(resolver, r.name) for d in known for r in d.records}
     problems = {d.account_id: domains.judge(keys[d.account_id], found) for d in known}
     with relay.store.write() as session:
         verified = {

@@ -15,7 +15,7 @@ import dns.resolver
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from postmeter.commands import lookup
+from postmeter import looking
 from postmeter.commands.finding import Finding, ok, problem, warning
 from postmeter.config import Settings, address, networks
 from postmeter.server.tls import Source, files, private_key
@@ -76,7 +76,7 @@ def resolver(settings: Settings) -> Iterator[Finding]:
     if "*" in delivery.routes:
         yield ok("DNS", f"is not asked: all mail goes to {delivery.routes['*']}")
         return
-    asked = lookup.resolver(delivery.resolver)
+    asked = looking.resolver(delivery.resolver)
     try:
         with suppress(dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):  # which are answers
             asked.resolve(".", "NS")
