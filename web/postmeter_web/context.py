@@ -19,6 +19,7 @@ from postmeter.store.accounts import UserFacts
 from postmeter.store.audit import Actor
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
+from postmeter_web.looks import Looks
 from postmeter_web.person.throttle import Throttle
 
 
@@ -32,6 +33,7 @@ class Panel:
     plugins: Plugins
     clock: Callable[[], float]
     throttle: Throttle = field(default_factory=Throttle)
+    looks: Looks = field(default_factory=Looks)
     # Checking a password takes 64 MiB for a moment: two at a time are enough for two cores.
     checks: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 

@@ -22,6 +22,16 @@ TEMPLATES = (
     N_("This connection is paused: {reason}"),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
+) + (  # what a look at the DNS found
+    N_("{name}: There is no TXT record."),
+    N_("{name}: There are {number} TXT records; only one is allowed."),
+    N_("{name}: The record is not a DKIM key record."),
+    N_("{name}: The key was revoked: the record has an empty p=."),
+    N_("{name}: The record is for another kind of key (k=)."),
+    N_("{name}: The record has another key (p=)."),
+    N_("There is no DKIM key for this domain."),
+    N_("the DNS gives no answer about {name}: {error}"),
+    N_("Others are looking things up just now; look again in a few seconds."),
 )
 
 
