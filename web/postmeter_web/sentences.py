@@ -17,12 +17,13 @@ def N_(template: str) -> str:
     return template
 
 
-TEMPLATES = (
+CONNECTIONS = (  # why one is off
     N_("This account is blocked: {reason}"),
     N_("This connection is paused: {reason}"),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
-) + (  # what a look at the DNS found
+)
+LOOKS = (  # what the DNS says
     N_("{name}: There is no TXT record."),
     N_("{name}: There are {number} TXT records; only one is allowed."),
     N_("{name}: The record is not a DKIM key record."),
@@ -33,6 +34,7 @@ TEMPLATES = (
     N_("the DNS gives no answer about {name}: {error}"),
     N_("Others are looking things up just now; look again in a few seconds."),
 )
+TEMPLATES = (*CONNECTIONS, *LOOKS)
 
 
 def in_words(text: str) -> str:
