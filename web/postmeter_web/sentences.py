@@ -7,6 +7,8 @@ from functools import cache
 
 from flask_babel import gettext
 
+from postmeter_web.operator.health_sentences import HEALTH
+
 # Every sentence of the core that people read in the panel; what stands in braces is copied. tests/web/test_sentences.py
 # finds those that are missing. N_ marks them for the catalogs.
 MOST = 2_000  # characters of a sentence that is looked up
@@ -59,7 +61,7 @@ DOMAINS = (  # what cannot be done with one, and advice
     N_("p=quarantine: mail that pretends to be yours is put aside."),
     N_("p=reject: mail that pretends to be yours is refused."),
 )
-TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS)
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *HEALTH)
 
 
 def in_words(text: str) -> str:

@@ -70,7 +70,7 @@ def hostname(settings: Settings) -> Iterator[Finding]:
     if all(ip_address(text.partition("%")[0]).is_loopback for text in found):
         yield warning("host name", f"{name} is this machine only ({', '.join(found)})", mend)
     else:
-        yield ok("host name", f"{name} is {', '.join(found)}")
+        yield ok("host name", f"{name} has the addresses {', '.join(found)}")
 
 
 def is_public(name: str) -> bool:
@@ -163,7 +163,7 @@ def _names(source: Source, hostname: str) -> Iterator[Finding]:
         return
     check = "names of the certificate"
     if {hostname.lower(), f"*.{hostname.lower().partition('.')[2]}"} & set(names):
-        yield ok(check, f"{', '.join(names)}")
+        yield ok(check, f"it is for {', '.join(names)}")
     else:
         mend = f"get one for {hostname}, or give shops a name that it is for"
         yield warning(

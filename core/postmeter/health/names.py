@@ -58,11 +58,11 @@ def sender_policy(settings: Settings, lookup: Lookup) -> Iterator[Finding]:
         return
     mend = f'publish for {name} the TXT record "v=spf1 a -all"'
     if record is None:
-        yield warning(check, f"{name} has none", mend)
+        yield warning(check, f"{name} has no SPF record", mend)
     elif refused:
         yield problem(check, f"it does not let {', '.join(refused)} send", mend)
     elif ours:
-        yield ok(check, record)
+        yield ok(check, f"it lets us send: {record}")
 
 
 def reachable(settings: Settings, lookup: Lookup) -> Iterator[Finding]:

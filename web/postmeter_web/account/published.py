@@ -66,14 +66,14 @@ def see(domain: str, keys: DomainKeys, fresh: float = FRESH) -> Seen:
     )
 
 
-def lookup(seconds: float = PATIENCE) -> Lookup:
-    """Asks the DNS through the panel's memory, for so many seconds in all; then UnreachableError."""
+def lookup(seconds: float = PATIENCE, fresh: float = REMEMBERED) -> Lookup:
+    """Asks the DNS through the panel's memory (``fresh``), for so many seconds in all; then UnreachableError."""
     end, looks, resolver, at = time.monotonic() + seconds, panel().looks, panel().settings.delivery.resolver, now()
 
     def ask(name: str, type: str) -> Sequence[str]:
         if time.monotonic() > end:
             raise UnreachableError(f"the DNS gives no answer about {name}: it took too long")
-        heard = looks.look(resolver, [name], at, type, REMEMBERED)
+        heard = looks.look(resolver, [name], at, type, fresh)
         if name in heard.unknown:
             raise UnreachableError(heard.unknown[name])
         return heard.records[name]
