@@ -61,7 +61,8 @@ DOMAINS = (  # what cannot be done with one, and advice
     N_("p=quarantine: mail that pretends to be yours is put aside."),
     N_("p=reject: mail that pretends to be yours is refused."),
 )
-TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *HEALTH)
+CSA = (N_("a note has at most {number} printable characters"),)
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CSA, *HEALTH)
 
 
 def in_words(text: str) -> str:

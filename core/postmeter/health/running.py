@@ -55,11 +55,12 @@ def database_at_work(settings: Settings) -> Iterator[Finding]:
         if schema.version(store) is None:
             return
         schema.check(store)
-        begun = time.monotonic()
         with store.read() as session:
             theirs, running = vitals.database_time(session), vitals.workers(session)
             in_trouble = troubles.present(session)
-        took = time.monotonic() - begun
+            begun = time.monotonic()  # what was asked before is not taken for slow because it was new
+            vitals.workers(session)
+            took = time.monotonic() - begun
     yield _speed(took)
     if theirs is not None:
         yield _same_clock(theirs - time.time())

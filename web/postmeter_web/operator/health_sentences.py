@@ -9,6 +9,7 @@ def N_(template: str) -> str:
 
 
 HEALTH = (
+    N_("a self-signed one will be made at the first start"),
     N_("data folder"),
     N_("disk"),
     N_("speed of the disk"),
@@ -86,7 +87,6 @@ HEALTH = (
     N_("ports below 1024 need CAP_NET_BIND_SERVICE"),
     N_("stop it or change {setting}"),
     N_("change {setting}"),
-    N_("a self-signed one will be made at the first start"),
     N_("{path} is self-signed: shops must be told not to check it"),
     N_("set smtp.certificate"),
     N_("{path} cannot be read: {error}"),
