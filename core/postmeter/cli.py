@@ -9,6 +9,7 @@ from postmeter.commands import (
     check,
     connections,
     domains,
+    keys,
     plugins,
     queue,
     quota,
@@ -28,6 +29,19 @@ def main(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(Relay).close)
 
 
-for module in (accounts, domains, connections, quota, stats, queue, suppressions, users, check, plugins, run):
+for module in (
+    accounts,
+    domains,
+    keys,
+    connections,
+    quota,
+    stats,
+    queue,
+    suppressions,
+    users,
+    check,
+    plugins,
+    run,
+):
     module.register(main)
 accept_config(main)

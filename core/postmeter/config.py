@@ -122,6 +122,9 @@ class Delivery:
     resolver: str = setting("", 'DNS server "127.0.0.1:5353"; empty: the system\'s')
     allow_private: bool = setting(False, "may connect to non-public addresses that MX records name")
     port: int = setting(25, "port of the mail servers that MX records name", least=1)
+    probe: str = setting(
+        "", "a mail server that `check` and the panel may connect to, to see whether port 25 is open; empty: none"
+    )
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
     lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
 

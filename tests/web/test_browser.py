@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from postmeter.store import accounts
+from postmeter.store import accounts, domains
 from postmeter.store.counters import Change, count
+from postmeter.store.domain_checks import record_check
 from postmeter.store.quota import book_block
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
 from support.foreign import need_program
-from support.panel import OPERATOR, OTHER, OWNER, House, Served
+from support.names import NameServer
+from support.panel import NOW, OPERATOR, OTHER, OWNER, House, Served
+from support.tenants import HELP, new_key
 from support.window import chromium_at, in_thread, owner_of, page_of
 
 _FIGURE = "xpath=//dt[text()='{}']/following-sibling::dd[1]"
@@ -177,3 +180,32 @@ def test_pages_fit_every_window_in_light_and_dark(busy: House, tmp_path: Path) -
                     take_pictures(page, folder, f"{scheme}-{width}")
 
     in_thread(look)
+
+
+def test_a_key_is_replaced_while_its_owner_watches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    records: dict[str, list[str]] = {}
+    with house.store.write() as session:
+        account, key = accounts.account_by_name(session, "shop"), new_key()
+        domains.add_domain(session, house.secrets, account, "shop.example", HELP, False, [key], NOW)
+        record_check(session, account.id, "shop.example", [], NOW)
+        records[f"{key.selector}._domainkey.shop.example"] = [key.dns_value]
+
+    def replace(page: Page) -> None:
+        page.goto("/accounts/shop/domains/shop.example/")
+        page.get_by_role("button", name="Replace the RSA key").click()
+        expect(page.get_by_text("not there yet")).to_be_visible()
+        name, value = (page.locator("#keys .copied code").nth(n).inner_text() for n in (0, 1))
+        records[name] = [value]
+        expect(page.get_by_role("button", name="Copy the name").last).to_be_visible()
+        page.get_by_role("button", name="Sign with it now").click(timeout=30_000)  # comes without a reload
+        expect(page.get_by_text("The new key signs from now on.")).to_be_visible()
+        expect(page.get_by_text("Leave its record until")).to_be_visible()
+
+    with NameServer(records) as server:
+        monkeypatch.setenv("POSTMETER_DELIVERY_RESOLVER", server.address)
+        in_thread(lambda: _with_page(house, replace))
+
+
+def _with_page(house: House, work: Callable[[Page], None]) -> None:
+    with owner_of(house) as page:
+        work(page)

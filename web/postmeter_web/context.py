@@ -20,6 +20,7 @@ from postmeter.store.audit import Actor
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.store.statistics import Ever, Lately
+from postmeter_web.looks import Looks
 from postmeter_web.person.throttle import Throttle
 
 
@@ -35,6 +36,7 @@ class Panel:
     throttle: Throttle = field(default_factory=Throttle)
     ever: Ever = field(default_factory=Ever)
     lately: Lately = field(default_factory=Lately)
+    looks: Looks = field(default_factory=Looks)
     # Checking a password takes 64 MiB for a moment: two at a time are enough for two cores.
     checks: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 

@@ -7,6 +7,8 @@ from functools import cache
 
 from flask_babel import gettext
 
+from postmeter_web.operator.health_sentences import HEALTH
+
 # Every sentence of the core that people read in the panel; what stands in braces is copied. tests/web/test_sentences.py
 # finds those that are missing. N_ marks them for the catalogs.
 MOST = 2_000  # characters of a sentence that is looked up
@@ -17,7 +19,7 @@ def N_(template: str) -> str:
     return template
 
 
-TEMPLATES = (
+CONNECTIONS = (  # why one is off
     N_("This account is blocked: {reason}"),
     N_("This connection is paused: {reason}"),
     N_("This connection has no sending domain."),
@@ -28,6 +30,44 @@ TEMPLATES = (
     N_("there is an account {name} already"),
     N_("the name of the account must have 1 to 100 printable characters"),
 )
+LOOKS = (  # what the DNS says
+    N_("{name}: There is no TXT record."),
+    N_("{name}: There are {number} TXT records; only one is allowed."),
+    N_("{name}: The record is not a DKIM key record."),
+    N_("{name}: The key was revoked: the record has an empty p=."),
+    N_("{name}: The record is for another kind of key (k=)."),
+    N_("{name}: The record has another key (p=)."),
+    N_("There is no DKIM key for this domain."),
+    N_("the DNS gives no answer about {name}: {error}"),
+    N_("Others are looking things up just now; look again in a few seconds."),
+)
+DOMAINS = (  # what cannot be done with one, and advice
+    N_("the account has the domain {name} already"),
+    N_("{name} is not a domain name such as shop.example"),
+    N_("the domain {name} is used by: {users}; take it out of them first"),
+    N_("a new key of {name} waits for its record already; publish that, or cancel the key"),
+    N_("the domain {name} is not verified; publish the records that it has"),
+    N_("no key {selector} of {name} waits for its record (any more)"),
+    N_("There are {number} SPF records; only one is allowed."),
+    N_("Receivers cannot use the SPF record: {error}"),
+    N_("There is no SPF record. Receivers look for one under the domain of the return path."),
+    N_("The SPF record lets everybody send. End it with ~all or -all."),
+    N_("The SPF record lets this relay send."),
+    N_("The SPF record does not name this relay. DKIM is enough for DMARC, but some receivers want both."),
+    N_("There are {number} DMARC policies; receivers ignore them all. Leave one."),
+    N_("There is no DMARC policy. Gmail, Yahoo and Microsoft want one of everybody who sends much mail."),
+    N_("Begin with p=none, which changes nothing, and read the reports."),
+    N_("The policy cannot be read: a part of it is not of the form tag=value."),
+    N_("The policy has no p= of none, quarantine or reject."),
+    N_("The policy is that of {name}."),
+    N_("It has no rua=, so nobody gets reports about mail that pretends to be yours."),
+    N_("With adkim=s, only mail from exactly this domain passes, none from names below it."),
+    N_("p=none only watches. When the reports show no mail of yours that fails, make it p=quarantine."),
+    N_("p=quarantine: mail that pretends to be yours is put aside."),
+    N_("p=reject: mail that pretends to be yours is refused."),
+)
+CSA = (N_("a note has at most {number} printable characters"),)
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CSA, *HEALTH)
 
 
 def in_words(text: str) -> str:

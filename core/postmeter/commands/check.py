@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import click
 
-from postmeter.commands import doors, ground
+from postmeter import looking
 from postmeter.commands.common import Relay, pass_relay
-from postmeter.commands.finding import PROBLEM, Finding, problem
-from postmeter.config import Settings
 from postmeter.console import json_option, plain, show
-from postmeter.errors import PostmeterError
-
-LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    ground.data_folder,
-    ground.room,
-    ground.database,
-    ground.clock,
-    ground.plugins,
-    doors.ports,
-    doors.certificate,
-    doors.hostname,
-    doors.resolver,
-)
+from postmeter.health.finding import PROBLEM, Finding
+from postmeter.health.report import report
 
 
 def register(group: click.Group) -> None:
@@ -44,17 +32,18 @@ def check(context: click.Context, relay: Relay, as_json: bool) -> None:
 
 
 def look(relay: Relay) -> Iterator[Finding]:
-    """All findings; a look that cannot be taken is a problem of its own."""
+    """All findings, first of all about the configuration itself."""
     settings = relay.settings
     source = (
         f"{relay.config} is right" if relay.config else "there is no file; the defaults and the environment are used"
     )
     yield Finding("configuration", "ok", source)
-    for one in LOOKS:
-        try:
-            yield from one(settings)
-        except PostmeterError as error:
-            yield problem(one.__name__.replace("_", " "), str(error))
+    for group in report(settings, partial(_records, settings.delivery.resolver)):
+        yield from group.findings
+
+
+def _records(server: str, name: str, type: str) -> Sequence[str]:
+    return looking.records(looking.resolver(server), name, type)
 
 
 def _told(finding: Finding) -> str:

@@ -12,7 +12,7 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
-from postmeter.server.tls import Source
+from postmeter.certificate_files import Source
 from postmeter.smtp.content import ContentReader
 from postmeter.smtp.incoming import IncomingTransaction, parse_mail
 from postmeter.smtp.limits import DEFAULT_LIMITS

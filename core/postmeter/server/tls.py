@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 
+from postmeter.certificate_files import Source, private_key
 from postmeter.config import Settings
 from postmeter.errors import ConfigError
 from postmeter.server import tickets
@@ -24,34 +22,12 @@ log = logging.getLogger(__name__)
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
 _NOT_A_PAIR = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
-_BEGIN_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a certificate is: its chain and its key, and the settings that name them."""
-
-    certificate: Path
-    key: Path
-    setting: str = "smtp.certificate"
-    key_setting: str = "smtp.private_key"
-
-    @classmethod
-    def of(cls, place: str) -> Source:
-        """What ``smtp.certificates`` names: a file that holds both, or a folder as certbot makes it."""
-        path, setting = Path(place), "smtp.certificates"
-        if path.is_dir():
-            return cls(path / "fullchain.pem", path / "privkey.pem", setting, setting)
-        return cls(path, path, setting, setting)
 
 
 def files(settings: Settings) -> Source:
-    """The certificate of all who ask for no other: as configured, or in the data folder (made there when absent)."""
-    smtp = settings.smtp
-    if smtp.certificate:
-        return Source(Path(smtp.certificate), Path(smtp.private_key or smtp.certificate))
-    source = Source(settings.data / "certificate.pem", settings.data / "certificate.key")
-    if not (source.certificate.exists() and source.key.exists()):
+    """The certificate of all who ask for no other; one of our own is made in the data folder when it has none."""
+    source = Source.first(settings)
+    if not settings.smtp.certificate and not (source.certificate.exists() and source.key.exists()):
         make(source.certificate, source.key, settings.hostname)
     return source
 
@@ -197,9 +173,3 @@ def _check_key(source: Source) -> None:
         raise ConfigError(f"{source.key_setting}: {source.key} has a passphrase; give it without one") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError(f"{source.key_setting}: {source.key} is not a private key in PEM form") from None
-
-
-def private_key(pem: bytes) -> Any:
-    """The first private key in ``pem``, which may hold certificates too; ValueError, or TypeError for a sealed one."""
-    begin = _BEGIN_KEY.search(pem)
-    return serialization.load_pem_private_key(pem[begin.start() :] if begin else pem, None)

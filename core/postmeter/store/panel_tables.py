@@ -1,4 +1,4 @@
-"""The tables of the panel: log-ins, second factors, invitations, requests for access, and the audit log."""
+"""The tables of the panel: log-ins, second factors, invitations, requests for access, the audit log, the self-check."""
 
 from __future__ import annotations
 
@@ -83,3 +83,14 @@ class Audit(Base):
     subject: Mapped[str]  # what was changed
     facts: Mapped[dict[str, Any]]
     __table_args__ = (Index("ix_audit_account_id_id", "account_id", "id"),)
+
+
+class CsaItem(Base):
+    """What the operator himself answers for in the CSA's criteria: whether it is done, a note, and who said so when."""
+
+    __tablename__ = "csa_item"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    done: Mapped[bool]
+    note: Mapped[str]
+    at: Mapped[float]
+    by: Mapped[str]  # the address of the user

@@ -1,6 +1,11 @@
 // Shows the copy buttons, which need a script, and copies what they name.
 
-for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+function reveal() {
+  for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+}
+
+new MutationObserver(reveal).observe(document.body, { childList: true, subtree: true }); // live.js brings new ones
+reveal();
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");

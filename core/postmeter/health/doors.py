@@ -11,17 +11,19 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 import dns.exception
+import dns.flags
 import dns.resolver
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from postmeter.commands import lookup
-from postmeter.commands.finding import Finding, ok, problem, warning
+from postmeter import looking
+from postmeter.certificate_files import Source, private_key
 from postmeter.config import Settings, address, networks
-from postmeter.server.tls import Source, files, private_key
+from postmeter.health.finding import Finding, ok, problem, warning
 from postmeter.store.quota import iso
 
 PATIENCE = 5.0  # seconds for an answer
+SLOW = 0.5  # seconds that a DNS server may take
 SOON = 14 * 86_400  # seconds: a certificate that ends sooner should be renewed
 
 
@@ -40,10 +42,11 @@ def ports(settings: Settings) -> Iterator[Finding]:
 def certificate(settings: Settings) -> Iterator[Finding]:
     """Whether each certificate can be read, belongs to its key and is valid."""
     smtp = settings.smtp
+    source = Source.first(settings)
     if smtp.certificate:
-        yield _pair(files(settings))
-    elif all((settings.data / name).exists() for name in ("certificate.pem", "certificate.key")):
-        source = files(settings)
+        yield _pair(source)
+        yield from _names(source, settings.hostname)
+    elif source.certificate.exists() and source.key.exists():
         text = f"{source.certificate} is self-signed: shops must be told not to check it"
         yield warning("certificate", text, "set smtp.certificate")
         yield _pair(source)
@@ -56,7 +59,7 @@ def certificate(settings: Settings) -> Iterator[Finding]:
 def hostname(settings: Settings) -> Iterator[Finding]:
     """Whether other mail servers can make something of our name."""
     name, mend = settings.hostname, "set server.hostname to a name that the DNS has an address for"
-    if "." not in name or name.endswith((".localdomain", ".local", ".localhost")):
+    if not is_public(name):
         yield warning("host name", f"{name} means nothing to other mail servers", mend)
         return
     try:
@@ -67,22 +70,43 @@ def hostname(settings: Settings) -> Iterator[Finding]:
     if all(ip_address(text.partition("%")[0]).is_loopback for text in found):
         yield warning("host name", f"{name} is this machine only ({', '.join(found)})", mend)
     else:
-        yield ok("host name", f"{name} is {', '.join(found)}")
+        yield ok("host name", f"{name} has the addresses {', '.join(found)}")
+
+
+def is_public(name: str) -> bool:
+    """Whether a host name can mean something to others."""
+    return "." in name and not name.endswith((".localdomain", ".local", ".localhost"))
 
 
 def resolver(settings: Settings) -> Iterator[Finding]:
-    """Whether the DNS answers."""
+    """Whether the DNS answers, how fast, and whether it has validated what it says."""
     delivery = settings.delivery
     if "*" in delivery.routes:
         yield ok("DNS", f"is not asked: all mail goes to {delivery.routes['*']}")
         return
-    asked = lookup.resolver(delivery.resolver)
+    asked = looking.resolver(delivery.resolver)
+    asked.use_edns(0, dns.flags.DO, 1232)
+    asked.flags = dns.flags.RD | dns.flags.AD
+    begun, validated = time.monotonic(), False
     try:
         with suppress(dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):  # which are answers
-            asked.resolve(".", "NS")
-        yield ok("DNS", f"{', '.join(str(server) for server in asked.nameservers)} answers")
+            validated = bool(asked.resolve(".", "NS").response.flags & dns.flags.AD)
     except dns.exception.DNSException as error:
         yield problem("DNS", f"no answer: {error}", "set delivery.resolver to a DNS server that answers")
+        return
+    took, servers = time.monotonic() - begun, [str(server) for server in asked.nameservers]
+    text = f"{', '.join(servers)} answers within {1000 * took:.0f} ms"
+    yield ok("DNS", text) if took < SLOW else warning("DNS", text, "use a resolver that is near, best on this machine")
+    yield _validating(servers, validated)
+
+
+def _validating(servers: list[str], validated: bool) -> Finding:
+    mend = "run a validating resolver on this machine, such as unbound, and set delivery.resolver to it"
+    if not validated:
+        return warning("DNSSEC", "answers are not validated", mend)
+    if all(server.startswith("127.") or server == "::1" for server in servers):
+        return ok("DNSSEC", "answers are validated on this machine")
+    return warning("DNSSEC", "answers are validated, but on another machine, and the way from there is not safe", mend)
 
 
 def _port(settings: Settings, name: str, host: str, port: int) -> Finding:
@@ -127,6 +151,24 @@ def _greeting(settings: Settings, host: str, port: int, name: str) -> bytes:
             return link.recv(512)
     except OSError:
         return b""
+
+
+def _names(source: Source, hostname: str) -> Iterator[Finding]:
+    """Whether the certificate is for our name; one that cannot be read is told of already."""
+    try:
+        found = x509.load_pem_x509_certificate(source.certificate.read_bytes())
+        extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = [name.lower() for name in extension.value.get_values_for_type(x509.DNSName)]
+    except (OSError, ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
+        return
+    check = "names of the certificate"
+    if {hostname.lower(), f"*.{hostname.lower().partition('.')[2]}"} & set(names):
+        yield ok(check, f"it is for {', '.join(names)}")
+    else:
+        mend = f"get one for {hostname}, or give shops a name that it is for"
+        yield warning(
+            check, f"it is for {', '.join(names) or 'no name'}, not for {hostname}: shops may refuse it", mend
+        )
 
 
 def _pair(source: Source) -> Finding:

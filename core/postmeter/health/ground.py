@@ -12,11 +12,11 @@ from pathlib import Path
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from postmeter.commands.finding import Finding, ok, problem, warning
 from postmeter.config import Settings
+from postmeter.disk_room import is_low
 from postmeter.errors import ConfigError
+from postmeter.health.finding import Finding, ok, problem, warning
 from postmeter.hooks import Plugins
-from postmeter.server.disk import is_low
 from postmeter.store import schema
 from postmeter.store.engine import Store
 from postmeter.store.quota import iso
@@ -67,7 +67,7 @@ def room(settings: Settings) -> Iterator[Finding]:
 
 def database(settings: Settings) -> Iterator[Finding]:
     """Whether the database opens and has our tables."""
-    if _not_made_yet(settings):
+    if not_made_yet(settings):
         yield ok("database", "will be made at the first start")
         return
     with closing(Store.open(settings.store_url)) as store:
@@ -111,7 +111,8 @@ def _nearest(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _not_made_yet(settings: Settings) -> bool:
+def not_made_yet(settings: Settings) -> bool:
+    """Whether the database is a file that the first start will make."""
     try:
         url = make_url(settings.store_url)
     except ArgumentError:
@@ -122,7 +123,7 @@ def _not_made_yet(settings: Settings) -> bool:
 def _newest(settings: Settings) -> float:
     """When the newest message was accepted; 0 when there is none or the database is not to be had."""
     try:
-        if _not_made_yet(settings):
+        if not_made_yet(settings):
             return 0.0
         with closing(Store.open(settings.store_url)) as store, store.read() as session:
             return session.scalar(select(Message.accepted_at).order_by(Message.id.desc()).limit(1)) or 0.0
