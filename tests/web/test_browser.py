@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
