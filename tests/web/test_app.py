@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
-from postmeter.store import statistics
+from postmeter.store import quota
 from postmeter_web.app import POLICY
 from support.panel import OWNER, Browser, House
 
@@ -77,7 +77,7 @@ def test_a_lost_database_is_told_without_asking_it(
     def lost(*_: object) -> None:
         raise OperationalError("SELECT secret", {}, sqlite3.OperationalError("disk I/O error"))
 
-    monkeypatch.setattr(statistics, "totals", lost)
+    monkeypatch.setattr(quota, "quota_of", lost)
     monkeypatch.setattr("postmeter.store.accounts.user_facts", lost)
     answer = owner.get("/accounts/shop/")
     assert answer.status_code == 503
@@ -89,7 +89,7 @@ def test_a_lost_database_is_told_without_asking_it(
 def test_a_defect_is_logged_and_not_shown(
     owner: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(statistics, "totals", lambda *_: 1 // 0)
+    monkeypatch.setattr(quota, "quota_of", lambda *_: 1 // 0)
     answer = owner.get("/accounts/shop/")
     assert answer.status_code == 500
     assert "ZeroDivisionError" not in answer.text

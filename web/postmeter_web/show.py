@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 
 from babel import dates
+from babel.numbers import format_decimal as babel_decimal
 from babel.numbers import format_percent
 from flask import Flask
 from flask_babel import format_currency, format_date, format_datetime, format_decimal, format_time, get_locale
@@ -25,7 +27,12 @@ def init_app(app: Flask) -> None:
 
 def number(value: int) -> str:
     """Digits in groups of three: 25,000 or 25.000."""
-    return str(format_decimal(value))
+    return _number(value, _language())
+
+
+@lru_cache(maxsize=10_000)
+def _number(value: int, language: str) -> str:
+    return str(babel_decimal(value, locale=language))  # a page has hundreds of them, most of them alike
 
 
 def money(units: int, currency: str = "EUR") -> str:
