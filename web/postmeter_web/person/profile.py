@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext, refresh
 from wtforms import PasswordField, SelectField, StringField, ValidationError
 from wtforms.validators import InputRequired, Length
 
@@ -73,6 +73,8 @@ def show() -> ResponseReturnValue:
         chosen = {"language": form.language.data, "timezone": form.timezone.data}
         with changing("user.preferences", me.email, **chosen) as change:
             accounts.set_preferences(change.db, me.id, **chosen)
+            sessions.renew(change.db)
+        refresh()  # from here on the new language is spoken
         flash(gettext("Saved."))
         return redirect(url_for("profile.show"))
     with reading() as db:
