@@ -22,7 +22,7 @@ def test_language_and_time_zone_are_chosen(owner: Browser, house: House) -> None
     assert owner.post("/me/", "/me/", language="de", timezone=" Europe/Berlin ").status_code == 302
     assert preferences(house) == ("de", "Europe/Berlin")
     assert "Gespeichert." in owner.get("/me/").text
-    assert "MEZ" in owner.get("/accounts/shop/team/log").text
+    assert "MEZ" in owner.get("/me/").text
     assert owner.post("/me/", "/me/", language="", timezone="").status_code == 302
     assert preferences(house) == ("", "")
 
