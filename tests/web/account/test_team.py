@@ -85,9 +85,8 @@ def test_a_member_is_removed_and_out_at_once(app: Flask, owner: Browser, house: 
     assert bob.get("/accounts/shop/").status_code == 200
     assert owner.post(f"{page}remove", page).status_code == 302
     assert bob.get("/accounts/shop/").status_code == 404
-    assert owner.get(page).status_code == 404
-    assert owner.post(f"{page}remove", TEAM).status_code == 302
-    assert "does not belong to the account any more" in owner.get(TEAM).text
+    assert "bob@shop.example does not belong to the account any more." in owner.get(TEAM).text
+    assert owner.get(page).status_code == owner.post(f"{page}remove", TEAM).status_code == 404
 
 
 def test_the_last_owner_stays(owner: Browser, house: House, people: dict[str, int]) -> None:
@@ -129,9 +128,8 @@ def test_an_invitation_is_sent_again_and_taken_back(owner: Browser, house: House
     assert paths[0] != paths[1]
     assert [Browser(app, "192.0.2.3").get(path).status_code for path in paths] == [302, 302]
     assert "No invitation is open" in owner.get(TEAM).text
-    assert owner.post(found[0], TEAM).status_code == 302
-    assert "not open any more" in owner.get(TEAM).text
-    assert owner.post(found[0].replace("withdraw", "again"), TEAM).status_code == 404
+    for path in (found[0], found[0].replace("withdraw", "again")):
+        assert owner.post(path, TEAM).status_code == 404
 
 
 def test_nobody_is_written_to_without_end(owner: Browser, house: House) -> None:
@@ -147,11 +145,8 @@ def test_another_account_s_people_and_invitations_are_not_there(
     other, forum = at(app, OTHER), "/accounts/forum/team/"
     assert other.get(f"{forum}{people[BOB]}/").status_code == 404
     assert other.get(TEAM).status_code == 404
-    for verb in ("1/withdraw", "2/withdraw"):
-        other.post(f"{forum}invitations/{verb}", forum)
-    assert other.post(f"{forum}invitations/1/again", forum).status_code == 404
-    other.post(f"{forum}{people[BOB]}/role", forum, role="admin")
-    other.post(f"{forum}{people[BOB]}/remove", forum)
+    for verb in ("invitations/1/withdraw", "invitations/1/again", f"{people[BOB]}/role", f"{people[BOB]}/remove"):
+        assert other.post(f"{forum}{verb}", forum, role="admin").status_code == 404
     assert roles(house)[BOB] == "viewer"
     assert "new@shop.example" in owner.get(TEAM).text
     assert "new@shop.example" not in other.get(forum).text
@@ -163,8 +158,7 @@ def test_the_operator_helps_a_team_under_his_name(operator: Browser, house: Hous
     assert operator.post(f"{page}role", page, role="owner").status_code == 302
     assert roles(house)[BOB] == "owner"
     assert log(house)[0][:2] == ("operator@relay.example", "team.role")
-    assert operator.post(f"{TEAM}leave", TEAM).status_code == 302
-    assert "does not belong to the account" in operator.get("/me/").text
+    assert operator.post("/me/accounts/shop/leave", "/me/").status_code == 404
 
 
 def test_the_log_has_the_account_s_changes_and_pages(app: Flask, owner: Browser, house: House) -> None:

@@ -69,14 +69,14 @@ def test_no_other_language_and_no_other_site(
 
 
 def test_an_account_is_left_by_who_is_not_its_last_owner(owner: Browser, house: House) -> None:
-    leave = "/accounts/shop/team/leave"
+    leave = "/me/accounts/shop/leave"
     assert owner.post(leave, "/me/").headers["Location"] == "/me/"
     assert "at least one owner" in owner.get("/me/").text
     with house.store.write() as session:
         accounts.set_role(session, house.ids["shop"], OTHER, "owner")
     assert owner.post(leave, "/me/").headers["Location"] == "/me/"
     assert "do not belong to the account shop any more" in owner.get("/me/").text
-    assert owner.get("/accounts/shop/").status_code == 404
+    assert owner.get("/accounts/shop/").status_code == owner.post(leave, "/me/").status_code == 404
 
 
 @pytest.mark.parametrize(

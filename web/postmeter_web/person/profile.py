@@ -11,7 +11,8 @@ from flask_babel import gettext, lazy_gettext, refresh
 from wtforms import PasswordField, SelectField, StringField, ValidationError
 from wtforms.validators import InputRequired, Length
 
-from postmeter.store import accounts, logins, second_factors
+from postmeter.errors import UsageError
+from postmeter.store import accounts, logins, second_factors, team
 from postmeter_web.context import changing, now, panel, reading, visitor
 from postmeter_web.forms import Form
 from postmeter_web.languages import LANGUAGES
@@ -19,6 +20,7 @@ from postmeter_web.person import guard, letters, sessions, strength
 from postmeter_web.person.devices import device
 from postmeter_web.person.guard import Denied
 from postmeter_web.person.password import PasswordForm
+from postmeter_web.sentences import in_words
 
 blueprint = Blueprint("profile", __name__)
 
@@ -131,4 +133,18 @@ def end_others() -> ResponseReturnValue:
     with changing("user.end_logins", visitor().email) as change:
         sessions.end_others(change.db)
     flash(gettext("You are logged out everywhere else."))
+    return redirect(url_for("profile.show"))
+
+
+@blueprint.post("/accounts/<account:account>/leave")
+def leave(account: str) -> ResponseReturnValue:
+    """Belong to an account no more."""
+    own = next((one for one in visitor().accounts if one.name == account), None) or abort(404)
+    try:
+        with changing("team.leave", visitor().email) as change:
+            change.account_id = own.id
+            team.leave(change.db, own.id, visitor().id)
+        flash(gettext("You do not belong to the account %(name)s any more.", name=own.name))
+    except UsageError as error:
+        flash(in_words(str(error)), "problem")
     return redirect(url_for("profile.show"))
