@@ -97,6 +97,13 @@ def test_the_last_owner_stays(owner: Browser, house: House, people: dict[str, in
     assert roles(house)[OWNER] == "owner"
 
 
+def test_who_removes_himself_is_led_to_where_he_may_be(app: Flask, house: House, people: dict[str, int]) -> None:
+    ann, page = at(app, ANN), f"{TEAM}{people[ANN]}/"
+    assert ann.post(f"{page}role", page, role="billing").headers["Location"] == "/"
+    assert ann.get("/").headers["Location"] == "/accounts/shop/quota/"
+    assert "ann@shop.example has the role Billing now." in ann.get("/accounts/shop/quota/").text
+
+
 def test_an_invitation_is_a_mail_in_the_reader_s_language(owner: Browser, house: House) -> None:
     with house.store.write() as session:
         accounts.set_preferences(session, accounts.known_user(session, OTHER).id, language="de", timezone="")

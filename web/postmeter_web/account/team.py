@@ -115,7 +115,7 @@ def change_role(user: int) -> ResponseReturnValue:
         flash(gettext("%(email)s has the role %(role)s now.", email=change.subject, role=role_name(role)))
     except UsageError as error:
         flash(in_words(str(error)), "problem")
-    return redirect(url_for("team.show"))
+    return _back(user)
 
 
 @blueprint.post("/<int:user>/remove")
@@ -128,7 +128,7 @@ def remove(user: int) -> ResponseReturnValue:
         flash(gettext("%(email)s does not belong to the account any more.", email=change.subject))
     except UsageError as error:
         flash(in_words(str(error)), "problem")
-    return redirect(url_for("team.show"))
+    return _back(user)
 
 
 @blueprint.get("/log")
@@ -150,6 +150,11 @@ def _page(form: InviteForm, status: int = 200) -> ResponseReturnValue:
     return render_template(
         "account/team.html", form=form, members=members, invitations=open_, roles=ROLES, gives=_gives(), now=now()
     ), status
+
+
+def _back(user: int) -> ResponseReturnValue:
+    """To the team; who has changed himself may not see that any more."""
+    return redirect(url_for("home.show" if user == visitor().id else "team.show"))
 
 
 def _member_or_404(db: Session, user: int) -> Teammate:
