@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from postmeter.message.envelope import Envelope, Recipient
-from postmeter.store import accounts, audit, connections, domains, quota, suppressions
+from postmeter.store import accounts, audit, connections, domains, quota, suppressions, team
 from postmeter.store.audit import Actor
 from postmeter.store.queue import Leased
 from postmeter.store.secrets import NewPassword
@@ -30,6 +30,8 @@ class Furniture:
     suppressed: str
     block: int
     member: str
+    member_id: int
+    invitation: int
 
 
 def furnish(house: House, account: str, mark: str, password: NewPassword) -> Furniture:
@@ -45,8 +47,15 @@ def furnish(house: House, account: str, mark: str, password: NewPassword) -> Fur
         actor = Actor(None, f"{mark}@{domain}", "192.0.2.7")
         audit.record(session, actor, "connection.add", f"{mark} {HOSTILE}", house.now, account_id=row.id)
     member = house.member(account, f"{mark}@members.example", "viewer", password)
+    with house.store.write() as session:
+        member_id = accounts.known_user(session, member).id
+        owner, invited = team.members(session, row.id)[0].user_id, f"invited@{mark}.example"
+        team.invite(session, house.secrets, row.id, "owner", invited, "viewer", owner, house.now)
+        invitation = team.invitations(session, row.id, house.now)[0].id
     message = _mail(house, house.ids[account], made.connection_id, domain, mark)
-    return Furniture(mark, domain, made.connection_id, name, message, f"gone@{domain}", block, member)
+    return Furniture(
+        mark, domain, made.connection_id, name, message, f"gone@{domain}", block, member, member_id, invitation
+    )
 
 
 def _mail(house: House, account: int, connection: int, domain: str, mark: str) -> str:

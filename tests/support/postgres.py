@@ -36,6 +36,7 @@ kill -QUIT $server; wait $server; rm -rf "$folder"
 _OWN = ", ".join(f"'{name}'" for name in ("alembic_version", *Base.metadata.tables))
 _EMPTY = f"""
 SET lock_timeout = '3s';
+SET session_replication_role = replica; -- the audit log may be emptied as well
 DO $$ DECLARE names text; BEGIN
     SELECT string_agg(quote_ident(tablename), ', ') INTO names
     FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ({_OWN});

@@ -68,4 +68,8 @@ def VALUES(things: Furniture) -> dict[str, object]:
         "message": things.message,
         "address": things.suppressed,
         "block": things.block,
+        "user": things.member_id,
+        "ticket": things.invitation,
+        "login": 0,
+        "token": "nonsense",
     }

@@ -67,7 +67,20 @@ DOMAINS = (  # what cannot be done with one, and advice
     N_("p=reject: mail that pretends to be yours is refused."),
 )
 CSA = (N_("a note has at most {number} printable characters"),)
-TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CSA, *HEALTH)
+PEOPLE = (  # their addresses and names, teams, second factors, requests
+    N_("{email} is not an e-mail address"),
+    N_("there is a user {email} already"),
+    N_("there are too many requests at the moment; please try again in some days"),
+    N_("this request has been decided already"),
+    N_("this code is wrong or was used before; wait for the app's next one"),
+    N_("{email} belongs to the account already"),
+    N_("at most {number} invitations can be open; withdraw one first"),
+    N_("this invitation is not open any more"),
+    N_("only an owner makes somebody an owner, and changes or removes one"),
+    N_("this person does not belong to the account any more"),
+    N_("an account has at least one owner; make somebody else an owner first"),
+)
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CSA, *HEALTH, *PEOPLE)
 
 
 def in_words(text: str) -> str:

@@ -21,7 +21,9 @@ UNITS_PER_EURO = 100_000  # money is kept in integers of 0.00001 EUR
 
 def init_app(app: Flask) -> None:
     """Make the filters known to the templates of ``app``."""
-    filters = (number, money, cents, percent, octets, moment, day, calendar, month, clock, iso, since, until, in_words)
+    figures = (number, money, cents, percent, octets)
+    moments = (moment, day, calendar, month, clock, iso, since, until)
+    filters = (*figures, *moments, in_words, role_name, role_meaning)
     app.jinja_env.filters.update({one.__name__: one for one in filters}, shell=shlex.quote)
 
 
