@@ -14,6 +14,7 @@ from babel.numbers import format_percent
 from flask import Flask
 from flask_babel import format_currency, format_date, format_datetime, format_decimal, format_time, get_locale
 
+from postmeter_web.roles import role_meaning, role_name
 from postmeter_web.sentences import in_words
 
 UNITS_PER_EURO = 100_000  # money is kept in integers of 0.00001 EUR
