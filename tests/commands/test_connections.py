@@ -51,7 +51,7 @@ def test_an_access_gets_a_new_password(cli: Cli, username: str) -> None:
     assert list(answer) == ["host", "port", "tls_port", "username", "password"]
     assert (answer["username"], len(answer["password"])) == (username, 40)
     shown = listed(cli)[0]
-    begun, until = (datetime.fromisoformat(shown[name]) for name in ("revealed_at", "previous_until"))
+    begun, until = (datetime.fromisoformat(shown[name]) for name in ("revealed_at", "previous_ends_at"))
     assert (until - begun).total_seconds() == 5400
     people = cli("connection", "renew", "acme", "web shop").stdout
     assert "Old password  is taken no more" in people

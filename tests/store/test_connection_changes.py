@@ -85,7 +85,7 @@ def test_a_new_system_is_connected_step_by_step(store: Store, drafted: int) -> N
     password = secret(store, drafted, SecretRequest(seen(store, drafted), "key", keep=DAY), NOW)
     shown = facts(store, drafted)
     assert (shown.state, shown.revealed_at) == ("active", NOW)
-    assert shown.previous_until is None, "nobody knew the first secret"
+    assert shown.previous_ends_at is None, "nobody knew the first secret"
     assert opened(store, drafted, password, NOW) is not None
 
 
@@ -117,7 +117,7 @@ def test_an_overlap_is_ended_by_hand(store: Store, number: int) -> None:
     change(store, number, connection_changes.end_previous)
     assert opened(store, number, first, NOW + 3) is None
     assert opened(store, number, second, NOW + 3) is not None
-    assert facts(store, number).previous_until is None
+    assert facts(store, number).previous_ends_at is None
 
 
 def test_of_two_renewals_the_older_secrets_end(store: Store, number: int) -> None:

@@ -87,7 +87,7 @@ class ConnectionFacts:
     """A connection as shown to people, with the ``reason`` why it is off; times in seconds since the epoch.
 
     ``unverified`` are those of its ``domains`` whose records are not there. The secret was shown at ``revealed_at``
-    (None: never yet); the one before is good until ``previous_until``, and was last used at ``previous_used_at``.
+    (None: never yet); the one before is good until ``previous_ends_at``, and was last used at ``previous_used_at``.
     """
 
     id: int
@@ -105,7 +105,7 @@ class ConnectionFacts:
     paused: str
     system: str
     revealed_at: float | None
-    previous_until: float | None
+    previous_ends_at: float | None
     previous_used_at: float | None
 
     @property
@@ -324,7 +324,7 @@ def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
         paused=connection.paused,
         system=connection.system,
         revealed_at=connection.revealed_at,
-        previous_until=connection.previous_until,
+        previous_ends_at=connection.previous_until,
         previous_used_at=connection.previous_used_at,
     )
 
