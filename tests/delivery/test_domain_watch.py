@@ -13,12 +13,13 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, succ
 
 from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.resolver import Resolver, Server
-from postmeter.store.domain_checks import AGAIN, EVERY, MOST, record_check
-from postmeter.store.domains import account_keys, domains_of
+from postmeter.store import rotation
+from postmeter.store.domain_checks import AGAIN, EVERY, MOST, SOON, record_check
+from postmeter.store.domains import account_keys, add_operator_key, domain_keys, domains_of
 from postmeter.store.engine import Store
 from postmeter.store.tables import Event
 from support.dns_server import NXDOMAIN, SERVFAIL, DnsServer
-from support.tenants import NOW, SECRETS, make_account, make_domain
+from support.tenants import NOW, SECRETS, make_account, make_domain, new_key
 
 NewServer = Callable[..., DnsServer]
 
@@ -64,7 +65,10 @@ class Watched:
 
     def publish(self, name: str, record: str | None = None) -> None:
         """The right record of a domain, or a mishap."""
-        where, value = self.records[name]
+        self.publish_at(*self.records[name], record)
+
+    def publish_at(self, where: str, value: str, record: str | None = None) -> None:
+        """A TXT record, cut into strings, or a mishap."""
         strings = " ".join(f'"{value[place : place + 255]}"' for place in range(0, len(value), 255))
         self.server.zone[where, "TXT"] = record or [strings]
 
@@ -180,3 +184,40 @@ async def test_a_store_in_trouble_ends_the_round_and_the_next_one_goes_on(store:
     shop.trouble = None
     assert await shop.after(60) == {"shop.example": ""}
     assert len(shop.server.questions) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_key_takes_over_by_itself_once_its_record_is_there(store: Store, dns_server: NewServer) -> None:
+    shop = Watched(store, dns_server({}))
+    with store.write() as session:
+        record = rotation.rotate(session, SECRETS, 1, "shop.example", new_key(), shop.clock.time())
+    for state in (NXDOMAIN, SERVFAIL):  # not there yet, and nobody knows: neither harms the domain
+        shop.publish_at(record.name, record.value, state)
+        assert await shop.after(AGAIN) == {"shop.example": ""}
+    assert signing(store) == [shop.records["shop.example"][0]]
+    shop.publish_at(record.name, record.value)
+    assert await shop.after(AGAIN) == {"shop.example": ""}
+    assert signing(store) == [record.name]
+    shop.publish("shop.example", NXDOMAIN)  # the old record goes
+    assert await shop.after(EVERY) == {"shop.example": ""}
+    assert shop.kinds == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_key_of_the_operators_takes_over_by_itself_as_well(store: Store, dns_server: NewServer) -> None:
+    shop = Watched(store, dns_server({}), ())
+    with store.write() as session:
+        add_operator_key(session, SECRETS, "relay.example", new_key(), NOW)
+        record = rotation.rotate(session, SECRETS, None, "relay.example", new_key(), NOW)
+    await shop.after(SOON)
+    shop.publish_at(record.name, record.value)
+    await shop.after(AGAIN)
+    with store.read() as session:
+        active, retired = rotation.keys_of(session, None)
+    assert (active.record, active.state, retired.state) == (record, "active", "retired")
+
+
+def signing(store: Store) -> list[str]:
+    """Where the keys are published that sign."""
+    with store.read() as session:
+        return [key.dns_name for key in domain_keys(session, SECRETS, 1, "shop.example").active]

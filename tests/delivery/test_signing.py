@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 
 import dkim
@@ -15,8 +16,9 @@ from postmeter.config import Overdraft
 from postmeter.delivery import signing as signing_module
 from postmeter.delivery.signing import KeyRing, NoKey, Order, Signed, Signer
 from postmeter.message.envelope import Envelope, Recipient
-from postmeter.store import accept, tables
+from postmeter.store import accept, rotation, tables
 from postmeter.store.connections import add_connection
+from postmeter.store.domain_checks import take_over
 from postmeter.store.domains import add_operator_key
 from postmeter.store.engine import Store
 from postmeter.store.own_mail import OPERATOR
@@ -199,3 +201,17 @@ def test_mail_of_the_relays_own_is_signed_with_what_keys_the_operator_has(store:
     with store.write() as session:
         add_operator_key(session, SECRETS, "operator.example", new_key(), NOW)
     assert [key.domain for key in KeyRing(store, SECRETS).keys(OPERATOR, "mail.test")] == ["operator.example"]
+
+
+def test_a_key_that_takes_over_signs_within_seconds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(signing_module, "time", SimpleNamespace(monotonic=lambda: now))
+    ring = KeyRing(store, SECRETS)
+    [old] = ring.keys(1, "shop.example")
+    with store.write() as session:
+        rotation.rotate(session, SECRETS, 1, "shop.example", new := new_key(), NOW)
+        take_over(session, 1, "shop.example", [new.selector], NOW)
+    now += signing_module.KEYS_REMEMBERED - 0.1
+    assert ring.keys(1, "shop.example") == (old,)  # whose record stays for days
+    now += 0.2
+    assert [key.selector for key in ring.keys(1, "shop.example")] == [new.selector]

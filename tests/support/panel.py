@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -18,11 +19,13 @@ from werkzeug.test import TestResponse
 
 from postmeter.config import Settings
 from postmeter.hooks import Plugins, new_manager
+from postmeter.looking import Heard
 from postmeter.store import accounts, connections, domains
 from postmeter.store.counters import count
 from postmeter.store.engine import Store
 from postmeter.store.secrets import NewPassword, Secrets
 from postmeter_web.app import create_app
+from postmeter_web.looks import Looks
 
 PASSWORD = "correct horse"  # of everybody
 OPERATOR, OWNER, OTHER = "operator@relay.example", "owner@shop.example", "owner@forum.example"
@@ -31,13 +34,17 @@ NOW = 1_795_500_000.0
 
 @dataclass
 class House:
-    """The application, its store and a clock that the test moves."""
+    """The application, its store and a clock that the test moves; ``dns`` has the records by name and type.
+
+    None as records: the DNS gives no answer about that name.
+    """
 
     store: Store
     settings: Settings
     secrets: Secrets
     now: float = NOW
     ids: dict[str, int] = field(default_factory=dict)
+    dns: dict[tuple[str, str], tuple[str, ...] | None] = field(default_factory=dict)
 
     def app(self, **plugins: object) -> Flask:
         """A new application with the pages of these plugins; its throttle has seen nothing yet."""
@@ -46,7 +53,16 @@ class House:
             manager.register(plugin, name)
         loaded = Plugins(manager)
         loaded.attach(self.settings, self.store, self.secrets, lambda: self.now)
-        return create_app(self.settings, self.store, self.secrets, lambda: self.now, loaded)
+        app = create_app(self.settings, self.store, self.secrets, lambda: self.now, loaded)
+        app.extensions["postmeter"] = replace(app.extensions["postmeter"], looks=Looks(self._look_up))
+        return app
+
+    def _look_up(self, _server: str, names: Iterable[str], type: str, _seconds: float) -> Heard:
+        answers = {name: self.dns.get((name, type), ()) for name in names}
+        unknown = {
+            name: f"the DNS gives no answer about {name}: time-out" for name, one in answers.items() if one is None
+        }
+        return Heard({name: one for name, one in answers.items() if one is not None}, unknown)
 
     def account(self, name: str, owner: str, hashed: NewPassword) -> int:
         """A new account with its owner."""

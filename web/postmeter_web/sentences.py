@@ -34,7 +34,32 @@ LOOKS = (  # what the DNS says
     N_("the DNS gives no answer about {name}: {error}"),
     N_("Others are looking things up just now; look again in a few seconds."),
 )
-TEMPLATES = (*CONNECTIONS, *LOOKS)
+DOMAINS = (  # what cannot be done with one, and advice
+    N_("the account has the domain {name} already"),
+    N_("{name} is not a domain name such as shop.example"),
+    N_("the domain {name} is used by: {users}; take it out of them first"),
+    N_("a new key of {name} waits for its record already; publish that, or cancel the key"),
+    N_("the domain {name} is not verified; publish the records that it has"),
+    N_("no key {selector} of {name} waits for its record (any more)"),
+    N_("There are {number} SPF records; only one is allowed."),
+    N_("Receivers cannot use the SPF record: {error}"),
+    N_("There is no SPF record. Receivers look for one under the domain of the return path."),
+    N_("The SPF record lets everybody send. End it with ~all or -all."),
+    N_("The SPF record lets this relay send."),
+    N_("The SPF record does not name this relay. DKIM is enough for DMARC, but some receivers want both."),
+    N_("There are {number} DMARC policies; receivers ignore them all. Leave one."),
+    N_("There is no DMARC policy. Gmail, Yahoo and Microsoft want one of everybody who sends much mail."),
+    N_("Begin with p=none, which changes nothing, and read the reports."),
+    N_("The policy cannot be read: a part of it is not of the form tag=value."),
+    N_("The policy has no p= of none, quarantine or reject."),
+    N_("The policy is that of {name}."),
+    N_("It has no rua=, so nobody gets reports about mail that pretends to be yours."),
+    N_("With adkim=s, only mail from exactly this domain passes, none from names below it."),
+    N_("p=none only watches. When the reports show no mail of yours that fails, make it p=quarantine."),
+    N_("p=quarantine: mail that pretends to be yours is put aside."),
+    N_("p=reject: mail that pretends to be yours is refused."),
+)
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS)
 
 
 def in_words(text: str) -> str:

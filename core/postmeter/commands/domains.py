@@ -1,4 +1,4 @@
-"""`postmeter domain` and `postmeter key`: From domains, DKIM keys and the records to publish."""
+"""`postmeter domain`: the domains that customers send from, and the records to publish for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from postmeter.store.domains import DnsRecord, DomainFacts, NewKey
 def register(group: click.Group) -> None:
     """Add the commands."""
     group.add_command(domain)
-    group.add_command(key)
 
 
 @click.group()
@@ -55,7 +54,7 @@ def add(relay: Relay, account: str, name: str, list_help: str, trust: bool, ed25
         "records": [plain(record) for record in added.records],
     }
     state = "It is verified." if added.verified else f"Then run: postmeter domain check {added.name}"
-    show(as_json, data, f"Publish for {added.name}:\n\n{_records(added.records)}\n\n{state}")
+    show(as_json, data, f"Publish for {added.name}:\n\n{published(added.records)}\n\n{state}")
 
 
 @domain.command()
@@ -67,21 +66,23 @@ def check(context: click.Context, relay: Relay, name: str, as_json: bool) -> Non
     """Look the records of DOMAIN up and say what is missing; ends with 1 when mail is not taken for it."""
     with relay.store.read() as session:
         known = domains.domains_of(session, None, name)
-        keys = {d.account_id: domains.account_keys(session, relay.secrets, d.account_id, d.name) for d in known}
+        keys = {d.account_id: domains.domain_keys(session, relay.secrets, d.account_id, d.name) for d in known}
     if not known:
         raise UsageError(f"no account has the domain {name}; add it with `postmeter domain add`")
     resolver = looking.resolver(relay.settings.delivery.resolver)
-    found = {r.name: looking.records(resolver, r.name) for d in known for r in d.records}
-    problems = {d.account_id: domains.judge(keys[d.account_id], found) for d in known}
+    names = [name for d in known for name in (*(r.name for r in d.records), *keys[d.account_id].names)]
+    found = {name: looking.records(resolver, name) for name in dict.fromkeys(names)}
+    seen = {d.account_id: domains.examine(keys[d.account_id], found) for d in known}
     with relay.store.write() as session:
         verified = {
-            d.account_id: record_check(session, d.account_id, d.name, problems[d.account_id], time.time())
-            for d in known
+            of: record_check(session, of, known[0].name, verdict.problems, time.time(), verdict.ready)
+            for of, verdict in seen.items()
         }
+        known = domains.domains_of(session, None, name)  # a new key has its record
     advice = (
         [] if _has_dmarc(found[f"_dmarc.{known[0].name}"]) else [f"_dmarc.{known[0].name}: There is no policy yet."]
     )
-    results = [_result(d, verified[d.account_id], problems[d.account_id], advice) for d in known]
+    results = [_result(d, verified[d.account_id], seen[d.account_id].problems, advice) for d in known]
     show(
         as_json,
         {"domain": known[0].name, "accounts": results},
@@ -91,27 +92,8 @@ def check(context: click.Context, relay: Relay, name: str, as_json: bool) -> Non
         context.exit(1)
 
 
-@click.group()
-def key() -> None:
-    """The operator's own DKIM keys, which sign every message in addition."""
-
-
-@key.command(name="add")
-@click.argument("name", metavar="DOMAIN")
-@click.option("--ed25519", is_flag=True, help="An Ed25519 key instead of RSA.")
-@json_option
-@pass_relay
-def add_key(relay: Relay, name: str, ed25519: bool, as_json: bool) -> None:
-    """Make a DKIM key for the operator's DOMAIN and print the record to publish."""
-    new = NewKey.generate(ED25519 if ed25519 else RSA)
-    with relay.store.write() as session:
-        record = domains.add_operator_key(session, relay.secrets, name, new, time.time())
-    show(
-        as_json, {"domain": domains.clean_domain(name), "records": [plain(record)]}, f"Publish:\n\n{_records([record])}"
-    )
-
-
-def _records(records: Sequence[DnsRecord]) -> str:
+def published(records: Sequence[DnsRecord]) -> str:
+    """The records as a person enters them."""
     return "\n".join(f"  {r.name}  {r.type}  {r.value}{'' if r.required else '   (advice)'}" for r in records)
 
 
@@ -135,5 +117,5 @@ def _told(facts: DomainFacts, result: dict[str, Any]) -> str:
     lines = [f"{facts.name} of account {facts.account}: {state}{' (on your word)' if facts.trusted else ''}"]
     lines += [f"  problem  {text}" for text in result["problems"]] + [f"  advice   {text}" for text in result["advice"]]
     if result["problems"] or result["advice"]:
-        lines += ["", "Publish:", "", _records(facts.records)]
+        lines += ["", "Publish:", "", published(facts.records)]
     return "\n".join(lines)

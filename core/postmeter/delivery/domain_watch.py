@@ -1,4 +1,4 @@
-"""Looks the DKIM records of verified domains up again, once a day, so that nobody sends for long without them."""
+"""Looks DKIM records up again: of verified domains once a day, and of new keys, which then take over by themselves."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from postmeter.delivery.resolver import Resolver
 from postmeter.delivery.settling import Submit
 from postmeter.message.signature import SigningKey
+from postmeter.store import rotation
 from postmeter.store.domain_checks import MOST, Look, any_due, claim, record_looks
-from postmeter.store.domains import account_keys, judge
+from postmeter.store.domains import DomainKeys, domain_keys, examine
 from postmeter.store.secrets import Secrets
 
 log = logging.getLogger(__name__)
 
 Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
-Keys = Mapping[tuple[int, str], Sequence[SigningKey]]  # by account and domain
+Keys = Mapping[tuple[int, str], DomainKeys]  # by account and domain
 
 
 class DomainWatch:
@@ -40,6 +41,7 @@ class DomainWatch:
 
     async def look(self) -> None:
         """Look all up that are due."""
+        await self._look_at_own()
         while await self._read(lambda session: any_due(session, self._clock())):
             claimed: list[tuple[int, str]] = await self._commit(claim, self._clock())
             keys: Keys = await self._read(partial(self._keys, claimed))
@@ -49,19 +51,32 @@ class DomainWatch:
                 return
 
     def _keys(self, claimed: Sequence[tuple[int, str]], session: Session) -> Keys:
-        return {where: account_keys(session, self._secrets, *where) for where in claimed}
+        return {where: domain_keys(session, self._secrets, *where) for where in claimed}
 
-    async def _look_up(self, account_id: int, name: str, keys: Sequence[SigningKey]) -> None:
-        found = {key.dns_name: await self._texts(key.dns_name) for key in keys}
+    async def _look_up(self, account_id: int, name: str, keys: DomainKeys) -> None:
+        found = {place: await self._texts(place) for place in keys.names}
         known = {place: texts for place, texts in found.items() if texts is not None}
-        if len(known) < len(found):
-            log.info("the DNS gives no answer about %s at the moment", ", ".join(set(found) - set(known)))
+        verdict = examine(keys, known)
+        replaced = {key.algorithm for key in keys.waiting if key.selector in verdict.ready}
+        needed = {key.dns_name for key in keys.active if key.algorithm not in replaced}
+        if unknown := needed - set(known):
+            log.info("the DNS gives no answer about %s at the moment", ", ".join(sorted(unknown)))
             return
-        problems = tuple(judge(keys, known))
-        active = await self._commit(record_looks, Look(account_id, name, problems, self._clock()))
-        if problems:
+        look = Look(account_id, name, verdict.problems, self._clock(), verdict.ready)
+        active = await self._commit(record_looks, look)
+        if verdict.ready:
+            log.info("new DKIM keys of %s sign from now on: %s", name, ", ".join(verdict.ready))
+        if verdict.problems:
             state = "still active" if active else "inactive"
-            log.warning("the domain %s of account %d is %s: %s", name, account_id, state, " ".join(problems))
+            log.warning("the domain %s of account %d is %s: %s", name, account_id, state, " ".join(verdict.problems))
+
+    async def _look_at_own(self) -> None:
+        """The operator's new keys; there is hardly ever one, so all workers look."""
+        own: list[SigningKey] = await self._read(lambda session: rotation.operator_waiting(session, self._secrets))
+        for key in own:
+            texts = await self._texts(key.dns_name)
+            if texts and await self._commit(_take_over_own, (key, texts, self._clock())):
+                log.info("a new DKIM key of the operator's signs from now on: %s", key.dns_name)
 
     async def _texts(self, name: str) -> list[str] | None:
         """The TXT texts of a name; None when nobody knows."""
@@ -79,3 +94,7 @@ class DomainWatch:
         if isinstance(result, Exception):
             raise result
         return result
+
+
+def _take_over_own(session: Session, found: Sequence[tuple[SigningKey, list[str], float]]) -> list[bool]:
+    return [rotation.take_over_if_published(session, *one) for one in found]

@@ -62,12 +62,13 @@ class KeyRing:
         known = self._known.get((account_id, domain))
         if known is not None and known[0] > time.monotonic():
             return known[1]
+        until = time.monotonic() + KEYS_REMEMBERED  # from before the look: what changes meanwhile is seen in time
         with self._store.read() as session:
             keys = keys_for(session, self._secrets, account_id, domain)
         if account_id != OPERATOR and all(key.domain != domain for key in keys):
             # the operator's alone would not speak for the From field
             raise NoKey(f"There is no signing key for {domain}")
-        self._known[account_id, domain] = (time.monotonic() + KEYS_REMEMBERED, keys)
+        self._known[account_id, domain] = (until, keys)
         return keys
 
 

@@ -6,7 +6,7 @@ import secrets as random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
@@ -16,7 +16,7 @@ from postmeter.message.originator import a_labels
 from postmeter.store import domain_checks
 from postmeter.store.rows import add_unique
 from postmeter.store.secrets import Secrets
-from postmeter.store.tables import Account, SendingDomain, SigningKey
+from postmeter.store.tables import Account, Connection, ConnectionDomain, SendingDomain, SigningKey
 
 _SELECTOR_CHARACTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that look alike
 
@@ -57,8 +57,32 @@ class NewKey:
 
 
 @dataclass(frozen=True)
+class DomainKeys:
+    """The keys of a sending domain: those that sign, and new ones that wait until their records are published."""
+
+    active: tuple[signature.SigningKey, ...]
+    waiting: tuple[signature.SigningKey, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Where their records are looked for."""
+        return tuple(key.dns_name for key in (*self.active, *self.waiting))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a look at the DNS comes to: ``ready`` are the selectors of waiting keys that can take over.
+
+    ``problems`` keep the domain from being verified once they have; nothing: it is verified.
+    """
+
+    problems: tuple[str, ...]
+    ready: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DomainFacts:
-    """A sending domain of an account.
+    """A sending domain of an account; ``records`` are those of its active keys, and advice.
 
     ``problem`` says what the last look at the DNS (at ``checked_at``) found missing, and ``failing_since`` since when.
     """
@@ -107,18 +131,18 @@ def add_domain(
     domain.list_help = _list_help(list_help)
     if trust:
         domain.trusted, domain.verified_at, domain.problem = True, now, ""
-        domain_checks.settle(domain, None)
+        domain_checks.settle(session, domain, None, now)
     present = {key.algorithm for key in _rows(session, account.id, name)}
     for key in keys:
         if key.algorithm not in present:
-            _add_key(session, secrets, account.id, name, key, now)
+            add_key(session, secrets, account.id, name, key, now)
     session.flush()
     return AddedDomain(name, domain.verified_at is not None, _records(session, account.id, name))
 
 
 def add_operator_key(session: Session, secrets: Secrets, domain: str, key: NewKey, now: float) -> DnsRecord:
     """Add a key of the operator, which signs every message in addition; the record to publish."""
-    return _dkim_record(_add_key(session, secrets, None, clean_domain(domain), key, now))
+    return dkim_record(add_key(session, secrets, None, clean_domain(domain), key, now))
 
 
 def domains_of(session: Session, account_id: int | None, name: str | None = None) -> list[DomainFacts]:
@@ -133,6 +157,45 @@ def domains_of(session: Session, account_id: int | None, name: str | None = None
     if name is not None:
         query = query.where(SendingDomain.name == clean_domain(name))
     return [_facts(session, domain, account) for domain, account in session.execute(query).all()]
+
+
+def domain_of(session: Session, account_id: int, name: str) -> DomainFacts | None:
+    """The account's sending domain of exactly this name."""
+    row = session.get(SendingDomain, (account_id, name))
+    return _facts(session, row, session.get_one(Account, account_id).name) if row else None
+
+
+def users_of(session: Session, account_id: int) -> dict[str, tuple[str, ...]]:
+    """By sending domain: the names of the account's connections that send from it."""
+    rows = session.execute(
+        select(ConnectionDomain.domain, Connection.name)
+        .join(Connection, Connection.id == ConnectionDomain.connection_id)
+        .where(ConnectionDomain.account_id == account_id, Connection.retired_at.is_(None))
+        .order_by(Connection.name)
+    ).all()
+    return {domain: tuple(name for other, name in rows if other == domain) for domain, _ in rows}
+
+
+def set_list_help(session: Session, account_id: int, name: str, list_help: str) -> None:
+    """Give a sending domain another List-Help; UsageError when that is none."""
+    session.get_one(SendingDomain, (account_id, name)).list_help = _list_help(list_help)
+    session.flush()
+
+
+def remove_domain(session: Session, account_id: int, name: str) -> None:
+    """Take a sending domain away; UsageError when a connection uses it.
+
+    Its active keys stay: mail under way is signed by them, and who adds the domain again has published them already.
+    """
+    row = session.get_one(SendingDomain, (account_id, name), with_for_update=True)
+    if users := users_of(session, account_id).get(name):
+        raise UsageError(f"the domain {name} is used by: {', '.join(users)}; take it out of them first")
+    session.execute(
+        delete(ConnectionDomain).where(ConnectionDomain.account_id == account_id, ConnectionDomain.domain == name)
+    )
+    session.execute(delete(SigningKey).where(*domain_checks.waiting(account_id, name)))
+    session.delete(row)
+    session.flush()
 
 
 def keys_for(session: Session, secrets: Secrets, account_id: int, domain: str) -> tuple[signature.SigningKey, ...]:
@@ -150,6 +213,20 @@ def keys_for(session: Session, secrets: Secrets, account_id: int, domain: str) -
 def account_keys(session: Session, secrets: Secrets, account_id: int, domain: str) -> tuple[signature.SigningKey, ...]:
     """The account's own active keys for a sending domain."""
     return tuple(_load(secrets, row) for row in _rows(session, account_id, domain))
+
+
+def domain_keys(session: Session, secrets: Secrets, account_id: int, domain: str) -> DomainKeys:
+    """The account's own keys for a sending domain, also those that wait."""
+    rows = session.scalars(select(SigningKey).where(*domain_checks.waiting(account_id, domain)).order_by(SigningKey.id))
+    return DomainKeys(account_keys(session, secrets, account_id, domain), tuple(_load(secrets, row) for row in rows))
+
+
+def examine(keys: DomainKeys, found: Mapping[str, Sequence[str]]) -> Verdict:
+    """What the TXT texts found under each name mean for a domain whose new keys take over as soon as they can."""
+    ready = tuple(key for key in keys.waiting if not judge([key], found))
+    algorithms = {key.algorithm for key in ready}
+    active = (*(key for key in keys.active if key.algorithm not in algorithms), *ready)
+    return Verdict(tuple(judge(active, found)), tuple(key.selector for key in ready))
 
 
 def judge(keys: Sequence[signature.SigningKey], found: Mapping[str, Sequence[str]]) -> list[str]:
@@ -188,9 +265,17 @@ def _list_help(text: str) -> str:
         raise UsageError(str(error)) from None
 
 
-def _add_key(
-    session: Session, secrets: Secrets, account_id: int | None, domain: str, key: NewKey, now: float
+def add_key(
+    session: Session,
+    secrets: Secrets,
+    account_id: int | None,
+    domain: str,
+    key: NewKey,
+    now: float,
+    *,
+    active: bool = True,
 ) -> SigningKey:
+    """Store a key of an account or (None) of the operator; one that is not ``active`` waits for its record."""
     row = SigningKey(
         account_id=account_id,
         domain=domain,
@@ -198,7 +283,8 @@ def _add_key(
         algorithm=key.algorithm,
         private_key=secrets.seal(key.pem),
         dns_value=key.dns_value,
-        activated_at=now,
+        active=active,
+        activated_at=now if active else None,
         created_at=now,
     )
     add_unique(session, row, f"there is a key with the selector {key.selector} for {domain} already")
@@ -222,11 +308,12 @@ def _load(secrets: Secrets, row: SigningKey) -> signature.SigningKey:
 
 
 def _records(session: Session, account_id: int, name: str) -> tuple[DnsRecord, ...]:
-    keys = tuple(_dkim_record(row) for row in _rows(session, account_id, name))
+    keys = tuple(dkim_record(row) for row in _rows(session, account_id, name))
     return (*keys, DnsRecord(f"_dmarc.{name}", "TXT", "v=DMARC1; p=none", required=False))
 
 
-def _dkim_record(row: SigningKey) -> DnsRecord:
+def dkim_record(row: SigningKey) -> DnsRecord:
+    """The record that publishes a key."""
     return DnsRecord(f"{row.selector}._domainkey.{row.domain}", "TXT", row.dns_value, required=True)
 
 
