@@ -92,16 +92,18 @@ def set_domains(session: Session, account: Account, connection: Connection, doma
     """Let a connection send from these domains of the account and no others; UsageError when there is none."""
     if not domains:
         raise UsageError("a connection needs a sending domain")
-    session.execute(
-        delete(ConnectionDomain).where(
-            ConnectionDomain.account_id == account.id, ConnectionDomain.connection_id == connection.id
-        )
-    )
+    _take_domains(session, connection)
     grant(session, account, connection.id, domains)
 
 
 def retire(session: Session, connection: Connection, now: float) -> None:
-    """Give a connection up for ever: nobody logs in by it any more; its messages stay, its name is free."""
+    """Give a connection up for ever: nobody logs in by it; its messages stay, its name and its domains are free."""
     end_previous(session, connection)
+    _take_domains(session, connection)
     connection.retired_at = now
     session.flush()
+
+
+def _take_domains(session: Session, connection: Connection) -> None:
+    mine = (ConnectionDomain.account_id == connection.account_id, ConnectionDomain.connection_id == connection.id)
+    session.execute(delete(ConnectionDomain).where(*mine))
