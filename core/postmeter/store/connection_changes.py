@@ -82,9 +82,13 @@ def end_previous(session: Session, connection: Connection) -> None:
     session.flush()
 
 
-def rename(session: Session, connection: Connection, name: str) -> None:
-    """Give a connection another name, not another user name; UsageError when the account has one of that name."""
+def rename(session: Session, connection: Connection, name: str, system: str = "") -> None:
+    """Give a connection another name, not another user name, and say what connects by it.
+
+    UsageError when the account has a connection of that name.
+    """
     connection.name = name = clean_name("connection", name)
+    connection.system = system or connection.system
     add_unique(session, connection, f"this account has a connection {name!r} already")
 
 
