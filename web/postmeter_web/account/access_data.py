@@ -35,7 +35,7 @@ class Reveal(Form):
     key = HiddenField(default=lambda: secrets.token_urlsafe(16))
     keep = RadioField(
         lazy_gettext("The old password stays valid for"),
-        choices=OVERLAPS,
+        choices=lambda: list(OVERLAPS),
         coerce=int,
         default=24 * HOUR,
         description=lazy_gettext(

@@ -64,6 +64,11 @@ def systems() -> tuple[System, ...]:
     return tuple(System(one["key"], one["name"]) for one in _read())
 
 
+def choices() -> list[tuple[str, str]]:
+    """The same for a field of a form."""
+    return [(system.key, system.name) for system in systems()]
+
+
 def access_at(where: Endpoint, username: str, password: str, domain: str) -> Access:
     """What cards say of a connection whose mail is handed over there."""
     return Access(where.host, where.port or where.tls_port or 0, username, password, domain)

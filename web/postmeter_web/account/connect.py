@@ -44,6 +44,7 @@ class Start(Form):
     )
     system = SelectField(
         lazy_gettext("System"),
+        choices=cards.choices,
         default=cards.OTHER,
         description=lazy_gettext("You will see its settings with your values in them."),
     )
@@ -77,7 +78,6 @@ class Trial(Form):
 def show() -> ResponseReturnValue:
     """The first step; and what was begun before."""
     form = Start()
-    form.system.choices = [(one.key, one.name) for one in cards.systems()]
     if form.validate_on_submit():
         try:
             with changing("connection.begin", form.name.data, system=form.system.data) as change:

@@ -33,7 +33,7 @@ class Name(Form):
     """What the connection is called, and what connects by it."""
 
     name = StringField(lazy_gettext("Name"), [InputRequired()])
-    system = SelectField(lazy_gettext("System"))
+    system = SelectField(lazy_gettext("System"), choices=cards.choices)
 
 
 class Limits(Form):
@@ -87,15 +87,10 @@ def _page(number: int, **invalid: Form) -> ResponseReturnValue:
         "domains": Domains(formdata=None, domains=list(facts.domains)),
         **invalid,
     }
-    forms["name"].system.choices = _systems()
     forms["domains"].domains.choices = own
     data = shown(facts, system=request.args.get("system", ""))
     page = render_template("account/connection.html", **data, forms=forms, own=own)
     return page, 400 if invalid else 200
-
-
-def _systems() -> list[tuple[str, str]]:
-    return [(system.key, system.name) for system in cards.systems()]
 
 
 def _change(
@@ -119,7 +114,6 @@ def _change(
 def rename(number: int) -> ResponseReturnValue:
     """Call it something else."""
     form = Name()
-    form.system.choices = _systems()
 
     def work(change: Change, connection: Any) -> None:
         change.facts |= {"name": form.name.data, "system": form.system.data}
