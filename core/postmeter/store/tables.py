@@ -122,10 +122,8 @@ class SendingDomain(Base):
 class Connection(Base):
     """A customer's named access. ``username`` and the keyed hash of the secret; ``paused`` says why it is off.
 
-    The secret was shown at ``revealed_at`` (None: nobody knows it yet, the connection is being set up for ``system``).
-    One that was renewed is ``previous_secret`` and still good until ``previous_until``; ``previous_used_at`` says when
-    a message came by it. A connection given up at ``retired_at`` is shown no more, but its messages are; its name is
-    free then, its user name is not.
+    Nobody knows the secret before ``revealed_at``. One that was renewed is ``previous_secret`` and still good until
+    ``previous_until``. One that was given up at ``retired_at`` is shown no more, but its messages are.
     """
 
     __tablename__ = "connection"

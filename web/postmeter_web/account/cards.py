@@ -80,7 +80,7 @@ def card(key: str, access: Access, language: str) -> Card:
     found = known.get(key, known[OTHER])
     facts = _facts(access)
 
-    def text(name: str) -> str:
+    def worded(name: str) -> str:
         return _filled(found.get(name, {}).get(language, found.get(name, {}).get("en", "")), facts)
 
     values = tuple(
@@ -88,7 +88,7 @@ def card(key: str, access: Access, language: str) -> Card:
         for one in found.get("fields", ())
     )
     snippet = _filled(found.get("snippet", ""), facts)
-    return Card(found["key"], found["name"], text("where"), values, text("snippet_in"), snippet, text("hint"))
+    return Card(found["key"], found["name"], worded("where"), values, worded("snippet_in"), snippet, worded("hint"))
 
 
 def _facts(access: Access) -> dict[str, str]:
