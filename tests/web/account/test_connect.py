@@ -181,6 +181,12 @@ def test_a_domain_that_cannot_be_is_told(house: House, owner: Browser, fields: d
     assert facts(house).domains == ()
 
 
+def test_a_domain_that_is_typed_in_is_meant(house: House, owner: Browser) -> None:
+    house.connection("shop", "Old")
+    choose(owner, begin(owner), domain="shop.example", name="other.example", list_help="help@other.example")
+    assert facts(house).domains == ("other.example",)
+
+
 def test_a_page_that_is_not_there_is_a_warning(
     house: House, owner: Browser, reachable: dict[str, Fetched | FetchError]
 ) -> None:

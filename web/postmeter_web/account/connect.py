@@ -137,7 +137,7 @@ def _unreachable(form: Domain) -> str:
 
 def _take_domain(number: int, form: Domain, known: dict[str, DomainFacts]) -> None:
     """Add the domain if it is new, with a key; change its List-Help if one is given; let the connection use it."""
-    name = domains.clean_domain(form.domain.data or form.name.data or "")
+    name = domains.clean_domain(form.name.data or form.domain.data or "")
     list_help = form.list_help.data or (known[name].list_help if name in known else "")
     if not list_help:
         raise UsageError(gettext("A new domain needs its help for recipients: a page (https) or a mail address."))
