@@ -85,8 +85,8 @@ def show() -> ResponseReturnValue:
                 begun = connection_changes.draft(
                     change.db, panel().secrets, account, form.name.data, form.system.data, now()
                 )
-                number = begun.id
-            return redirect(url_for(".choose_domain", number=number))
+                connection = int(begun.id)
+            return redirect(url_for(".choose_domain", connection=connection))
         except UsageError as error:
             form.refuse(error)
     with reading() as db:
@@ -94,10 +94,10 @@ def show() -> ResponseReturnValue:
     return render_template("account/connect.html", form=form, begun=begun_before, step=1, now=now())
 
 
-@blueprint.get("/<int:number>/")
-def go_on(number: int) -> ResponseReturnValue:
+@blueprint.get("/<int:connection>/")
+def go_on(connection: int) -> ResponseReturnValue:
     """The step that comes next."""
-    return redirect(url_for(_next(found(number)), number=number))
+    return redirect(url_for(_next(found(connection)), connection=connection))
 
 
 def _next(facts: ConnectionFacts) -> str:
@@ -106,10 +106,10 @@ def _next(facts: ConnectionFacts) -> str:
     return ".records" if facts.revealed_at is None and facts.unverified else ".access"
 
 
-@blueprint.route("/<int:number>/domain", methods=["GET", "POST"])
-def choose_domain(number: int) -> ResponseReturnValue:
+@blueprint.route("/<int:connection>/domain", methods=["GET", "POST"])
+def choose_domain(connection: int) -> ResponseReturnValue:
     """The second step."""
-    facts = found(number)
+    facts = found(connection)
     with reading() as db:
         known = {one.name: one for one in domains.domains_of(db, g.account.id)}
     form = Domain(domain=next(iter(facts.domains or known), NEW))
@@ -117,8 +117,8 @@ def choose_domain(number: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             if not (warning := _unreachable(form)):
-                _take_domain(number, form, known)
-                return redirect(url_for(".records", number=number))
+                _take_domain(connection, form, known)
+                return redirect(url_for(".records", connection=connection))
             form.list_help.errors = [*form.list_help.errors, warning]
         except UsageError as error:
             form.refuse(error)
@@ -135,7 +135,7 @@ def _unreachable(form: Domain) -> str:
         raise UsageError(str(error)) from None
 
 
-def _take_domain(number: int, form: Domain, known: dict[str, DomainFacts]) -> None:
+def _take_domain(connection: int, form: Domain, known: dict[str, DomainFacts]) -> None:
     """Add the domain if it is new, with a key; change its List-Help if one is given; let the connection use it."""
     name = domains.clean_domain(form.name.data or form.domain.data or "")
     list_help = form.list_help.data or (known[name].list_help if name in known else "")
@@ -143,44 +143,44 @@ def _take_domain(number: int, form: Domain, known: dict[str, DomainFacts]) -> No
         raise UsageError(gettext("A new domain needs its help for recipients: a page (https) or a mail address."))
     keys = [] if name in known else [NewKey.generate(RSA)]
     with changing("connection.domain", domain=name, list_help=list_help) as change:
-        connection = row(change.db, number, lock=True)
-        change.subject = connection.name
+        locked = row(change.db, connection, lock=True)
+        change.subject = locked.name
         account = accounts.account_by_name(change.db, g.account.name)
         domains.add_domain(change.db, panel().secrets, account, name, list_help, False, keys, now())
-        connection_changes.set_domains(change.db, account, connection, [name])
+        connection_changes.set_domains(change.db, account, locked, [name])
 
 
-@blueprint.get("/<int:number>/dns")
-def records(number: int) -> ResponseReturnValue:
+@blueprint.get("/<int:connection>/dns")
+def records(connection: int) -> ResponseReturnValue:
     """The third step: what to publish, and what the DNS says now."""
-    return render_template("account/connect_dns.html", **_looked_at(number), step=3)
+    return render_template("account/connect_dns.html", **_looked_at(connection), step=3)
 
 
-@blueprint.get("/<int:number>/dns/live")
-def live_records(number: int) -> ResponseReturnValue:
+@blueprint.get("/<int:connection>/dns/live")
+def live_records(connection: int) -> ResponseReturnValue:
     """The part of it that changes."""
-    return render_template("account/_connect_dns.html", **_looked_at(number))
+    return render_template("account/_connect_dns.html", **_looked_at(connection))
 
 
-@blueprint.post("/<int:number>/dns")
-def look_now(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/dns")
+def look_now(connection: int) -> ResponseReturnValue:
     """Look at the DNS now."""
-    facts = _looked_at(number, fresh=0.0)["connection"]
+    facts = _looked_at(connection, fresh=0.0)["connection"]
     if facts.unverified:
         flash(gettext("Something is missing; the page says what. A new record may take an hour to be seen."), "problem")
-    return redirect(url_for(".records", number=number))
+    return redirect(url_for(".records", connection=connection))
 
 
-def _looked_at(number: int, fresh: float = FRESH) -> dict[str, Any]:
+def _looked_at(connection: int, fresh: float = FRESH) -> dict[str, Any]:
     """The domains of the connection with what the DNS says; those whose records are there are verified from now on."""
-    facts = found(number)
+    facts = found(connection)
     if not facts.domains:
-        abort(redirect(url_for(".choose_domain", number=number)))
+        abort(redirect(url_for(".choose_domain", connection=connection)))
     with reading() as db:
         own = [one for one in domains.domains_of(db, g.account.id) if one.name in facts.domains]
     looked = [(one, see_domain(one, fresh=fresh)) for one in own]
     verified = [_verify(one, seen) for one, seen in looked]
-    return {"connection": found(number) if any(verified) else facts, "looked": looked, "now": now()}
+    return {"connection": found(connection) if any(verified) else facts, "looked": looked, "now": now()}
 
 
 def _verify(facts: DomainFacts, seen: Seen) -> bool:
@@ -191,31 +191,33 @@ def _verify(facts: DomainFacts, seen: Seen) -> bool:
         return record(change.db, facts, seen)
 
 
-@blueprint.route("/<int:number>/access", methods=["GET", "POST"])
-def access(number: int) -> ResponseReturnValue:
+@blueprint.route("/<int:connection>/access", methods=["GET", "POST"])
+def access(connection: int) -> ResponseReturnValue:
     """The fourth step: the access data, with the password once."""
-    facts = found(number)
+    facts = found(connection)
     if facts.revealed_at is None and _next(facts) != ".access":
-        return redirect(url_for(".go_on", number=number))
+        return redirect(url_for(".go_on", connection=connection))
     form = Reveal(keep=0)
     if form.is_submitted() and form.validate():
         try:
-            password = reveal(number, form, keep=0)
-            return render_template("account/connect_access.html", **shown(found(number), password), form=form, step=4)
+            password = reveal(connection, form, keep=0)
+            return render_template(
+                "account/connect_access.html", **shown(found(connection), password), form=form, step=4
+            )
         except UsageError as error:
             flash(in_words(str(error)), "problem")
-            return redirect(url_for(".access", number=number))
-    return render_template("account/connect_access.html", **shown(facts), form=access_data.new_form(number), step=4)
+            return redirect(url_for(".access", connection=connection))
+    return render_template("account/connect_access.html", **shown(facts), form=access_data.new_form(connection), step=4)
 
 
-@blueprint.route("/<int:number>/test", methods=["GET", "POST"])
-def test(number: int) -> ResponseReturnValue:
+@blueprint.route("/<int:connection>/test", methods=["GET", "POST"])
+def test(connection: int) -> ResponseReturnValue:
     """The last step: a test mail through the connection."""
-    facts = found(number)
+    facts = found(connection)
     form = Trial(to=visitor().email)
     if form.validate_on_submit():
         try:
-            return redirect(url_for(".follow", number=number, message=_send(facts, form.to.data)))
+            return redirect(url_for(".follow", connection=connection, message=_send(facts, form.to.data)))
         except UsageError as error:
             form.refuse(error)
     return render_template("account/connect_test.html", connection=facts, form=form, step=5)
@@ -239,20 +241,20 @@ def _send(facts: ConnectionFacts, to: str) -> str:
         return trial.send(change.db, panel().settings, username, to, subject, f"{text}\n", now())
 
 
-@blueprint.get("/<int:number>/test/<message>")
-def follow(number: int, message: str) -> ResponseReturnValue:
+@blueprint.get("/<int:connection>/test/<message>")
+def follow(connection: int, message: str) -> ResponseReturnValue:
     """What becomes of a test mail."""
-    return render_template("account/connect_follow.html", **_followed(number, message), step=5)
+    return render_template("account/connect_follow.html", **_followed(connection, message), step=5)
 
 
-@blueprint.get("/<int:number>/test/<message>/live")
-def live_test(number: int, message: str) -> ResponseReturnValue:
+@blueprint.get("/<int:connection>/test/<message>/live")
+def live_test(connection: int, message: str) -> ResponseReturnValue:
     """The part of it that changes."""
-    return render_template("account/_connect_follow.html", **_followed(number, message))
+    return render_template("account/_connect_follow.html", **_followed(connection, message))
 
 
-def _followed(number: int, message: str) -> dict[str, Any]:
-    facts = found(number)
+def _followed(connection: int, message: str) -> dict[str, Any]:
+    facts = found(connection)
     with reading() as db:
         mail = timeline.message_facts(db, message, g.account.id)
     if mail is None or mail.connection_id != facts.id:

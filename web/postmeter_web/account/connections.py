@@ -69,15 +69,15 @@ def show() -> ResponseReturnValue:
     return render_template("account/connections.html", connections=everything, now=now())
 
 
-@blueprint.get("/<int:number>/")
-def one(number: int) -> ResponseReturnValue:
+@blueprint.get("/<int:connection>/")
+def one(connection: int) -> ResponseReturnValue:
     """One connection."""
-    return _page(number)
+    return _page(connection)
 
 
-def _page(number: int, **invalid: Form) -> ResponseReturnValue:
+def _page(connection: int, **invalid: Form) -> ResponseReturnValue:
     """The page of a connection with its forms; ``invalid``: the one that was sent and has to be corrected."""
-    facts = found(number)
+    facts = found(connection)
     with reading() as db:
         own = [one.name for one in domains.domains_of(db, g.account.id)]
     forms = {
@@ -94,123 +94,123 @@ def _page(number: int, **invalid: Form) -> ResponseReturnValue:
 
 
 def _change(
-    number: int, action: str, form: Form, kind: str, work: Callable[[Change, Any], None], said: str
+    connection: int, action: str, form: Form, kind: str, work: Callable[[Change, Any], None], said: str
 ) -> ResponseReturnValue:
     """Do the work on the connection if the form is right, and say so; else show the page with what is wrong."""
-    facts = found(number)
+    facts = found(connection)
     if form.validate_on_submit():
         try:
             with changing(action, facts.name) as change:
-                work(change, row(change.db, number, lock=True))
+                work(change, row(change.db, connection, lock=True))
         except UsageError as error:
             form.refuse(error)
         else:
             flash(said)
-            return redirect(url_for(".one", number=number))
-    return _page(number, **{kind: form})
+            return redirect(url_for(".one", connection=connection))
+    return _page(connection, **{kind: form})
 
 
-@blueprint.post("/<int:number>/name")
-def rename(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/name")
+def rename(connection: int) -> ResponseReturnValue:
     """Call it something else."""
     form = Name()
 
-    def work(change: Change, connection: Any) -> None:
+    def work(change: Change, locked: Any) -> None:
         change.facts |= {"name": form.name.data, "system": form.system.data}
-        connection_changes.rename(change.db, connection, form.name.data, form.system.data)
+        connection_changes.rename(change.db, locked, form.name.data, form.system.data)
 
-    return _change(number, "connection.rename", form, "name", work, gettext("Saved. The user name stays as it is."))
+    return _change(connection, "connection.rename", form, "name", work, gettext("Saved. The user name stays as it is."))
 
 
-@blueprint.post("/<int:number>/domains")
-def set_domains(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/domains")
+def set_domains(connection: int) -> ResponseReturnValue:
     """Let it send from other domains."""
     form = Domains()
     with reading() as db:
         form.domains.choices = [one.name for one in domains.domains_of(db, g.account.id)]
 
-    def work(change: Change, connection: Any) -> None:
+    def work(change: Change, locked: Any) -> None:
         change.facts["domains"] = form.domains.data
         account = accounts.account_by_name(change.db, g.account.name)
-        connection_changes.set_domains(change.db, account, connection, form.domains.data)
+        connection_changes.set_domains(change.db, account, locked, form.domains.data)
 
-    return _change(number, "connection.domains", form, "domains", work, gettext("It sends from these domains now."))
+    return _change(connection, "connection.domains", form, "domains", work, gettext("It sends from these domains now."))
 
 
-@blueprint.post("/<int:number>/limits")
-def limit(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/limits")
+def limit(connection: int) -> ResponseReturnValue:
     """Limit how much it may submit."""
     form = Limits()
 
-    def work(change: Change, connection: Any) -> None:
+    def work(change: Change, locked: Any) -> None:
         caps = Caps(form.per_hour.data, form.per_day.data, form.per_month.data)
         change.facts |= vars(caps)
-        connections.set_caps(change.db, connection, caps)
+        connections.set_caps(change.db, locked, caps)
 
-    return _change(number, "connection.limit", form, "limits", work, gettext("The limits hold from now on."))
+    return _change(connection, "connection.limit", form, "limits", work, gettext("The limits hold from now on."))
 
 
-@blueprint.post("/<int:number>/pause")
-def pause(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/pause")
+def pause(connection: int) -> ResponseReturnValue:
     """Take no mail of it."""
     form = Pause()
 
-    def work(change: Change, connection: Any) -> None:
+    def work(change: Change, locked: Any) -> None:
         change.facts["reason"] = form.reason.data
         account = accounts.account_by_name(change.db, g.account.name)
-        connections.pause(change.db, account, connection.name, form.reason.data, now())
+        connections.pause(change.db, account, locked.name, form.reason.data, now())
 
     return _change(
-        number, "connection.pause", form, "pause", work, gettext("No mail is taken from it until you resume.")
+        connection, "connection.pause", form, "pause", work, gettext("No mail is taken from it until you resume.")
     )
 
 
-@blueprint.post("/<int:number>/resume")
-def resume(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/resume")
+def resume(connection: int) -> ResponseReturnValue:
     """Take its mail again."""
 
-    def work(change: Change, connection: Any) -> None:
+    def work(change: Change, locked: Any) -> None:
         account = accounts.account_by_name(change.db, g.account.name)
-        connections.resume(change.db, account, connection.name, now())
+        connections.resume(change.db, account, locked.name, now())
 
-    return _change(number, "connection.resume", Form(), "resume", work, gettext("Its mail is taken again."))
+    return _change(connection, "connection.resume", Form(), "resume", work, gettext("Its mail is taken again."))
 
 
-@blueprint.post("/<int:number>/old-password")
-def end_previous(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/old-password")
+def end_previous(connection: int) -> ResponseReturnValue:
     """End the overlap of two passwords."""
 
-    def work(change: Change, connection: Any) -> None:
-        connection_changes.end_previous(change.db, connection)
+    def work(change: Change, locked: Any) -> None:
+        connection_changes.end_previous(change.db, locked)
 
     said = gettext("The old password is not valid any more.")
-    return _change(number, "connection.end_old_secret", Form(), "end", work, said)
+    return _change(connection, "connection.end_old_secret", Form(), "end", work, said)
 
 
-@blueprint.post("/<int:number>/retire")
-def retire(number: int) -> ResponseReturnValue:
+@blueprint.post("/<int:connection>/retire")
+def retire(connection: int) -> ResponseReturnValue:
     """Give it up for ever."""
     with changing("connection.retire") as change:
-        connection = row(change.db, number, lock=True)
-        change.subject = connection.name
-        connection_changes.retire(change.db, connection, now())
+        locked = row(change.db, connection, lock=True)
+        change.subject = locked.name
+        connection_changes.retire(change.db, locked, now())
     flash(gettext("The connection %(name)s is given up. Its messages stay.", name=change.subject))
     return redirect(url_for(".show"))
 
 
-@blueprint.route("/<int:number>/password", methods=["GET", "POST"])
+@blueprint.route("/<int:connection>/password", methods=["GET", "POST"])
 @needs(MANAGE)
-def renew(number: int) -> ResponseReturnValue:
+def renew(connection: int) -> ResponseReturnValue:
     """Make a new password; it is shown in the answer, and never again."""
-    facts: ConnectionFacts = found(number)
+    facts: ConnectionFacts = found(connection)
     if facts.revealed_at is None:
-        return redirect(url_for("connect.go_on", number=number))
+        return redirect(url_for("connect.go_on", connection=connection))
     form = Reveal()
     if form.validate_on_submit():
         try:
-            password = reveal(number, form, keep=form.keep.data)
-            return render_template("account/connection_password.html", **shown(found(number), password), form=form)
+            password = reveal(connection, form, keep=form.keep.data)
+            return render_template("account/connection_password.html", **shown(found(connection), password), form=form)
         except UsageError as error:
             flash(in_words(str(error)), "problem")
-            return redirect(url_for(".renew", number=number))
-    return render_template("account/connection_password.html", **shown(facts), form=access_data.new_form(number))
+            return redirect(url_for(".renew", connection=connection))
+    return render_template("account/connection_password.html", **shown(facts), form=access_data.new_form(connection))
