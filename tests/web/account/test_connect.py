@@ -152,6 +152,25 @@ def test_what_was_begun_is_found_again(house: House, owner: Browser) -> None:
     assert owner.get(f"{where}/").headers["Location"].endswith("/dns")
 
 
+def test_access_data_are_not_shown_before_the_records_are_there(house: House, owner: Browser) -> None:
+    where = begin(owner)
+    choose(owner, where, name="shop.example", list_help=HELP)
+    page = owner.get(where.replace("/connect/", "/connections/") + "/").text
+    assert "They are shown when the DKIM record of shop.example is there." in page
+    assert facts(house).username not in page
+    house.now += 1
+    form = {"seen": "0.0", "key": "mine"}
+    assert owner.post(f"{where}/access", f"{HERE}/", **form).headers["Location"].endswith(f"{where}/")
+    assert facts(house).revealed_at is None
+
+
+def test_the_steps_do_not_take_domains_from_a_connection_that_is_set_up(house: House, owner: Browser) -> None:
+    number = house.connection("shop", "Web shop")
+    answer = owner.post(f"{HERE}/{number}/domain", f"{HERE}/", domain="", name="b.example", list_help=HELP)
+    assert answer.headers["Location"].endswith(f"/connections/{number}/")
+    assert facts(house).domains == ("shop.example",)
+
+
 def test_an_existing_domain_needs_no_key_and_keeps_its_help(house: House, owner: Browser) -> None:
     house.connection("shop", "Old")
     where = begin(owner)

@@ -82,16 +82,14 @@ def show() -> ResponseReturnValue:
         try:
             with changing("connection.begin", form.name.data, system=form.system.data) as change:
                 account = accounts.account_by_name(change.db, g.account.name)
-                begun = connection_changes.draft(
-                    change.db, panel().secrets, account, form.name.data, form.system.data, now()
-                )
-                connection = int(begun.id)
-            return redirect(url_for(".choose_domain", connection=connection))
+                name, system = form.name.data, form.system.data
+                number = connection_changes.draft(change.db, panel().secrets, account, name, system, now()).id
+            return redirect(url_for(".choose_domain", connection=number))
         except UsageError as error:
             form.refuse(error)
     with reading() as db:
-        begun_before = [c for c in connections.connections_of(db, g.account.id) if c.revealed_at is None]
-    return render_template("account/connect.html", form=form, begun=begun_before, step=1, now=now())
+        begun = [one for one in connections.connections_of(db, g.account.id) if one.revealed_at is None]
+    return render_template("account/connect.html", form=form, begun=begun, step=1, now=now())
 
 
 @blueprint.get("/<int:connection>/")
@@ -108,8 +106,10 @@ def _next(facts: ConnectionFacts) -> str:
 
 @blueprint.route("/<int:connection>/domain", methods=["GET", "POST"])
 def choose_domain(connection: int) -> ResponseReturnValue:
-    """The second step."""
+    """The second step; the domains of a connection that is set up are changed on its own page."""
     facts = found(connection)
+    if facts.revealed_at is not None:
+        return redirect(url_for("connections.one", connection=connection))
     with reading() as db:
         known = {one.name: one for one in domains.domains_of(db, g.account.id)}
     form = Domain(domain=next(iter(facts.domains or known), NEW))
