@@ -11,8 +11,8 @@ import dns.rcode
 import pytest
 from sqlalchemy import text
 
-from postmeter.commands.connections import endpoint
 from postmeter.config import Server, Settings, Smtp
+from postmeter.endpoint import Endpoint
 from postmeter.store.accounts import authenticate
 from postmeter.store.counters import Change, count
 from support.command import HELP, Cli, opened, printed, told, with_account
@@ -88,7 +88,7 @@ def test_a_loopback_listener_is_named_by_its_address_and_others_by_the_host_name
         server=Server(hostname="mail.example.net"),
         smtp=Smtp(submission=tuple(submission), submissions=tuple(submissions)),
     )
-    assert endpoint(settings) == expected
+    assert Endpoint.of(settings) == Endpoint(*expected)
 
 
 def test_quota_book_and_show_print_the_same(cli: Cli) -> None:

@@ -29,19 +29,6 @@ def main(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(Relay).close)
 
 
-for module in (
-    accounts,
-    domains,
-    keys,
-    connections,
-    quota,
-    stats,
-    queue,
-    suppressions,
-    users,
-    check,
-    plugins,
-    run,
-):
+for module in (accounts, domains, keys, connections, quota, stats, queue, suppressions, users, check, plugins, run):
     module.register(main)
 accept_config(main)

@@ -6,12 +6,10 @@ import email
 import email.policy
 import json
 import os
-import shutil
 import smtplib
 import ssl
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 from support.corpus import MESSAGES
 from support.foreign import need, need_program
 from support.mail_sink import MailSink, Received
+from support.node import node_modules
 from support.relay import Access, Relay, wait_until
 from support.transit import check_transit
 
@@ -132,18 +131,6 @@ def with_django(facts: Facts) -> None:
 
 TAKE_A_MESSAGE: list[Callable[[Facts], None]] = [with_smtplib, with_swaks, with_msmtp, with_curl]
 BUILD_A_MESSAGE: list[Callable[[Facts], None]] = [with_phpmailer, with_symfony_mailer, with_nodemailer, with_django]
-
-
-def node_modules() -> Path | None:
-    """Where Nodemailer is: in NODE_PATH, else in a cache folder that npm fills; None when it cannot be had."""
-    for place in os.environ.get("NODE_PATH", "").split(":"):
-        if place and (Path(place) / "nodemailer").is_dir():
-            return Path(place)
-    cache = Path(tempfile.gettempdir()) / f"postmeter-node-{os.getuid()}"
-    if not (cache / "node_modules" / "nodemailer").is_dir() and shutil.which("npm"):
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(cache), "nodemailer"]
-        subprocess.run(command, timeout=100, check=False, capture_output=True)
-    return cache / "node_modules" if (cache / "node_modules" / "nodemailer").is_dir() else None
 
 
 @pytest.fixture(params=[False, True], ids=["STARTTLS", "implicit TLS"])

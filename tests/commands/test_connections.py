@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -45,9 +46,22 @@ def test_an_access_is_paused_and_resumed(cli: Cli, username: str) -> None:
     assert listed(cli)[0]["active"]
 
 
+def test_an_access_gets_a_new_password(cli: Cli, username: str) -> None:
+    answer = printed(cli("connection", "renew", "acme", "web shop", "--keep", "1.5", "--json"))
+    assert list(answer) == ["host", "port", "tls_port", "username", "password"]
+    assert (answer["username"], len(answer["password"])) == (username, 40)
+    shown = listed(cli)[0]
+    begun, until = (datetime.fromisoformat(shown[name]) for name in ("revealed_at", "previous_ends_at"))
+    assert (until - begun).total_seconds() == 5400
+    people = cli("connection", "renew", "acme", "web shop").stdout
+    assert "Old password  is taken no more" in people
+    assert answer["password"] not in people
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (("renew", "acme", "web shop", "--keep", "721"), "an old password stays valid for at most 30 days"),
         (("pause", "acme", "no such", "--reason", "x"), "the account 'acme' has no connection 'no such'"),
         (("resume", "acme", "no such"), "the account 'acme' has no connection 'no such'"),
         (("pause", "acme", "web shop", "--reason", "a\nb"), "the reason must have 1 to 200 printable characters"),

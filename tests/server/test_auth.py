@@ -40,7 +40,16 @@ def log_in(store: Store, username: str, token: str, clock: Clock | None = None) 
 
 
 def test_the_right_secret_gives_the_connection() -> None:
-    assert log_in(Store(ACCESS), "shop", "secret") == Submitter(ACCESS)
+    assert log_in(Store(ACCESS), "shop", "secret") == Submitter(ACCESS, ACCESS.secret)
+
+
+def test_a_secret_that_was_renewed_opens_as_long_as_it_is_good() -> None:
+    renewed = replace(ACCESS, secret=hash_token("new"), previous=ACCESS.secret)
+    assert log_in(Store(renewed), "shop", "new") == Submitter(renewed, hash_token("new"))
+    assert log_in(Store(renewed), "shop", "secret") == Submitter(replace(renewed, aged=True), ACCESS.secret)
+    ended = replace(renewed, previous=b"")
+    for wrong in ("secret", "", "other"):
+        assert type(log_in(Store(ended), "shop", wrong)) is UnauthorizedLogin
 
 
 @pytest.mark.parametrize(("username", "token"), [("shop", "wrong"), ("shop", ""), ("nobody", "secret"), ("nobody", "")])
@@ -135,7 +144,7 @@ def test_only_submitters_are_let_in() -> None:
 
 def test_no_repr_shows_a_secret() -> None:
     credentials = TokenCredentials("shop", "secret-token")
-    shown = repr(credentials) + str(credentials) + repr(Submitter(replace(ACCESS, secret=b"the-hash")))
+    shown = repr(credentials) + str(credentials) + repr(Submitter(replace(ACCESS, secret=b"the-hash"), b"the-hash"))
     try:
         raise UnauthorizedLogin(credentials)
     except UnauthorizedLogin:

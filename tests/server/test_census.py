@@ -14,7 +14,7 @@ from postmeter.server.board import Board
 from postmeter.server.census import FEW, SOON, Admission, Census
 from support.reception import ACCESS
 
-SUBMITTER = Submitter(ACCESS)
+SUBMITTER = Submitter(ACCESS, b"")
 
 
 class Session:
@@ -52,7 +52,7 @@ def let_in(census: Census, address: str, session: Session | None = None) -> bool
 
 def submitter(connection: int) -> Submitter:
     """Somebody else who has logged in."""
-    return Submitter(replace(ACCESS, connection_id=connection))
+    return Submitter(replace(ACCESS, connection_id=connection), b"")
 
 
 def test_the_limits_are_for_all_for_an_address_and_for_a_connection() -> None:

@@ -53,6 +53,17 @@ def test_a_session_with_an_old_secret_ends_at_its_next_message(access: Access | 
     assert client.closing
 
 
+def test_a_renewed_secret_ends_no_session_while_the_old_one_is_good() -> None:
+    shelf, acceptance = Shelf(), FakeAcceptance()
+    client = shelf.client(acceptance)
+    shelf.access = replace(ACCESS, secret=b"renewed", previous=ACCESS.secret)
+    assert codes(client.send(MAIL + CONTENT + b".\r\n")) == [250, 250, 354, 250]
+    assert acceptance.taken[0].access == replace(shelf.access, aged=True)
+    shelf.access = replace(shelf.access, previous=b"")
+    shelf.clock.advance(1)
+    assert client.send(MAIL).startswith(b"421 4.7.0 The access data were changed")
+
+
 def test_a_paused_connection_sends_no_further_message_until_it_is_active_again() -> None:
     shelf, acceptance = Shelf(), FakeAcceptance()
     client = shelf.client(acceptance)

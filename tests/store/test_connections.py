@@ -10,9 +10,10 @@ import pytest
 
 from postmeter.config import Overdraft
 from postmeter.errors import UsageError
-from postmeter.store.accept import USED_EVERY, Acceptance, Accepted
+from postmeter.store.accept import Acceptance, Accepted
 from postmeter.store.connections import AllowedDomain, access, add_connection, connections_of, follow
 from postmeter.store.engine import Store
+from postmeter.store.last_use import EVERY
 from postmeter.store.tables import Connection
 from support.postage import submission
 from support.tenants import NOW, SECRETS, make_account, make_domain
@@ -145,7 +146,7 @@ def test_an_accepted_message_shows_when_the_connection_was_last_used(store: Stor
         idle = add_connection(session, SECRETS, account, "idle", ["shop.example"], NOW).connection_id
         account_id = account.id
     take = Acceptance(Overdraft("always"))
-    for at, shown in ((NOW, NOW), (NOW + USED_EVERY - 1, NOW), (NOW + USED_EVERY, NOW + USED_EVERY)):
+    for at, shown in ((NOW, NOW), (NOW + EVERY - 1, NOW), (NOW + EVERY, NOW + EVERY)):
         message = replace(submission(), account_id=account_id, connection_id=used, accepted_at=at)
         with store.write() as session:
             assert isinstance(take(session, [message])[0], Accepted)

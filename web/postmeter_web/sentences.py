@@ -80,7 +80,33 @@ PEOPLE = (  # their addresses and names, teams, second factors, requests
     N_("this person does not belong to the account any more"),
     N_("an account has at least one owner; make somebody else an owner first"),
 )
-TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CSA, *HEALTH, *PEOPLE)
+CONNECTING = (  # what cannot be done with a connection, or on the way to one
+    N_("This connection was given up."),
+    N_("the name of the connection must have 1 to 100 printable characters"),
+    N_("the account {account} has a connection {name} already"),
+    N_("this account has a connection {name} already"),
+    N_("a connection needs a sending domain"),
+    N_("the access data are shown when the DNS records are there"),
+    N_("the password has been shown since you opened the page; renew it if nobody has noted it"),
+    N_("the reason must have 1 to {most} printable characters"),
+    N_("The List-Help address may only have printable ASCII characters."),
+    N_("Give one https address, one mail address, or one of each, without blanks inside."),
+    N_("The List-Help page must have an https address; http is not protected."),
+    N_("The List-Help address must be an https address such as https://shop.example/help or a mail address."),
+    N_("{address} is not an address such as joe@example.org"),
+    N_("{address} is on the suppression list; take it off there or choose another address"),
+    N_("Quota exhausted; book a block in the panel, then the message can be sent again"),
+)
+FETCHES = (  # what became of a look at a page
+    N_("{url} is not a URL such as https://shop.example/path"),
+    N_("the address of {host} cannot be found: {error}"),
+    N_("{host} cannot be reached: {error}"),
+    N_("{host} did not answer within {seconds} seconds"),
+    N_("{host} does not answer as a web server does: {error}"),
+    N_("the certificate of {host} cannot be trusted: {error}"),
+    N_("{host} is not a public address, so nothing is sent there"),
+)
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CONNECTING, *FETCHES, *CSA, *HEALTH, *PEOPLE)
 
 
 def in_words(text: str) -> str:

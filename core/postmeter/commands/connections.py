@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 
 import click
 
 from postmeter.commands.common import MAILS, Relay, pass_relay
-from postmeter.config import Settings, address
 from postmeter.console import json_option, pairs, plain, show, table
+from postmeter.endpoint import Endpoint
 from postmeter.errors import UsageError
 from postmeter.store import connections
 from postmeter.store.accounts import account_by_name
+from postmeter.store.connection_changes import SecretRequest, issue, mark
 from postmeter.store.connections import ConnectionFacts, access, add_connection, caps_of, connection_by_name, set_caps
 from postmeter.store.quota import iso
+from postmeter.store.secrets import new_token
 
 
 def register(group: click.Group) -> None:
@@ -42,15 +44,8 @@ def add(relay: Relay, account: str, name: str, domains: tuple[str, ...], as_json
         customer = account_by_name(session, account)
         added = add_connection(session, relay.secrets, customer, name, domains, time.time())
         granted = access(session, added.username)
-    host, port, tls_port = endpoint(relay.settings)
-    data = {"host": host, "port": port, "tls_port": tls_port, "username": added.username, "password": added.password}
-    lines: list[tuple[str, object]] = [("Host", host)]
-    lines += [("Port", f"{port} (STARTTLS)")] if port else []
-    lines += [("Port", f"{tls_port} (implicit TLS)")] if tls_port else []
-    lines += [("Username", added.username), ("Password", f"{added.password} (shown only now)")]
-    if granted and granted.reason:
-        lines.append(("Inactive", granted.reason))
-    show(as_json, data, pairs(lines))
+    lines = [("Inactive", granted.reason)] if granted and granted.reason else []
+    _show_access(relay, as_json, added.username, added.password, lines)
 
 
 @connection.command(name="set")
@@ -72,6 +67,30 @@ def set_connection(relay: Relay, /, account: str, name: str, as_json: bool, **ca
         data = {"account": account, "name": found.name, **plain(caps_of(found))}
     lines = [(key.replace("_", " ").capitalize(), data[key] or "any number") for key in caps]
     show(as_json, data, pairs([("Connection", data["name"]), *lines]))
+
+
+@connection.command()
+@click.argument("account")
+@click.argument("name")
+@click.option(
+    "--keep",
+    metavar="HOURS",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="Take the old password as well for so long; 0: not any more.",
+)
+@json_option
+@pass_relay
+def renew(relay: Relay, account: str, name: str, keep: float, as_json: bool) -> None:
+    """Give an access a new password and print it."""
+    with relay.store.write() as session:
+        found = connection_by_name(session, account_by_name(session, account), name, lock=True)
+        wanted = SecretRequest(mark(found), new_token(), keep * 3600)
+        password = issue(session, relay.secrets, found, wanted, time.time())
+        until = found.previous_until
+        username = found.username
+    lines = [("Old password", "is taken no more" if until is None else f"is valid until {iso(until)}")]
+    _show_access(relay, as_json, username, password, lines)
 
 
 @connection.command()
@@ -112,28 +131,19 @@ def list_connections(relay: Relay, account: str, as_json: bool) -> None:
     show(as_json, plain(found), text)
 
 
+def _show_access(relay: Relay, as_json: bool, username: str, password: str, more: Sequence[tuple[str, object]]) -> None:
+    """What a shop's settings need."""
+    where = Endpoint.of(relay.settings)
+    lines: list[tuple[str, object]] = [("Host", where.host)]
+    lines += [("Port", f"{where.port} (STARTTLS)")] if where.port else []
+    lines += [("Port", f"{where.tls_port} (implicit TLS)")] if where.tls_port else []
+    lines += [("Username", username), ("Password", f"{password} (shown only now)")]
+    show(as_json, {**plain(where), "username": username, "password": password}, pairs([*lines, *more]))
+
+
 def _state(facts: ConnectionFacts) -> str:
     return f"inactive: {facts.reason}" if facts.reason else "active"
 
 
 def _used(at: float | None) -> str:
     return "never" if at is None else iso(at)
-
-
-def endpoint(settings: Settings) -> tuple[str, int | None, int | None]:
-    """Host, port with STARTTLS and port with implicit TLS that a client uses; None where there is no listener.
-
-    A listener on the loopback is named by its address, any other by the host name, which the certificate has.
-    """
-    starttls = [address("smtp.submission", text) for text in settings.smtp.submission[:1]]
-    implicit = [address("smtp.submissions", text) for text in settings.smtp.submissions[:1]]
-    hosts = [host for host, _ in (*starttls, *implicit)]
-    host = hosts[0] if hosts and _is_loopback(hosts[0]) else settings.hostname
-    return host, starttls[0][1] if starttls else None, implicit[0][1] if implicit else None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -199,6 +199,7 @@ class Candidate:
             key=self.key,
             reference=self.reference,
             capped=self.access.capped,
+            aged=self.access.aged,
         )
 
     def leased(self, accepted: Accepted, submission: Submission) -> tuple[Leased, bytes | None]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -33,6 +32,7 @@ class ISubmitter(Interface):
     """Somebody who has logged in to submit mail."""
 
     access: Access = Attribute("what the connection may do")
+    secret: bytes = Attribute("the keyed hash of the token that opened it")
 
 
 @implementer(ITokenCredentials)
@@ -50,9 +50,10 @@ class TokenCredentials:
 @implementer(ISubmitter)
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """The avatar of a session: its connection."""
+    """The avatar of a session: its connection, and by which secret it was opened."""
 
     access: Access
+    secret: bytes = field(repr=False)
 
 
 class InactiveConnection(UnauthorizedLogin):
@@ -102,38 +103,38 @@ class Directory:
 
 @implementer(ICredentialsChecker)
 class TokenChecker:
-    """Compares keyed hashes in constant time; an unknown user name takes the same way with a hash of nobody's."""
+    """Compares keyed hashes in constant time; an unknown user name takes the same way with an access of nobody's."""
 
     credentialInterfaces = (ITokenCredentials,)
 
     def __init__(self, directory: Directory, hash_token: Callable[[str], bytes]) -> None:
         self._directory = directory
         self._hash = hash_token
-        self._nobody = hash_token("")
+        self._nobody = Access(0, 0, "", hash_token(""), "", ())
 
     def requestAvatarId(self, credentials: TokenCredentials) -> Any:
-        """The access whose secret this is; fails with UnauthorizedLogin, or InactiveConnection when it is off."""
+        """Who has this secret; fails with UnauthorizedLogin, or InactiveConnection when it is off."""
         return self._directory.get(credentials.username).addCallback(self._check, credentials)
 
-    def _check(self, access: Access | None, credentials: TokenCredentials) -> Access:
-        expected = self._nobody if access is None else access.secret
-        right = hmac.compare_digest(self._hash(credentials.token), expected)
-        if access is None or not right:
+    def _check(self, access: Access | None, credentials: TokenCredentials) -> Submitter:
+        secret = self._hash(credentials.token)
+        opened = (access or self._nobody).opened_by(secret)
+        if access is None or opened is None:
             raise UnauthorizedLogin
-        if access.reason:
-            raise InactiveConnection(access.reason)
-        return access
+        if opened.reason:
+            raise InactiveConnection(opened.reason)
+        return Submitter(opened, secret)
 
 
 @implementer(IRealm)
 class SubmissionRealm:
-    """Gives each access its avatar; an avatar holds nothing that must be given back."""
+    """Gives everybody who was let in his avatar; it holds nothing that must be given back."""
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
         """The triple that IRealm asks for."""
         if ISubmitter not in interfaces:
             raise NotImplementedError("only ISubmitter is offered here")
-        return ISubmitter, Submitter(avatarId), lambda: None
+        return ISubmitter, avatarId, lambda: None
 
 
 def portal(directory: Directory, hash_token: Callable[[str], bytes]) -> Portal:

@@ -277,12 +277,13 @@ class SubmissionProtocol(Doorway):
     def _renewed(self, access: Access | None) -> Reply:
         """The answer to MAIL, and from now on this access instead of the one of the log-in."""
         submitter = self._submitter
-        if submitter is None or access is None or access.secret != submitter.access.secret:
+        opened = access.opened_by(submitter.secret) if submitter is not None and access is not None else None
+        if submitter is None or opened is None:
             return replies.ACCESS_CHANGED
-        if access.reason:
-            return replies.connection_inactive(access.reason)
-        if access is not submitter.access:
-            self._submitter = Submitter(access)
+        if opened.reason:
+            return replies.connection_inactive(opened.reason)
+        if opened is not submitter.access:
+            self._submitter = Submitter(opened, submitter.secret)
         return replies.SENDER_OK
 
     def _rcpt(self, event: Rcpt) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from postmeter import config
@@ -19,6 +19,7 @@ from postmeter.store.base import table
 from postmeter.store.caps import Meters, Use
 from postmeter.store.counters import Change, count
 from postmeter.store.idempotency import Claims, Key
+from postmeter.store.last_use import LastUse
 from postmeter.store.purse import Purse, open_purses
 from postmeter.store.statement import Statement
 from postmeter.store.tables import LEASED, QUEUED, Connection, Content, Message, Recipient
@@ -35,15 +36,6 @@ _PAID_BY = Statement(
     .where(Recipient.message_id == bindparam("m"), Recipient.account_id == bindparam("a"))
     .order_by(Recipient.n)
 )
-_USED = Statement(
-    update(table(Connection))
-    .where(
-        Connection.id == bindparam("connection"),
-        or_(Connection.last_used_at.is_(None), Connection.last_used_at <= bindparam("before")),
-    )
-    .values(last_used_at=bindparam("now"))
-)
-USED_EVERY = 60.0  # seconds: how exactly it is known when a connection was last used
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +45,7 @@ class Submission:
     ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients that may leave at once
     to the worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key``
     and recipients the first is stored; empty: it has none. ``reference`` is what the sender calls its
-    subject matter. ``capped``: the connection has caps.
+    subject matter. ``capped``: the connection has caps. ``aged``: it was opened by its previous secret.
     """
 
     id: str
@@ -71,6 +63,7 @@ class Submission:
     key: bytes = b""
     reference: str = ""
     capped: bool = False
+    aged: bool = False
 
     @property
     def recipients(self) -> int:
@@ -123,7 +116,7 @@ class Acceptance:
     def __init__(self, overdraft: config.Overdraft | None = None, demo: config.Demo | None = None) -> None:
         self._overdraft = overdraft or config.Overdraft()
         self._demo = demo or config.Demo()
-        self._used: dict[int, float] = {}  # when a connection was last marked by this process
+        self._last_use, self._previous_secrets_last_use = LastUse(), LastUse(Connection.previous_used_at)
 
     def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Answer]:
         """Store all submissions that are new and their accounts can pay; the others get what says why not."""
@@ -135,7 +128,9 @@ class Acceptance:
             _reserve(session, taken, now)
             till.close({submission.account_id for submission, _ in taken}, now)
             insert_messages(session, taken)
-            self._mark_used(session, {submission.connection_id for submission, _ in taken}, now)
+            self._last_use.mark(session, {submission.connection_id for submission, _ in taken}, now)
+            aged = {submission.connection_id for submission, _ in taken if submission.aged}
+            self._previous_secrets_last_use.mark(session, aged, now)
         return answers
 
     def _open(self, session: Session, submissions: Sequence[Submission], now: float) -> Till:
@@ -145,13 +140,6 @@ class Acceptance:
         lanes = {account: Lane(session, account, self._demo, now) for account in limited}
         meters = Meters(session, (submission.use for submission in submissions if submission.capped))
         return Till(session, purses, lanes, meters, _claim(session, submissions))
-
-    def _mark_used(self, session: Session, connections: set[int], now: float) -> None:
-        due = sorted(connection for connection in connections if self._used.get(connection, 0.0) <= now - USED_EVERY)
-        if due:
-            before = now - USED_EVERY
-            _USED.run(session, [{"connection": connection, "before": before, "now": now} for connection in due])
-            self._used |= dict.fromkeys(due, now)
 
     def confirm(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | Duplicate | None]:
         """After a commit whose answer was lost: which submissions are stored; None: nothing of it is."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, select
+from sqlalchemy import ColumnElement, bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
@@ -45,10 +46,11 @@ class AllowedDomain:
 class Access:
     """What decides about a log-in and a From field.
 
-    ``secret`` is the keyed hash of the password; ``reason`` says in a sentence why log-in is refused, empty when it
-    is not; ``domains`` are the verified ones: mail is taken for them and the names below them. ``suppressions``:
-    there are addresses that must not be tried for the account, so that each has to be looked up. ``followed``: a
-    plugin that chooses wants to be asked about this connection's messages. ``capped``: it may submit
+    ``secret`` is the keyed hash of the password, ``previous`` of the one before while that is good as well (empty: it
+    is not), and ``aged`` says that somebody came with that one. ``reason`` says in a sentence why log-in is refused,
+    empty when it is not; ``domains`` are the verified ones: mail is taken for them and the names below them.
+    ``suppressions``: there are addresses that must not be tried for the account, so that each has to be looked up.
+    ``followed``: a plugin that chooses wants to be asked about this connection's messages. ``capped``: it may submit
     only so many recipients in an hour, a day or a month, so that they have to be counted.
     """
 
@@ -61,6 +63,14 @@ class Access:
     suppressions: bool = False
     followed: bool = False
     capped: bool = False
+    previous: bytes = field(default=b"", repr=False)
+    aged: bool = False
+
+    def opened_by(self, secret: bytes) -> Access | None:
+        """The access for who has the password of that hash; None: it opens nothing. Takes the same time for any."""
+        right = hmac.compare_digest(secret, self.secret)
+        aged = hmac.compare_digest(secret, self.previous or self.secret)
+        return self if right else replace(self, aged=True) if aged else None
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,11 @@ class Caps:
 
 @dataclass(frozen=True)
 class ConnectionFacts:
-    """A connection as shown to people, with the ``reason`` why it is off; times in seconds since the epoch."""
+    """A connection as shown to people, with the ``reason`` why it is off; times in seconds since the epoch.
+
+    ``unverified`` are those of its ``domains`` whose records are not there. The secret was shown at ``revealed_at``
+    (None: never yet); the one before is good until ``previous_ends_at``, and was last used at ``previous_used_at``.
+    """
 
     id: int
     account_id: int
@@ -87,6 +101,19 @@ class ConnectionFacts:
     created_at: float
     domains: tuple[str, ...]
     caps: Caps
+    unverified: tuple[str, ...]
+    paused: str
+    system: str
+    revealed_at: float | None
+    previous_ends_at: float | None
+    previous_used_at: float | None
+
+    @property
+    def state(self) -> str:
+        """``draft`` until its access data were shown, ``pending`` while that waits for the DNS; then as it is."""
+        if self.revealed_at is None:
+            return "pending" if self.unverified else "draft"
+        return "active" if self.active else "inactive"
 
 
 def add_connection(
@@ -100,15 +127,21 @@ def add_connection(
         name=name,
         username=f"{_slug(name)}-{new_token(8).lower()}",
         secret=secrets.hash_token(password),
+        revealed_at=now,
         created_at=now,
     )
     add_unique(session, connection, f"the account {account.name!r} has a connection {name!r} already")
+    grant(session, account, connection.id, domains)
+    return AddedConnection(connection.id, connection.username, password)
+
+
+def grant(session: Session, account: Account, connection_id: int, domains: Iterable[str]) -> None:
+    """Let a connection send from more of the account's domains; UsageError when one is unknown."""
     for domain in dict.fromkeys(clean_domain(domain) for domain in domains):
         if session.get(SendingDomain, (account.id, domain)) is None:
             raise UsageError(f"the account {account.name!r} has no domain {domain}; add it with `postmeter domain add`")
-        session.add(ConnectionDomain(account_id=account.id, connection_id=connection.id, domain=domain))
+        session.add(ConnectionDomain(account_id=account.id, connection_id=connection_id, domain=domain))
     session.flush()
-    return AddedConnection(connection.id, connection.username, password)
 
 
 _ROWS = (
@@ -140,7 +173,7 @@ _BY_USERNAME = _ROWS.add_columns(
 def access(session: Session, username: str, now: float = 0.0) -> Access | None:
     """What the connection of that user name may do; None when there is none.
 
-    Suppressions that are over at ``now`` do not count.
+    Suppressions and the previous secret do not count when they are over at ``now``.
     """
     if not (username.isascii() and username.isprintable()):  # some databases raise errors on such a text
         return None
@@ -158,12 +191,15 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         suppressions=rows[0].suppressions,
         followed=rows[0].followed,
         capped=caps_of(connection) != Caps(),
+        previous=(connection.previous_secret or b"") if (connection.previous_until or 0.0) > now else b"",
     )
 
 
 def connections_of(session: Session, account_id: int | None) -> list[ConnectionFacts]:
-    """The connections of an account (None: of all), by name."""
-    query = _ROWS if account_id is None else _ROWS.where(Connection.account_id == account_id)
+    """The connections of an account (None: of all), by name, without those that were given up."""
+    query = _ROWS.where(Connection.retired_at.is_(None))
+    if account_id is not None:
+        query = query.where(Connection.account_id == account_id)
     return [_facts(connection, rows) for connection, rows in _grouped(session.execute(query))]
 
 
@@ -177,10 +213,19 @@ def follow(session: Session, connection_id: int, plugin: str, wanted: bool) -> N
 
 def connection_by_name(session: Session, account: Account, name: str, *, lock: bool = False) -> Connection:
     """A connection of the account, locked if so wished; UsageError when there is none of this name."""
-    query = select(Connection).where(Connection.account_id == account.id, Connection.name == name.strip())
-    if (found := session.scalar(query.with_for_update() if lock else query)) is None:
+    if (found := _find(session, account.id, Connection.name == name.strip(), lock=lock)) is None:
         raise UsageError(f"the account {account.name!r} has no connection {name!r}")
     return found
+
+
+def connection_by_id(session: Session, account_id: int, number: int, *, lock: bool = False) -> Connection | None:
+    """A connection of the account, locked if so wished; None when there is none of this number."""
+    return _find(session, account_id, Connection.id == number, lock=lock)
+
+
+def _find(session: Session, account_id: int, which: ColumnElement[bool], *, lock: bool) -> Connection | None:
+    query = select(Connection).where(Connection.account_id == account_id, Connection.retired_at.is_(None), which)
+    return session.scalar(query.with_for_update() if lock else query)
 
 
 def caps_of(connection: Connection) -> Caps:
@@ -208,7 +253,7 @@ def pause(session: Session, account: Account, name: str, reason: str, now: float
         _record(session, connection, "connection_paused", told, now)
     connection.paused = told
     session.flush()
-    return _facts_of(session, connection)
+    return facts_of(session, connection)
 
 
 def resume(session: Session, account: Account, name: str, now: float) -> ConnectionFacts:
@@ -218,7 +263,7 @@ def resume(session: Session, account: Account, name: str, now: float) -> Connect
         _record(session, connection, "connection_resumed", connection.paused, now)
     connection.paused = ""
     session.flush()
-    return _facts_of(session, connection)
+    return facts_of(session, connection)
 
 
 def _told_reason(reason: str) -> str:
@@ -233,7 +278,8 @@ def _record(session: Session, connection: Connection, kind: str, reason: str, no
     events.record(session, [events.about_account(connection.account_id, kind, now, facts)])
 
 
-def _facts_of(session: Session, connection: Connection) -> ConnectionFacts:
+def facts_of(session: Session, connection: Connection) -> ConnectionFacts:
+    """A connection as shown to people."""
     [(found, rows)] = _grouped(session.execute(_ROWS.where(Connection.id == connection.id)))
     return _facts(found, rows)
 
@@ -247,6 +293,8 @@ def _grouped(rows: Iterable[Any]) -> list[tuple[Connection, list[Any]]]:
 
 def _reason(connection: Connection, rows: Sequence[Any]) -> str:
     """Why the connection is off; it is on when all of its domains are verified."""
+    if connection.retired_at is not None:
+        return "This connection was given up."
     if rows[0].blocked:
         return f"This account is blocked: {rows[0].blocked}"
     if connection.paused:
@@ -272,6 +320,12 @@ def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
         created_at=connection.created_at,
         domains=tuple(row.domain for row in rows if row.domain is not None),
         caps=caps_of(connection),
+        unverified=tuple(row.domain for row in rows if row.domain is not None and row.verified_at is None),
+        paused=connection.paused,
+        system=connection.system,
+        revealed_at=connection.revealed_at,
+        previous_ends_at=connection.previous_until,
+        previous_used_at=connection.previous_used_at,
     )
 
 

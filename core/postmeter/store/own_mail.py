@@ -26,12 +26,10 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3). UsageError
     when ``to`` is no address, or a header field has more than one line.
     """
-    path = _path(to)
-    if not path:
-        raise UsageError(f"{to!r} is not an address such as joe@example.org")
+    path = forward_path(to)
     identifier = new_id(int(now * 1000), os.urandom(10))
     added = _missing(mail, to, hostname, identifier, now)
-    content = _wire(added, mail, utf8=not path.isascii())
+    content = wire(added, mail, utf8=not path.isascii())
     submission = Submission(
         id=identifier,
         account_id=OPERATOR,
@@ -55,6 +53,14 @@ def reaches(to: str) -> bool:
     return bool(_path(to))
 
 
+def forward_path(to: str) -> str:
+    """The path to an address that a person gave; UsageError when it is none."""
+    path = _path(to)
+    if not path:
+        raise UsageError(f"{to!r} is not an address such as joe@example.org")
+    return path
+
+
 def _path(to: str) -> str:
     try:
         path = parse_forward_path(f"<{to}>").mailbox
@@ -64,10 +70,11 @@ def _path(to: str) -> str:
     return path if "@" in path else ""
 
 
-def _wire(added: EmailMessage, mail: EmailMessage, *, utf8: bool) -> bytes:
-    """The octets of a mail (``utf8``: with fields as they are, since an address is not to be encoded; RFC 6532, 3.2).
+def wire(added: EmailMessage, mail: EmailMessage, *, utf8: bool) -> bytes:
+    """The octets of a mail behind fields that are added.
 
-    An encoded word in a field that somebody else has named may hold a line break, which Python would write out.
+    ``utf8``: with fields as they are, since an address is not to be encoded (RFC 6532, 3.2). UsageError: an encoded
+    word in a field that somebody else has named may hold a line break, which Python would write out.
     """
     wire = _WIRE.clone(utf8=utf8)
     content = added.as_bytes(policy=wire).removesuffix(b"\r\n") + mail.as_bytes(policy=wire)

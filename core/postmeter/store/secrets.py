@@ -21,6 +21,7 @@ from postmeter.errors import PostmeterError, UnreachableError
 
 BASE62 = string.digits + string.ascii_letters
 KEY_SIZE = 32  # octets
+TOKEN_LENGTH = 40  # characters
 NONCE_SIZE = 12  # octets; random: one key seals a few thousand private keys, far below 2^32
 
 _hasher = PasswordHasher()
@@ -67,6 +68,14 @@ class Secrets:
         except (InvalidTag, ValueError):
             raise PostmeterError("secret.key is not the one this database was written with; restore both") from None
 
+    def derive_token(self, purpose: str) -> str:
+        """A secret like ``new_token``'s for one purpose, the same whenever it is asked for."""
+        number, digits = int.from_bytes(self.derive(purpose)), []
+        for _ in range(TOKEN_LENGTH):
+            number, digit = divmod(number, len(BASE62))
+            digits.append(BASE62[digit])
+        return "".join(digits)
+
     def derive(self, purpose: str) -> bytes:
         """32 octets for one purpose (HKDF, RFC 5869), the same at every start."""
         return HKDF(SHA256(), KEY_SIZE, salt=None, info=f"postmeter {purpose}".encode()).derive(self._key)
@@ -93,7 +102,7 @@ def _create(path: Path) -> None:
         os.close(folder)
 
 
-def new_token(length: int = 40) -> str:
+def new_token(length: int = TOKEN_LENGTH) -> str:
     """A generated secret in base62; 40 characters hold 238 bits."""
     return "".join(random.choice(BASE62) for _ in range(length))
 

@@ -118,8 +118,8 @@ class SendingDomain(Base):
 class Connection(Base):
     """A customer's named access. ``username`` and the keyed hash of the secret; ``paused`` says why it is off.
 
-    A secret that was renewed is ``previous_secret`` and still good until ``previous_until``. One that was given up at
-    ``retired_at`` is shown no more, but its messages are.
+    Nobody knows the secret before ``revealed_at``. One that was renewed is ``previous_secret`` and still good until
+    ``previous_until``. One that was given up at ``retired_at`` is shown no more, but its messages are.
     """
 
     __tablename__ = "connection"
@@ -130,6 +130,9 @@ class Connection(Base):
     secret: Mapped[bytes]
     previous_secret: Mapped[bytes | None]
     previous_until: Mapped[float | None]
+    previous_used_at: Mapped[float | None]
+    revealed_at: Mapped[float | None]
+    system: Mapped[str] = mapped_column(default="")  # what connects: a shop system that the panel knows
     retired_at: Mapped[float | None]
     paused: Mapped[str] = mapped_column(default="")
     last_used_at: Mapped[float | None]
@@ -137,7 +140,16 @@ class Connection(Base):
     per_day: Mapped[int] = mapped_column(default=0)
     per_month: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[float]
-    __table_args__ = (Index("uq_connection_account_id_name", "account_id", "name", unique=True),)
+    __table_args__ = (
+        Index(
+            "uq_connection_account_id_name",
+            "account_id",
+            "name",
+            unique=True,
+            sqlite_where=text("retired_at IS NULL"),
+            postgresql_where=text("retired_at IS NULL"),
+        ),
+    )
 
 
 class ConnectionDomain(Base):

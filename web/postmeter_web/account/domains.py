@@ -13,10 +13,9 @@ from wtforms.validators import InputRequired
 from postmeter.errors import UsageError
 from postmeter.message.signature import ED25519, RSA
 from postmeter.store import accounts, domains, rotation
-from postmeter.store.domain_checks import Look, record_check, record_looks
 from postmeter.store.domains import DomainFacts, NewKey
 from postmeter_web.access import MANAGE, needs, own_pages
-from postmeter_web.account.published import Seen, see
+from postmeter_web.account.published import record, see_domain
 from postmeter_web.context import changing, now, panel, reading
 from postmeter_web.forms import Form
 from postmeter_web.sentences import in_words
@@ -95,12 +94,12 @@ def live(domain: str) -> ResponseReturnValue:
 def look(domain: str) -> ResponseReturnValue:
     """Look at the DNS now; what is found counts."""
     facts = _domain(domain)
-    seen = _see(facts, fresh=0.0)
+    seen = see_domain(facts, fresh=0.0)
     if seen.unknown:
         flash(gettext("The DNS gives no answer at the moment. Nothing has changed; look again in a minute."), "problem")
         return _back(domain)
     with changing("domain.look", domain, new_keys=list(seen.verdict.ready)) as change:
-        change.facts["verified"] = _record(change.db, facts, seen)
+        change.facts["verified"] = record(change.db, facts, seen)
     if seen.verdict.ready:
         flash(gettext("The new key signs from now on."))
     elif not seen.verdict.problems:
@@ -183,24 +182,10 @@ def _facts(name: str) -> dict[str, Any]:
         "domain": facts,
         "keys": keys,
         "users": users,
-        "seen": _see(facts),
+        "seen": see_domain(facts),
         "help": Help(list_help=facts.list_help.translate(_BARE).replace("mailto:", "")),
         "now": now(),
     }
-
-
-def _see(facts: DomainFacts, **freshness: float) -> Seen:
-    with reading() as db:
-        keys = domains.domain_keys(db, panel().secrets, facts.account_id, facts.name)
-    return see(facts.name, keys, **freshness)
-
-
-def _record(db: Any, facts: DomainFacts, seen: Seen) -> bool:
-    """Whether mail is taken; a look at a verified domain is as patient as the relay's own, and ends nothing at once."""
-    verdict = seen.verdict
-    if facts.verified and verdict.problems:
-        return record_looks(db, [Look(facts.account_id, facts.name, verdict.problems, now(), verdict.ready)])[0]
-    return record_check(db, facts.account_id, facts.name, verdict.problems, now(), verdict.ready)
 
 
 def _back(domain: str) -> ResponseReturnValue:

@@ -6,14 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from postmeter.errors import UnreachableError
 from postmeter.health import policy, spf
 from postmeter.health.policy import BAD, GOOD, UNKNOWN, Advice
 from postmeter.health.sources import public, sources
 from postmeter.health.spf import Lookup
 from postmeter.message.signature import SigningKey
-from postmeter.store.domains import DomainKeys, Verdict, examine, judge
-from postmeter_web.context import now, panel
+from postmeter.store.domain_checks import Look, record_check, record_looks
+from postmeter.store.domains import DomainFacts, DomainKeys, Verdict, domain_keys, examine, judge
+from postmeter_web.context import now, panel, reading
 from postmeter_web.looks import FRESH, PATIENCE
 
 REMEMBERED = 60.0  # seconds for which an answer about SPF is taken from memory: it takes many questions
@@ -64,6 +67,21 @@ def see(domain: str, keys: DomainKeys, fresh: float = FRESH) -> Seen:
         verdict=verdict,
         unknown=bool(needed & set(heard.unknown)),
     )
+
+
+def see_domain(facts: DomainFacts, **freshness: float) -> Seen:
+    """Look at one of the accounts' domains."""
+    with reading() as db:
+        keys = domain_keys(db, panel().secrets, facts.account_id, facts.name)
+    return see(facts.name, keys, **freshness)
+
+
+def record(db: Session, facts: DomainFacts, seen: Seen) -> bool:
+    """Whether mail is taken; a look at a verified domain is as patient as the relay's own, and ends nothing at once."""
+    verdict = seen.verdict
+    if facts.verified and verdict.problems:
+        return record_looks(db, [Look(facts.account_id, facts.name, verdict.problems, now(), verdict.ready)])[0]
+    return record_check(db, facts.account_id, facts.name, verdict.problems, now(), verdict.ready)
 
 
 def lookup(seconds: float = PATIENCE, fresh: float = REMEMBERED) -> Lookup:
