@@ -16,8 +16,10 @@ from postmeter.store.tables import Counter
 HOUR, DAY = 3600, 86_400  # seconds: the other steps of ``buckets``
 LATEST = 2 * HOUR  # seconds within which a fact is committed; one that comes later is in ``Ever`` when
 MADE_ANEW = 6 * HOUR  # seconds have gone by at the most: long before its row is rolled up into another
+MOST_SPANS = 24  # times since which sums are remembered: of a few time zones, by bucket and by account
 
 Name = TypeVar("Name", int, str)
+Sums = tuple[int, ...]  # of the columns in NAMES
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Share(Generic[Name]):
 
 
 _SUMS = [func.coalesce(func.sum(getattr(Counter, name)), 0) for name in NAMES]
+_NONE: Sums = (0,) * len(NAMES)
 
 
 def totals(
@@ -121,34 +124,80 @@ class Ever:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._made = self._until = 0.0
-        self._old: tuple[int, ...] = ()
+        self._past = _Remembered(None, None)
 
     def totals(self, session: Session, now: float) -> Totals:
         """The totals at present; ``session`` has written nothing itself."""
+        return _totals(self._past.sums(session, now).get(None, _NONE))
+
+
+class Lately:
+    """The same for the figures of all accounts since a time, such as this day's beginning."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._past: dict[tuple[str, float], _Remembered] = {}
+
+    def buckets(self, session: Session, since: float, now: float) -> list[Bucket]:
+        """The totals of each time of which there is a row, in order."""
+        sums = self._since(Counter.bucket, since).sums(session, now)
+        return [Bucket(start, _totals(sums[start])) for start in sorted(sums)]
+
+    def by_account(self, session: Session, since: float, now: float) -> list[Share[int]]:
+        """The totals of each account with mail, by its number."""
+        sums = self._since(Counter.account_id, since).sums(session, now)
+        return [Share(account, _totals(sums[account])) for account in sorted(sums)]
+
+    def _since(self, by: InstrumentedAttribute[int], since: float) -> _Remembered:
+        with self._lock:
+            found = self._past.pop((by.key, since), None) or _Remembered(by, since)
+            self._past[by.key, since] = found  # as the latest
+            if len(self._past) > MOST_SPANS:
+                del self._past[next(iter(self._past))]
+        return found
+
+
+class _Remembered:
+    """Sums by a column (None: of all) since a time (None: ever); what is well in the past is read once in a while."""
+
+    def __init__(self, by: InstrumentedAttribute[int] | None, since: float | None) -> None:
+        self._by = by
+        self._since = since
+        self._lock = threading.Lock()
+        self._made = self._until = 0.0
+        self._old: dict[Any, Sums] = {}
+
+    def sums(self, session: Session, now: float) -> dict[Any, Sums]:
+        """The sums at present."""
         with self._lock:
             self._remember(session, now)
             old, until = self._old, self._until
-        return _totals(_plus(old, _sums(session, until, None)))
+        return _plus(old, _sums(session, self._by, until, None))
 
     def _remember(self, session: Session, now: float) -> None:
-        boundary = (now - LATEST) // HOUR * HOUR
+        boundary = max((now - LATEST) // HOUR * HOUR, self._since or 0.0)
         if not self._made <= now < self._made + MADE_ANEW:
-            self._old, self._made = _sums(session, None, boundary), now
+            self._old, self._made = _sums(session, self._by, self._since, boundary), now
         elif boundary > self._until:
-            self._old = _plus(self._old, _sums(session, self._until, boundary))
+            self._old = _plus(self._old, _sums(session, self._by, self._until, boundary))
         else:
             return
         self._until = boundary
 
 
-def _sums(session: Session, since: float | None, until: float | None) -> tuple[int, ...]:
-    return tuple(map(int, session.execute(select(*_SUMS).where(*_within(None, since, until))).one()))
+def _sums(
+    session: Session, by: InstrumentedAttribute[int] | None, since: float | None, until: float | None
+) -> dict[Any, Sums]:
+    where = _within(None, since, until)
+    if by is None:
+        return {None: tuple(map(int, session.execute(select(*_SUMS).where(*where)).one()))}
+    rows = session.execute(select(by, *_SUMS).where(*where).group_by(by))
+    return {row[0]: tuple(map(int, row[1:])) for row in rows}
 
 
-def _plus(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(map(sum, zip(one, other, strict=True)))
+def _plus(one: dict[Any, Sums], other: dict[Any, Sums]) -> dict[Any, Sums]:
+    both = {key: tuple(map(sum, zip(one[key], other[key], strict=True))) for key in one.keys() & other.keys()}
+    return {**one, **other, **both}
 
 
 def _shares(

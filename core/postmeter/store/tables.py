@@ -223,6 +223,7 @@ class Recipient(Base):
         Index("ix_recipient_lease_owner", "lease_owner", **only("lease_owner IS NOT NULL")),
         Index("ix_recipient_address", "account_id", text("lower(forward_path)"), "message_id", **only(ADDRESSED)),
         Index("ix_recipient_trouble", "account_id", "message_id", "state", **only(TROUBLE)),
+        Index("ix_recipient_failed", "account_id", "final_at", **only("state IN ('bounced', 'expired')")),
         {"sqlite_with_rowid": False},
     )
 
