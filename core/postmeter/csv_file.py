@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from postmeter.errors import UsageError
+
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"  # by which spreadsheets know UTF-8
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet would carry out, and what was kept from that before
 Cell = str | int | float | None
@@ -23,17 +25,17 @@ def lines(rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
 
 
 def read(octets: bytes) -> list[list[str]]:
-    """The rows of a file in UTF-8, separated by commas or semicolons; ValueError when it is none."""
+    """The rows of a file in UTF-8, separated by commas or semicolons; UsageError when it is none."""
     try:
         text = octets.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError("the file is not in UTF-8") from None
+        raise UsageError("the file is not in UTF-8") from None
     head = text.partition("\n")[0]
     delimiter = ";" if head.count(";") > head.count(",") else ","
     try:
         found = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise ValueError(f"the file is no CSV: {error}") from None
+        raise UsageError(f"the file is no CSV: {error}") from None
     return [[_as_it_was(cell) for cell in row] for row in found]
 
 

@@ -22,6 +22,14 @@ TEMPLATES = (
     N_("This connection is paused: {reason}"),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
+    # suppressions
+    N_("{address} is not an address such as joe@example.org"),
+    N_("{text} is no date such as 2030-12-31"),
+    N_("{text} is over already"),
+    N_("the day has to be in the future"),
+    N_("the file has no line with an address"),
+    N_("the file is not in UTF-8"),
+    N_("the file is no CSV: {problem}"),
 )
 
 

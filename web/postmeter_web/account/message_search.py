@@ -58,7 +58,9 @@ class SearchForm(FlaskForm):  # type: ignore[misc]
         csrf = False
 
     find = SearchField(lazy_gettext("Find"), _SHORT)
-    state = SelectField(lazy_gettext("State"), choices=[("", lazy_gettext("All states")), *_TITLES.items()])
+    state = SelectField(
+        lazy_gettext("State"), choices=[("", lazy_gettext("All states")), *_TITLES.items()], validate_choice=False
+    )
     recipient = StringField(lazy_gettext("Recipient or @domain"), _SHORT)
     sender = StringField(lazy_gettext("Sender or @domain"), _SHORT)
     subject = StringField(lazy_gettext("Words of the subject"), _SHORT)
