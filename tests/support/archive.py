@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from postmeter.store.engine import Store
 from support.tenants import NOW
@@ -59,11 +60,23 @@ def fill(store: Store, messages: int) -> None:
     first, step = int((NOW - SPAN) * 1000), f"{SPAN * 1000 / messages:.6f}"
     numbered = _NUMBERED.format(characters=_CHARACTERS, first=first, step=step, series=_SERIES[dialect])
     postgresql = dialect == "postgresql"
-    false, digest = ("false", "'\\x00'::bytea") if postgresql else ("0", "x'00'")
-    for statement in (_MESSAGES, _RECIPIENTS):
-        query = statement.format(numbered=numbered, false=false, digest=digest, state=_STATE)
-        with store.write() as session:
-            session.execute(text(query.replace("::bytea", "")), {"n": messages})
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for name in ("message", "recipient"):
-            connection.execute(text(f"{'VACUUM ANALYZE' if postgresql else 'ANALYZE'} {name}"))
+    false, digest = ("false", "'\\x00'") if postgresql else ("0", "x'00'")
+    with store.write() as session:
+        indexes = _take_indexes(session) if postgresql else []
+        for statement in (_MESSAGES, _RECIPIENTS):
+            query = statement.format(numbered=numbered, false=false, digest=digest, state=_STATE)
+            session.execute(text(query), {"n": messages})
+        for definition in indexes:
+            session.execute(text(definition))
+    if postgresql:
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE message, recipient"))
+
+
+def _take_indexes(session: Session) -> list[str]:
+    """Drop the indexes; what makes them again, in a fraction of the time that they would cost row by row."""
+    query = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename IN ('message', 'recipient')"
+    found = [(name, made) for name, made in session.execute(text(query)) if name.startswith("ix_")]
+    for name, _ in found:
+        session.execute(text(f"DROP INDEX {name}"))
+    return [made for _, made in found]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from postmeter.message.identifier import new_id, time_of
@@ -41,7 +41,7 @@ STATES = {  # what one looks for, and the states that belong to it: as the stati
     "suppressed": (SUPPRESSED,),
     "cancelled": (CANCELLED,),
 }
-PATIENCE = 0.15  # seconds that one search looks back for what no index knows
+PATIENCE = 0.1  # seconds that one search looks back for what no index knows
 FIRST = 1_000  # candidates that are looked at in the first step
 GROWTH = 4  # how many times more each further step looks at
 _LAST = 1 << 31  # behind all recipients of a message
@@ -160,7 +160,8 @@ def search(
     started, looked, step = clock(), 0, FIRST
     while True:
         low = way.reach(session, oldest, high, step)
-        hits += _between(session, conditions, low or oldest, high, limit + 1 - len(hits))
+        window = way.window(low or oldest, high, step)
+        hits += _hits(session, [*conditions, *window], high, limit + 1 - len(hits))
         if len(hits) > limit:
             return Found(tuple(hits[:limit]), hits[limit - 1].place)
         if low is None:
@@ -174,15 +175,30 @@ def search(
 
 @dataclass(frozen=True)
 class _Way:
-    """Candidates in the order of their ids, as an index has them."""
+    """Candidates in the order of their ids, as an index has them; ``all``: that of every message."""
 
     key: InstrumentedAttribute[str]
     conditions: Conditions
+    all: bool = False
+
+    def behind(self, high: Place) -> Select[Any]:
+        """The candidates from a place on.
+
+        There is no lower bound here: SQLite would think more of two bounds than of the index that leads to few.
+        """
+        return select(self.key).where(*self.conditions, self.key <= high.message_id).order_by(self.key.desc())
 
     def reach(self, session: Session, oldest: str, high: Place, step: int) -> str | None:
         """The id of the candidate that is ``step`` further than ``high``; None: there are not so many."""
-        query = select(self.key).where(*self.conditions, self.key <= high.message_id, self.key >= oldest)
-        return session.scalar(query.order_by(self.key.desc()).offset(step).limit(1))
+        found: str | None = session.scalar(self.behind(high).offset(step).limit(1))
+        return found if found is not None and found > oldest else None
+
+    def window(self, low: str, high: Place, step: int) -> Conditions:
+        """What holds for the candidates of one step: both tables are told the bounds, or which ones they are."""
+        keys = (Recipient.message_id, Message.id)
+        if self.all:
+            return [*(key <= high.message_id for key in keys), *(key >= low for key in keys)]
+        return [Recipient.message_id.in_(self.behind(high).limit(step + 1)), Recipient.message_id >= low]
 
 
 def _way(account_id: int, wanted: Wanted) -> _Way:
@@ -194,7 +210,7 @@ def _way(account_id: int, wanted: Wanted) -> _Way:
         return _Way(Recipient.message_id, [Recipient.account_id == account_id, _address(wanted.recipient)])
     if wanted.state and set(STATES[wanted.state]) <= set(TROUBLES):
         return _Way(Recipient.message_id, [Recipient.account_id == account_id, *_in_state(wanted.state)])
-    return _Way(Message.id, [Message.account_id == account_id])
+    return _Way(Message.id, [Message.account_id == account_id], all=True)
 
 
 def _conditions(account_id: int, wanted: Wanted) -> Conditions:
@@ -231,7 +247,7 @@ def _address(wanted: str) -> ColumnElement[bool]:
 
 def _said(table: str, condition: str) -> ColumnElement[bool]:
     """The condition of an index, word for word: else no database would use it."""
-    return literal_column(f"{table}.{condition}", Boolean())
+    return literal_column(f"{table}.{condition}")
 
 
 def _sender(wanted: str) -> ColumnElement[bool]:
@@ -284,12 +300,10 @@ _HIT = (
 )
 
 
-def _between(session: Session, conditions: Conditions, low: str, high: Place, limit: int) -> list[Hit]:
-    """What is wanted from ``low`` on up to the place ``high``; both tables are told which ids these are."""
-    within = [key <= high.message_id for key in (Recipient.message_id, Message.id)]
-    within += [key >= low for key in (Recipient.message_id, Message.id)]
+def _hits(session: Session, conditions: Conditions, high: Place, limit: int) -> list[Hit]:
+    """The first recipients behind a place for which the conditions hold."""
     behind = or_(Recipient.message_id < high.message_id, Recipient.n > high.n)
-    rows: Any = session.execute(_HIT.where(*conditions, *within, behind).limit(limit))
+    rows: Any = session.execute(_HIT.where(*conditions, behind).limit(limit))
     return [Hit(*row) for row in rows]
 
 
