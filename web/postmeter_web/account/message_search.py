@@ -9,7 +9,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext, to_user_timezone, to_utc
 from flask_wtf import FlaskForm
-from wtforms import DateField, SearchField, SelectField, StringField
+from wtforms import DateField, SearchField, SelectChoice, SelectField, StringField
 from wtforms.validators import Length, Optional
 
 from postmeter.store.search import STATES, Found, Wanted
@@ -59,7 +59,9 @@ class SearchForm(FlaskForm):  # type: ignore[misc]
 
     find = SearchField(lazy_gettext("Find"), _SHORT)
     state = SelectField(
-        lazy_gettext("State"), choices=[("", lazy_gettext("All states")), *_TITLES.items()], validate_choice=False
+        lazy_gettext("State"),
+        choices=[SelectChoice("", lazy_gettext("All states")), *(SelectChoice(*one) for one in _TITLES.items())],
+        validate_choice=False,
     )
     recipient = StringField(lazy_gettext("Recipient or @domain"), _SHORT)
     sender = StringField(lazy_gettext("Sender or @domain"), _SHORT)
@@ -75,11 +77,14 @@ class SearchForm(FlaskForm):  # type: ignore[misc]
 
     def offer(self, choices: Choices) -> None:
         """Fill the lists; what was asked for stays chosen, whether or not it is among them."""
-        everything = ("", lazy_gettext("All"))
-        self.connection.choices = [everything, *((str(number), name) for number, name in choices.connections)]
+        everything = SelectChoice("", lazy_gettext("All"))
+        self.connection.choices = [
+            everything,
+            *(SelectChoice(str(number), name) for number, name in choices.connections),
+        ]
         for field, names in ((self.domain, choices.domains), (self.provider, choices.providers)):
             asked = {field.data} - {"", None}
-            field.choices = [everything, *((name, name) for name in sorted(asked | {*names}))]
+            field.choices = [everything, *(SelectChoice(name) for name in sorted(asked | {*names}))]
 
     @property
     def narrowed(self) -> bool:

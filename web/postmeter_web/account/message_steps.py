@@ -120,6 +120,11 @@ def _encryption(facts: Mapping[str, Any]) -> str:
     return ", ".join(str(part) for part in (facts["tls"], facts.get("cipher")) if part)
 
 
+def _certificate(facts: Mapping[str, Any]) -> str:
+    judged = str(facts.get("certificate") or "")
+    return str(gettext("verified")) if judged == "verified" else judged
+
+
 def _session(facts: Mapping[str, Any]) -> str:
     number = int(facts.get("session", 0))
     return str(gettext("mail %(number)s of one session", number=number)) if number > 1 else ""
@@ -135,7 +140,7 @@ _TOLD: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (  # what th
     (N_("Our address"), _plain("local_address")),
     (N_("Our name"), _plain("ehlo")),
     (N_("Encryption"), _encryption),
-    (N_("Certificate"), _plain("certificate")),
+    (N_("Certificate"), _certificate),
     (N_("Duration"), lambda facts: seconds(float(facts["seconds"])) if "seconds" in facts else ""),
     (N_("Session"), _session),
 )

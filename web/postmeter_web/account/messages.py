@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from postmeter import csv_file
 from postmeter.csv_file import Cell
 from postmeter.message.identifier import is_id
-from postmeter.store import charges, connections, domains, search, statistics, timeline
-from postmeter.store.search import Hit, Place, Wanted
+from postmeter.store import charges, connections, domains, statistics, timeline
+from postmeter.store.search import Found, Hit, Place, Wanted, search
 from postmeter_web.access import VIEW, needs, own_pages
 from postmeter_web.account import reasons, state
 from postmeter_web.account.message_search import Choices, Looked, SearchForm, look
@@ -75,10 +75,8 @@ def export() -> ResponseReturnValue:
     form = SearchForm(request.form)
     with reading() as db:
         wanted = look(form, partial(_search, db, before=None)).wanted
-    with changing(
-        "messages.export", **{name: value for name, value in vars(wanted).items() if value not in ("", None)}
-    ):
-        pass
+    with changing("messages.export") as change:
+        change.facts["wanted"] = {name: value for name, value in vars(wanted).items() if value not in ("", None)}
     rows = csv_file.lines(_lines(g.account.id, wanted))
     headers = {"Content-Disposition": 'attachment; filename="messages.csv"'}
     return Response(stream_with_context(rows), content_type="text/csv; charset=utf-8", headers=headers)
@@ -127,8 +125,8 @@ def _choices(db: Session) -> Choices:
     )
 
 
-def _search(db: Session, wanted: Wanted, *, before: Place | None) -> search.Found:
-    return search.search(db, g.account.id, wanted, before=before, limit=PAGE)
+def _search(db: Session, wanted: Wanted, *, before: Place | None) -> Found:
+    return search(db, g.account.id, wanted, before=before, limit=PAGE)
 
 
 def _before() -> Place | None:
@@ -164,7 +162,7 @@ def _lines(account_id: int, wanted: Wanted) -> Iterator[tuple[Cell, ...]]:
     left = MOST
     while left > 0:
         with panel().store.read() as db:
-            part = search.search(db, account_id, wanted, before=place, limit=min(PART, left))
+            part = search(db, account_id, wanted, before=place, limit=min(PART, left))
         yield from map(_line, part.hits)
         left -= len(part.hits)
         if part.older is None:
