@@ -68,6 +68,33 @@ def test_what_a_bounce_has_led_to_can_be_seen_and_removed(cli: Cli, data: Path) 
     assert cli("suppression", "remove", "acme", "joe@example.org").exit_code == 0
 
 
+def test_what_was_exported_is_imported_as_it_was(cli: Cli, tmp_path: Path) -> None:
+    with_account(cli)
+    cli("suppression", "add", "acme", "+joe@example.org", "--reason", "=1+1", "--days", "2")
+    cli("suppression", "add", "acme", "ann@example.org")
+    file = tmp_path / "list.csv"
+    file.write_bytes(cli("suppression", "export", "acme").stdout_bytes)
+    assert "'+joe@example.org,manual,'=1+1," in file.read_text()
+    cli("suppression", "remove", "acme", "+joe@example.org")
+    assert cli("suppression", "import", "acme", str(file)).stdout == "2 addresses are suppressed.\n"
+    assert [(one["address"], one["detail"]) for one in printed(cli("suppression", "list", "acme", "--json"))] == [
+        ("+joe@example.org", "=1+1"),
+        ("ann@example.org", ""),
+    ]
+
+
+def test_of_a_file_with_mistakes_nothing_is_imported(cli: Cli) -> None:
+    with_account(cli)
+    answer = cli("suppression", "import", "acme", "-", input="joe@example.org\njoe\nann@example.org,,soon\n")
+    assert told(answer, 2) == (
+        "nothing was imported: line 2: 'joe' is not an address such as joe@example.org; "
+        "line 3: 'soon' is no date such as 2030-12-31"
+    )
+    many = cli("suppression", "import", "acme", "-", input="x\n" * 12)
+    assert told(many, 2).endswith("; and 2 more")
+    assert printed(cli("suppression", "list", "acme", "--json")) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

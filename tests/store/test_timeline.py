@@ -4,62 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from postmeter.store import events
 from postmeter.store.engine import Store
-from postmeter.store.tables import DEFERRED, DELIVERED, HELD, LEASED, QUEUED, Message, Recipient
+from postmeter.store.tables import DEFERRED, DELIVERED, HELD, LEASED, QUEUED
 from postmeter.store.timeline import message_facts, queue_facts
+from support.stored import add_message
 from support.tenants import NOW
 
 ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
-
-
-def add_message(session: Session, identifier: str, account_id: int, states: list[tuple[str, str]]) -> None:
-    session.add(
-        Message(
-            id=identifier,
-            account_id=account_id,
-            connection_id=3,
-            accepted_at=NOW,
-            domain="shop.example",
-            reverse_path="bounce@shop.example",
-            body="8BITMIME",
-            smtputf8=False,
-            ret="",
-            envid="",
-            header_from="order@shop.example",
-            subject="Your order",
-            message_id="<1@shop.example>",
-            size=1234,
-            sha256=bytes(32),
-        )
-    )
-    session.flush()
-    for n, (state, reply) in enumerate(states):
-        session.add(add_recipient(identifier, account_id, n, state, reply))
-    session.flush()
-
-
-def add_recipient(identifier: str, account_id: int, n: int, state: str, reply: str) -> Recipient:
-    return Recipient(
-        message_id=identifier,
-        account_id=account_id,
-        n=n,
-        connection_id=3,
-        forward_path=f"r{n}@example.net",
-        notify="",
-        orcpt="",
-        state=state,
-        leaves_at=NOW,
-        next_attempt_at=NOW + 100 - n,
-        lease_owner=None,
-        attempts=1 if reply else 0,
-        final_at=NOW + 5 if state == DELIVERED else None,
-        reply=reply,
-        block_id=None,
-        charge="reserved",
-    )
 
 
 def event(kind: str, recipient: int | None, at: float, facts: dict[str, Any]) -> dict[str, Any]:

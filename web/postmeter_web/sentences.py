@@ -30,6 +30,14 @@ CONNECTIONS = (  # why one is off
     N_("there is an account {name} already"),
     N_("the name of the account must have 1 to 100 printable characters"),
 )
+SUPPRESSIONS = (  # what cannot be one, and what is wrong with a list of them
+    N_("{text} is no date such as 2030-12-31"),
+    N_("{text} is over already"),
+    N_("the day has to be in the future"),
+    N_("the file has no line with an address"),
+    N_("the file is not in UTF-8"),
+    N_("the file is no CSV: {problem}"),
+)
 LOOKS = (  # what the DNS says
     N_("{name}: There is no TXT record."),
     N_("{name}: There are {number} TXT records; only one is allowed."),
@@ -106,7 +114,7 @@ FETCHES = (  # what became of a look at a page
     N_("the certificate of {host} cannot be trusted: {error}"),
     N_("{host} is not a public address, so nothing is sent there"),
 )
-TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CONNECTING, *FETCHES, *CSA, *HEALTH, *PEOPLE)
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CONNECTING, *FETCHES, *SUPPRESSIONS, *CSA, *HEALTH, *PEOPLE)
 
 
 def in_words(text: str) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import BinaryIO
 
 import click
 from sqlalchemy.orm import Session
 
+from postmeter import csv_file
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
+from postmeter.store import suppression_list
 from postmeter.store.accounts import account_by_name
 from postmeter.store.quota import iso
 from postmeter.store.suppressions import (
@@ -23,6 +26,7 @@ from postmeter.store.suppressions import (
 )
 
 DAY = 86_400.0
+FEW = 10  # lines of a file that are named when something is wrong in them
 ALL = "*"  # in place of an account: every account
 
 
@@ -86,6 +90,37 @@ def show_suppressions(relay: Relay, account: str, as_json: bool) -> None:
     rows = [(one.address, one.reason, one.detail, iso(one.created_at), _until(one)) for one in found]
     told = table(("Address", "Reason", "Detail", "Since", "Until"), rows) if found else "No address is suppressed."
     show(as_json, plain(found), told)
+
+
+@suppression.command(name="import")
+@click.argument("account")
+@click.argument("file", type=click.File("rb"))
+@json_option
+@pass_relay
+def import_file(relay: Relay, account: str, file: BinaryIO, as_json: bool) -> None:
+    """Refuse an account's mail to all addresses of a CSV file (address, reason, expiry); all of them or none.
+
+    FILE may be - for standard input.
+    """
+    rows = csv_file.read(file.read())
+    with relay.store.write() as session:
+        asked = suppression_list.read(rows, _number(session, account), time.time())
+        if asked.problems:
+            wrong = "; ".join(f"line {one.line}: {one.text}" for one in asked.problems[:FEW])
+            more = f"; and {len(asked.problems) - FEW} more" if len(asked.problems) > FEW else ""
+            raise UsageError(f"nothing was imported: {wrong}{more}")
+        number = suppression_list.add(session, asked)
+    show(as_json, {"imported": number}, f"{number:,} addresses are suppressed.")
+
+
+@suppression.command()
+@click.argument("account")
+@pass_relay
+def export(relay: Relay, account: str) -> None:
+    """Print the addresses that an account's mail is refused to as a CSV file, which `import` reads."""
+    with relay.store.read() as session:
+        for line in csv_file.lines(suppression_list.written(session, _number(session, account), time.time())):
+            click.echo(line, nl=False)
 
 
 def _number(session: Session, account: str) -> int:

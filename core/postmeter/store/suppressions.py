@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import dns.exception
 import dns.name
-from sqlalchemy import ColumnElement, bindparam, delete, exists, or_, select, text
+from sqlalchemy import ColumnElement, bindparam, delete, exists, or_, select, text, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from postmeter.errors import UsageError
@@ -75,13 +77,15 @@ def suppress(
 
     UsageError when it is no address.
     """
-    detail = "".join([c if c.isprintable() else " " for c in detail[:MAX_DETAIL]])
-    made = Suppression(account_id, clean_address(address), reason, detail, message_id, now, expires_at)
-    _SUPPRESS.run(session, [dict(zip(_COLUMNS, astuple(made), strict=True))])
-    facts = {"address": made.address, "reason": reason, "detail": detail, "expires_at": expires_at}
-    told = events.about_recipient(account_id, message_id, None, "address_suppressed", now, facts)
-    events.record(session, [told])
+    made = Suppression(account_id, clean_address(address), reason, clean_detail(detail), message_id, now, expires_at)
+    suppress_all(session, [made])
     return made
+
+
+def suppress_all(session: Session, made: Sequence[Suppression]) -> None:
+    """The same for many, whose addresses and details are clean."""
+    _SUPPRESS.run(session, [dict(zip(_COLUMNS, astuple(one), strict=True)) for one in made])
+    events.record(session, [_event(one) for one in made])
 
 
 def lift(session: Session, account_id: int, address: str) -> bool:
@@ -99,6 +103,29 @@ def find(session: Session, account_id: int, address: str, now: float) -> Suppres
 def suppressions_of(session: Session, account_id: int, now: float) -> list[Suppression]:
     """The suppressions of an account that are in force (``EVERY_ACCOUNT``: the operator's own), by address."""
     return [Suppression(*row) for row in session.execute(_LIST, {"account": account_id, "now": now})]
+
+
+def page(
+    session: Session,
+    account_id: int,
+    now: float,
+    *,
+    find: str = "",
+    before: tuple[float, str] | None = None,
+    limit: int,
+) -> list[Suppression]:
+    """Those of an account that are in force, the newest first, behind ``before`` (when it was made, and its address).
+
+    ``find``: only those with this text in the address or the detail.
+    """
+    query = _SELECT.where(_row.account_id == bindparam("account"), _in_force)
+    if find:
+        query = query.where(or_(*(c.icontains(find, autoescape=True) for c in (_row.address, _row.detail))))
+    place = tuple_(_row.created_at, _row.address)
+    if before is not None:
+        query = query.where(place < tuple_(*before))
+    query = query.order_by(_row.created_at.desc(), _row.address.desc()).limit(limit)
+    return [Suppression(*row) for row in session.execute(query, {"account": account_id, "now": now})]
 
 
 def forget(session: Session, now: float) -> int:
@@ -123,6 +150,11 @@ def clean_address(text: str) -> str:
     return comparable(text)
 
 
+def clean_detail(text: str) -> str:
+    """A detail as it is kept: in one line, and not too long."""
+    return "".join([c if c.isprintable() else " " for c in text[:MAX_DETAIL]])
+
+
 def comparable(address: str) -> str:
     """The form in which addresses are compared: without capitals and needless quotes, and the domain in A-labels."""
     local, _, domain = address.rpartition("@")
@@ -131,6 +163,16 @@ def comparable(address: str) -> str:
         if not _DOT_STRING.fullmatch(local):
             local = '"' + re.sub(r'["\\]', r"\\\g<0>", local) + '"'
     return f"{local.lower()}@{_looked_up(domain)}"
+
+
+def _event(made: Suppression) -> dict[str, Any]:
+    facts = {
+        "address": made.address,
+        "reason": made.reason,
+        "detail": made.detail,
+        "expires_at": made.expires_at,
+    }
+    return events.about_recipient(made.account_id, made.message_id, None, "address_suppressed", made.created_at, facts)
 
 
 def _looked_up(domain: str) -> str:

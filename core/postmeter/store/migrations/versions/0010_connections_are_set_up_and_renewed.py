@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 
 INDEX, KEY = "uq_connection_account_id_name", ["account_id", "name"]
 USED = sa.text("retired_at IS NULL")

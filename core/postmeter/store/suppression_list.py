@@ -1,0 +1,108 @@
+"""Suppressions as a table, such as a CSV file has it: written for an account, and read with what is wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from postmeter.errors import UsageError
+from postmeter.store.quota import iso
+from postmeter.store.suppressions import (
+    BOUNCE,
+    COMPLAINT,
+    MANUAL,
+    Suppression,
+    clean_address,
+    clean_detail,
+    page,
+    suppress_all,
+)
+
+HEADS = ("address", "reason", "detail", "since", "expires", "message")
+_WITHOUT_HEADS = ("address", "detail", "expires")
+_REASONS = (BOUNCE, COMPLAINT, MANUAL)
+_PART = 1_000  # rows read at a time, and written by one statement
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong in a line of a table; the first line is 1."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What was read: nothing of it is to be used while there are problems."""
+
+    made: tuple[Suppression, ...]
+    problems: tuple[Problem, ...]
+
+
+def written(session: Session, account_id: int, now: float) -> Iterator[tuple[str, ...]]:
+    """The heads and all suppressions of an account that are in force, the newest first."""
+    yield HEADS
+    before: tuple[float, str] | None = None
+    while rows := page(session, account_id, now, before=before, limit=_PART):
+        for one in rows:
+            until = iso(one.expires_at) if one.expires_at is not None else ""
+            yield one.address, one.reason, one.detail, iso(one.created_at), until, one.message_id or ""
+        before = rows[-1].created_at, rows[-1].address
+
+
+def read(rows: Sequence[Sequence[str]], account_id: int, now: float) -> Table:
+    """What a table asks for; without a line of heads its columns are address, reason in words and expiry.
+
+    UsageError when there is no line in it.
+    """
+    first = [cell.strip().lower() for cell in rows[0]] if rows else []
+    heads: Sequence[str] = first if "address" in first else _WITHOUT_HEADS
+    made: dict[str, Suppression] = {}
+    problems: list[Problem] = []
+    for number, row in enumerate(rows, 1):
+        if not any(cell.strip() for cell in row) or (number == 1 and heads is first):
+            continue
+        cells = {head: cell.strip() for head, cell in zip(heads, row, strict=False)}
+        try:
+            one = _suppression(cells, account_id, now)
+        except UsageError as error:
+            problems.append(Problem(number, str(error)))
+        else:
+            made[one.address] = one
+    if not made and not problems:
+        raise UsageError("the file has no line with an address")
+    return Table(tuple(made.values()), tuple(problems))
+
+
+def add(session: Session, table: Table) -> int:
+    """Suppress all that a table without problems asks for; how many addresses."""
+    for start in range(0, len(table.made), _PART):
+        suppress_all(session, table.made[start : start + _PART])
+    return len(table.made)
+
+
+def _suppression(cells: Mapping[str, str], account_id: int, now: float) -> Suppression:
+    """A reason that is none of ours is somebody's words."""
+    reason, detail = cells.get("reason", ""), cells.get("detail", "")
+    if reason not in _REASONS:
+        reason, detail = MANUAL, detail or reason
+    address = clean_address(cells.get("address", ""))
+    return Suppression(account_id, address, reason, clean_detail(detail), None, now, _expiry(cells, now))
+
+
+def _expiry(cells: Mapping[str, str], now: float) -> float | None:
+    text = cells.get("expires", "")
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is no date such as 2030-12-31") from None
+    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    if seconds <= now:
+        raise UsageError(f"{text[:40]!r} is over already")
+    return seconds
