@@ -14,10 +14,11 @@ from sqlalchemy import text
 from postmeter.commands.connections import endpoint
 from postmeter.config import Server, Settings, Smtp
 from postmeter.store.accounts import authenticate
-from postmeter.store.counters import count
+from postmeter.store.counters import Change, count
 from support.command import HELP, Cli, opened, printed, told, with_account
 from support.names import NameServer
 from support.postage import accept, submission
+from support.tenants import NOW
 
 # What is created
 
@@ -105,7 +106,7 @@ def test_quota_book_and_show_print_the_same(cli: Cli) -> None:
 def test_stats_print_all_counters(cli: Cli, data: Path) -> None:
     with_account(cli)
     with opened(data) as store, store.write() as session:
-        count(session, [(1, 1, 1_800_000_000.0, "arrived", 1200), (1, 1, 1_800_000_000.0, "delivered", 3)])
+        count(session, [Change(1, 1, NOW, "arrived", 1200), Change(1, 1, NOW, "delivered", 3)])
     assert printed(cli("stats", "acme", "--json")) == {
         "arrived": 1200,
         "delivered": 3,

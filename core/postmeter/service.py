@@ -38,9 +38,10 @@ from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
-from postmeter.store import idempotency, queue, renewal, schema, suppressions, troubles
+from postmeter.store import queue, renewal, schema, troubles
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
+from postmeter.store.tidying import Tidying
 from postmeter.store.troubles import Trouble
 from postmeter.store.writer import Outcomes, Writer
 from postmeter.telling import Teller
@@ -85,6 +86,7 @@ class Worker:
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
         self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
+        self._tidying = Tidying()
         self._asking = Asking(self._plugins, reactor, self._note)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
         self._pool = Pool(reactor, settings.hostname)
@@ -246,7 +248,7 @@ class Worker:
         return deferToThread(look).addErrback(_defect)
 
     def _tidy(self) -> None:
-        self._writer.submit(_tidy, time.time(), lambda _: None)
+        self._writer.submit(self._tidying, time.time(), lambda _: None)
 
     def _look_after_blocks(self) -> None:
         self._writer.submit(renewal.look_after, time.time(), lambda _: None)
@@ -289,10 +291,6 @@ def _beat(session: Session, beats: Sequence[tuple[int, float]]) -> list[bool]:
 
 def _take_over(session: Session, times: Sequence[float]) -> list[int]:
     return [queue.take_over(session, now) for now in times]
-
-
-def _tidy(session: Session, times: Sequence[float]) -> list[int]:
-    return [idempotency.forget(session, now) + suppressions.forget(session, now) for now in times]
 
 
 def _forget(session: Session, workers: Sequence[int]) -> Sequence[None]:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from postmeter.config import Block as BlockSettings
 from postmeter.config import Demo
 from postmeter.errors import UsageError
-from postmeter.store.counters import count
+from postmeter.store.counters import Change, count
 from postmeter.store.engine import Store
 from postmeter.store.quota import BlockFacts, book_block, book_demo, quota_of
 from postmeter.store.quota_tables import Block, Ledger
@@ -69,7 +69,7 @@ def test_other_accounts_do_not_count(store: Store) -> None:
     with store.write() as session:
         one, two = make_account(session, "one"), make_account(session, "two")
         book_block(session, one.id, 25_000, BlockSettings(), NOW)
-        count(session, [(one.id, 1, NOW, "arrived", 500)])
+        count(session, [Change(one.id, 1, NOW, "arrived", 500)])
         assert quota_of(session, two.id, NOW).left == 1000
         assert quota_of(session, two.id, NOW).runs_out == "2027-02-14T08:00:00Z"
 
@@ -78,9 +78,9 @@ def test_the_forecast_goes_by_the_pace_of_the_last_seven_days(store: Store) -> N
     with store.write() as session:
         account = make_account(session)
         now = NOW + 8 * DAY
-        count(session, [(account.id, 1, NOW, "arrived", 100_000)])  # too long ago
-        count(session, [(account.id, 1, now - 5 * DAY, "arrived", 500)])
-        count(session, [(account.id, 2, now - 1 * DAY, "arrived", 500)])
+        count(session, [Change(account.id, 1, NOW, "arrived", 100_000)])  # too long ago
+        count(session, [Change(account.id, 1, now - 5 * DAY, "arrived", 500)])
+        count(session, [Change(account.id, 2, now - 1 * DAY, "arrived", 500)])
         assert quota_of(session, account.id, now).runs_out == "2027-01-28T08:00:00Z"  # 200 a day: 5 days
 
 

@@ -21,10 +21,11 @@ from postmeter.errors import PostmeterError
 from postmeter.quota.level import OVERDRAFT
 from postmeter.store import quota, renewal, schema
 from postmeter.store.accept import Accepted, Duplicate
+from postmeter.store.counters import Change, count
 from postmeter.store.domain_checks import claim, record_check
 from postmeter.store.engine import Store
 from postmeter.store.quota_tables import Block, Ledger
-from postmeter.store.tables import BOUNCED, Account, Base
+from postmeter.store.tables import BOUNCED, Account, Base, Counter
 from support import old_tables
 from support.postage import (
     accept,
@@ -101,7 +102,7 @@ def test_downgrade_takes_everything_back(empty: Store) -> None:
     assert tables(empty) == {"alembic_version"}
 
 
-WIDTHS = {"message": 15, "sending_domain": 7}  # columns before a step has added more
+WIDTHS = {"message": 15, "sending_domain": 7, "recipient": 18}  # columns before a step has added more
 
 
 def test_what_an_older_version_has_stored_is_kept(empty: Store) -> None:
@@ -202,11 +203,42 @@ def test_domains_that_an_older_version_has_verified_are_looked_up_again(empty: S
         assert claim(session, [NOW]) == [[(1, "old.example")]]
 
 
+def test_what_an_older_version_has_counted_is_of_no_domain_and_no_provider(empty: Store) -> None:
+    with empty.write() as session:
+        command.upgrade(schema._config(session.connection()), "0001")
+        old_tables.fill(session)
+    schema.upgrade(empty)
+    [counter] = rows(empty, Counter)
+    assert (counter.account_id, counter.connection_id, counter.bucket) == (1, 7, 0)
+    assert (counter.domain, counter.provider) == ("", "")
+    assert (counter.arrived, counter.delivered, counter.bounced, counter.deferred) == (5, 1, 2, 0)
+
+
+def test_counters_of_all_domains_and_providers_are_summed_up_for_an_older_version(store: Store) -> None:
+    changes = [
+        ("arrived", 5, "a.example", ""),
+        ("delivered", 2, "a.example", "Google"),
+        ("arrived", 1, "b.example", ""),
+    ]
+    with store.write() as session:
+        count(session, [Change(1, 7, NOW, *change) for change in changes])
+        count(session, [Change(1, 8, NOW, "arrived", 3), Change(2, 7, NOW + 900, "arrived", 4)])
+        command.downgrade(schema._config(session.connection()), "0007")
+        query = text("SELECT account_id, connection_id, bucket, arrived, delivered FROM counter ORDER BY 1, 2")
+        assert [tuple(map(int, row)) for row in session.execute(query)] == [
+            (1, 7, NOW, 6, 2),
+            (1, 8, NOW, 3, 0),
+            (2, 7, NOW + 900, 4, 0),
+        ]
+    schema.upgrade(store)
+    assert sum(row.arrived for row in rows(store, Counter)) == 13
+
+
 def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
     """All rows, as wide as they were at first, of the tables in which no step has changed what was there."""
     first = importlib.import_module("postmeter.store.migrations.versions.0001_the_first_tables").TABLES
     quote = store.engine.dialect.identifier_preparer.quote
-    kept = sorted({*first} - {"account", "connection", "block", "ledger"})
+    kept = sorted({*first} - {"account", "connection", "block", "ledger", "counter"})
     with store.read() as session:
         rows = {name: session.execute(text(f"SELECT * FROM {quote(name)} ORDER BY 1, 2")).all() for name in kept}
     return {name: [tuple(row)[: WIDTHS.get(name)] for row in found] for name, found in rows.items()}

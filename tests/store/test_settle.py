@@ -127,6 +127,47 @@ def test_a_deferred_recipient_is_charged_once_and_leaves_the_gauge(store: Store,
     audit(store)
 
 
+def places(store: Store) -> dict[tuple[str, str], tuple[int, ...]]:
+    """What is counted by sending domain and receiving provider."""
+    names = ("arrived", "delivered", "bounced", "deferred")
+    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    for row in rows(store, Counter):
+        figures, before = (getattr(row, name) for name in names), found.get((row.domain, row.provider), (0,) * 4)
+        found[row.domain, row.provider] = tuple(map(sum, zip(figures, before, strict=True)))
+    return found
+
+
+def test_an_attempt_counts_at_the_provider_that_it_was_made_at(store: Store, worker: int) -> None:
+    settle_all(store, [leased(store, worker)], worker, DELIVERED, provider="Google")
+    settle_all(store, [leased(store, worker)], worker, BOUNCED, provider="other")
+    assert places(store) == {
+        ("shop.example", ""): (2, 0, 0, 0),
+        ("shop.example", "Google"): (0, 1, 0, 0),
+        ("shop.example", "other"): (0, 0, 1, 0),
+    }
+    assert [recipient.provider for recipient in recipients(store)] == ["Google", "other"]
+    audit(store)
+
+
+@pytest.mark.parametrize("final", [DELIVERED, BOUNCED, EXPIRED])
+def test_a_recipient_is_deferred_at_the_provider_of_its_last_attempt_that_knew_one(
+    store: Store, worker: int, final: str
+) -> None:
+    ways = iter([("", ""), ("Google", "Google"), ("", "Google"), ("Mimecast", "Mimecast"), ("Mimecast", "Mimecast")])
+    at = NOW
+    settle_all(store, [leased(store, worker)], worker, DEFERRED, again=at)
+    for provider, known in ways:
+        at += 1000
+        settle_all(store, lease(store, worker, at), worker, DEFERRED, at=at, again=at, provider=provider)
+        assert [recipient.provider for recipient in recipients(store)] == [known]
+        audit(store)
+    settle_all(store, lease(store, worker, at), worker, final, at=at + 1000, provider="Google")
+    assert {place: figures[1:] for place, figures in places(store).items() if any(figures[1:])} == {
+        ("shop.example", "Google"): (1, 0, 0) if final == DELIVERED else (0, 1, 0)
+    }
+    audit(store)
+
+
 def test_a_unit_stays_reserved_until_a_server_is_given_the_mail(store: Store, worker: int) -> None:
     settle_all(store, [leased(store, worker)], worker, DEFERRED, transmitted=False, again=NOW + 1)
     assert money(store) == (999, 1, 0)

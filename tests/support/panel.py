@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 from postmeter.config import Settings
 from postmeter.hooks import Plugins, new_manager
 from postmeter.store import accounts, connections, domains
-from postmeter.store.counters import count
+from postmeter.store.counters import Change, count
 from postmeter.store.engine import Store
 from postmeter.store.secrets import NewPassword, Secrets
 from postmeter_web.app import create_app
@@ -73,7 +73,7 @@ class House:
     def count(self, account: str, **figures: int) -> None:
         """Raise counters of that account, as the relay does."""
         with self.store.write() as session:
-            count(session, ((self.ids[account], 1, self.now, name, by) for name, by in figures.items()))
+            count(session, (Change(self.ids[account], 1, self.now, name, by) for name, by in figures.items()))
 
 
 class Browser:

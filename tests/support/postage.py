@@ -121,9 +121,10 @@ def outcome(
     in_doubt: bool = False,
     again: float = 0.0,
     reply: str = "250 ok",
+    provider: str = "",
 ) -> Settlement:
     """How an attempt of a leased recipient ended."""
-    facts = {"remote": "mx.example.net"}
+    facts = {"remote": "mx.example.net", **({"provider": provider} if provider else {})}
     return Settlement(leased.message, recipient, worker, state, reply, at, again or at, transmitted, in_doubt, facts)
 
 
@@ -249,6 +250,9 @@ def _audit_counters(session: Session, everyone: list[Any]) -> None:
     tried = sum(one.final_at is None and one.attempts > 0 for one in everyone)
     expected = (len(everyone), states["delivered"], states["bounced"] + states["expired"], tried)
     assert tuple(map(int, session.execute(select(*sums)).one())) == expected
+    waiting = Tally(one.provider for one in everyone if one.final_at is None and one.attempts > 0)
+    gauge = session.execute(select(Counter.provider, func.sum(Counter.deferred)).group_by(Counter.provider))
+    assert {provider: int(number) for provider, number in gauge if number} == waiting
 
 
 def _audit_events(session: Session, everyone: list[Any]) -> None:

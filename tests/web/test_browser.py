@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from postmeter.store import accounts
-from postmeter.store.counters import count
+from postmeter.store.counters import Change, count
 from postmeter.store.quota import book_block
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
@@ -94,8 +94,8 @@ def busy(house: House, password: NewPassword) -> House:
         for hours in range(24):
             at, mails = house.now - hours * 3600, 900 + 617 * (hours * 7 % 11)
             done = (("arrived", mails), ("delivered", mails - 30 - hours * 9), ("bounced", 12 + hours * 9))
-            count(session, ((house.ids["shop"], 1, at, name, by) for name, by in done))
-        count(session, [(house.ids["shop"], 1, house.now, "deferred", 41)])
+            count(session, (Change(house.ids["shop"], 1, at, name, by) for name, by in done))
+        count(session, [Change(house.ids["shop"], 1, house.now, "deferred", 41)])
         book_block(session, house.ids["shop"], 100_000, house.settings.block, house.now - 9 * 86_400)
     used = house.connection("shop", "Web shop, order confirmations")
     house.connection("shop", "Forum")

@@ -10,14 +10,34 @@ from service_identity.pyopenssl import verify_hostname
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
+OTHER_NAME = "it is for another name"
+_PROBLEMS = {  # the most frequent ones of openssl-verification-options(1)
+    2: "its issuer is not known",
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed",
+    19: "its authority is not trusted",
+    20: "its issuer is not known",
+    21: "its issuer is not known",
+    23: "it was revoked",
+    66: "its key is too weak",
+    67: "its authority's key is too weak",
+    68: "its signature is too weak",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """The protocol version (``TLSv1.3``), the cipher, and whether the certificate is valid for the host's name."""
+    """The protocol version (``TLSv1.3``), the cipher, and what is wrong with the certificate (empty: it is valid)."""
 
     version: str
     cipher: str
-    verified: bool
+    problem: str
+
+    @property
+    def verified(self) -> bool:
+        """Whether the certificate is valid for the host's name."""
+        return not self.problem
 
 
 def client_context() -> SSL.Context:
@@ -34,7 +54,7 @@ class ClientTls:
     """The client's end of one TLS session with the host ``name``."""
 
     def __init__(self, context: SSL.Context, name: str) -> None:
-        self._chain_valid = True
+        self._problem = ""  # what is wrong with the chain of certificates, as far as that was found first
         self._context = context
         self._name = name
         self._connection: SSL.Connection | None = None
@@ -53,11 +73,12 @@ class ClientTls:
         """What was agreed on; after the handshake only."""
         assert self._connection is not None
         connection = self._connection
-        verified = self._chain_valid and self._name_matches(connection)
-        return TlsFacts(connection.get_protocol_version_name(), connection.get_cipher_name() or "", verified)
+        problem = self._problem or ("" if self._name_matches(connection) else OTHER_NAME)
+        return TlsFacts(connection.get_protocol_version_name(), connection.get_cipher_name() or "", problem)
 
-    def _note_verification(self, _connection: Any, _certificate: Any, _error: int, _depth: int, valid: int) -> bool:
-        self._chain_valid = self._chain_valid and bool(valid)
+    def _note_verification(self, _connection: Any, _certificate: Any, error: int, _depth: int, valid: int) -> bool:
+        if not valid and not self._problem:
+            self._problem = _PROBLEMS.get(error, f"OpenSSL's error {error}")
         return True
 
     def _name_matches(self, connection: SSL.Connection) -> bool:

@@ -8,11 +8,12 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from postmeter.delivery.attempt import Delivery, Talk
 from postmeter.delivery.opening import NoSession, Opening, Surroundings
 from postmeter.delivery.route import Route
-from postmeter.delivery.sender import SESSION_LIFE, Facts, Sender
+from postmeter.delivery.sender import SESSION_LIFE, Sender
 from postmeter.smtp.mail import Mail, Outcome
-from postmeter.smtp.sending import CONNECTION_LOST, Closed
+from postmeter.smtp.sending import CONNECTION_LOST, Closed, Sent
 
 MOST_AGE = SESSION_LIFE / 2  # an older session takes no mail, so that each has time enough
 
@@ -27,28 +28,21 @@ class Limits:
     idle: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """The end of one attempt: an outcome for every recipient, and the server it was made at."""
-
-    outcomes: tuple[Outcome, ...]
-    facts: Facts
-
-
 class Job:
-    """A mail in the pool and who waits for it."""
+    """A mail in the pool since ``began`` (by the reactor's clock) and who waits for it."""
 
-    __slots__ = ("done", "mail")
+    __slots__ = ("began", "done", "mail")
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, mail: Mail, began: float) -> None:
         self.mail = mail
+        self.began = began
         self.done: Deferred[Delivery] = Deferred()
 
-    def fail(self, failure: NoSession) -> None:
+    def fail(self, failure: NoSession, now: float) -> None:
         """No server took it: the same outcome for every recipient."""
         count = len(self.mail.envelope.recipients)
         outcomes = tuple(Outcome(index, failure.reply, failure.stage) for index in range(count))
-        self.done.callback(Delivery(outcomes, failure.facts))
+        self.done.callback(Delivery(outcomes, failure.facts, Talk(self.began, now, opening=failure.lines)))
 
 
 class Room(Protocol):
@@ -131,17 +125,19 @@ class Destination:
     def session_ready(self, sender: Sender) -> None:
         """Never comes: a session is handed over when it is ready."""
 
-    def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
+    def mail_sent(self, sender: Sender, sent: Sent) -> None:
         """See ``Owner``: the session gets its next mail first, then the outcomes of this one are told."""
         job = self._busy.pop(sender)
-        if sender.mails > 1 and _was_over(outcomes) and not self._stopped:
+        if sender.mails > 1 and _was_over(sent.outcomes) and not self._stopped:
             self._waiting.appendleft(job)  # the server had ended the session before this mail: another session
             return
-        self._adapt(outcomes)
+        opening, sender.opening = sender.opening, ()
+        talk = Talk(job.began, self._surroundings.reactor.seconds(), sender.mails, opening, sent.exchange)
+        self._adapt(sent.outcomes)
         self._go_on(sender)
         if self._waiting:
             self.grow()
-        job.done.callback(Delivery(outcomes, sender.facts))
+        job.done.callback(Delivery(sent.outcomes, sender.facts, talk))
 
     def session_closed(self, sender: Sender, closed: Closed) -> None:
         """See ``Owner``."""
@@ -200,7 +196,7 @@ class Destination:
     def _fail_waiting(self, failure: NoSession) -> None:
         waiting, self._waiting = self._waiting, deque()
         for job in waiting:
-            job.fail(failure)
+            job.fail(failure, self._surroundings.reactor.seconds())
 
 
 def _was_over(outcomes: tuple[Outcome, ...]) -> bool:

@@ -10,24 +10,31 @@ from OpenSSL import SSL
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
+from postmeter.delivery.attempt import Facts
 from postmeter.delivery.route import Host, Route
-from postmeter.delivery.sender import Facts, Sender
-from postmeter.smtp.mail import Outcome, Stage
+from postmeter.delivery.sender import Sender
+from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
-from postmeter.smtp.sending import Closed, SendingSession
+from postmeter.smtp.sending import Closed, SendingSession, Sent
+from postmeter.smtp.transcript import Line
 
 CONNECT_TIMEOUT = 30.0
 BROKEN_TLS_LIFE = 3600.0
 MAX_BROKEN = 10_000
+BROKEN = "the TLS handshake has failed"
 
 
 @dataclass(frozen=True, slots=True)
 class NoSession:
-    """No host of the route took a session: what the first of them said, or why it could not be reached."""
+    """No host of the route took a session: what the first of them said, or why it could not be reached.
+
+    ``lines``: what was tried with all of them.
+    """
 
     reply: Reply
     stage: Stage
     facts: Facts
+    lines: tuple[Line, ...] = ()
 
 
 class BrokenTls:
@@ -77,6 +84,7 @@ class Opening(ClientFactory):
         self._opened = opened
         self._failed = failed
         self._failure: NoSession | None = None
+        self._lines: list[Line] = []
         self._connector: Any = None
         self._sender: Sender | None = None  # from the connection on
 
@@ -85,7 +93,7 @@ class Opening(ClientFactory):
         host = next(self._hosts, None)
         if host is None:
             assert self._failure is not None
-            self._failed(self, self._failure)
+            self._failed(self, replace(self._failure, lines=tuple(self._lines)))
             return
         self._host = host
         self._connect()
@@ -101,24 +109,30 @@ class Opening(ClientFactory):
     def buildProtocol(self, addr: Any) -> Sender:
         around = self._surroundings
         in_clear = self._policy == "opportunistic" and self._host in around.broken_tls
-        machine = SendingSession(around.hostname, "none" if in_clear else self._policy)
+        machine = SendingSession(around.hostname, "none" if in_clear else self._policy, around.reactor.seconds)
         sender = self._sender = Sender(machine, self._host, self, around.reactor, around.context)
-        sender.facts = replace(sender.facts, tls_failed=in_clear)
+        sender.facts = replace(sender.facts, in_clear=BROKEN if in_clear else "", ehlo=around.hostname)
         return sender
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        self._note(Reply(451, "4.4.1", f"No connection: {reason.getErrorMessage()}"), "connect", Facts.of(self._host))
+        reply = Reply(451, "4.4.1", f"No connection: {reason.getErrorMessage()}")
+        self._say(reply.text)
+        self._note(reply, "connect", Facts.of(self._host))
         self.start()
 
     def session_ready(self, sender: Sender) -> None:
         """See ``Owner``."""
+        sender.opening = (*self._lines, *sender.machine.opening)
         self._opened(self, sender)
 
-    def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
+    def mail_sent(self, sender: Sender, sent: Sent) -> None:
         """Never comes: no mail is sent before the session is handed over."""
 
     def session_closed(self, sender: Sender, closed: Closed) -> None:
         """See ``Owner``."""
+        self._lines += sender.machine.opening
+        if not (self._lines and self._lines[-1].what is closed.reply):
+            self._say(closed.reply.text)
         if sender.handshake_failed and self._policy == "opportunistic":
             self._surroundings.broken_tls.add(self._host)
             self._connect()
@@ -131,8 +145,13 @@ class Opening(ClientFactory):
 
     def _connect(self) -> None:
         self._sender = None
+        self._say(f"connect to {self._host.name}, address {self._host.address}, port {self._host.port}")
         connect = self._surroundings.reactor.connectTCP
         self._connector = connect(self._host.address, self._host.port, self, timeout=CONNECT_TIMEOUT)
+
+    def _say(self, step: str) -> None:
+        """What is done, or why it failed, between what is said."""
+        self._lines.append(Line(self._surroundings.reactor.seconds(), "C", f"({step})"))
 
     def _note(self, reply: Reply, stage: Stage, facts: Facts) -> None:
         if self._failure is None:

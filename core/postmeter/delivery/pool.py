@@ -9,11 +9,11 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
+from postmeter.delivery.attempt import Delivery, Facts
 from postmeter.delivery.client_tls import client_context
-from postmeter.delivery.destination import Delivery, Destination, Job, Limits
+from postmeter.delivery.destination import Destination, Job, Limits
 from postmeter.delivery.opening import BrokenTls, NoSession, Surroundings
 from postmeter.delivery.route import Route
-from postmeter.delivery.sender import Facts
 from postmeter.smtp.mail import Mail
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import TlsPolicy
@@ -54,9 +54,10 @@ class Pool:
 
         It fails with ValueError when a path or a parameter of the envelope holds a control character.
         """
-        job = Job(mail)
+        now = self._surroundings.reactor.seconds()
+        job = Job(mail, now)
         if self._stopped is not None:
-            job.fail(NoSession(STOPPING, "connect", Facts.of(route.hosts[0])))
+            job.fail(NoSession(STOPPING, "connect", Facts.of(route.hosts[0])), now)
             return job.done
         key = (route.key, route.tls)
         destination = self._destinations.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from typing import Literal, Protocol, cast
 
@@ -50,15 +50,22 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
-    """There is no way to the domain; ``reply`` says whether for good. ``unknown``: the domain is not in the DNS."""
+    """There is no way to the domain; ``reply`` says whether for good. ``unknown``: the domain is not in the DNS.
+
+    ``steps``: what the DNS was asked for and has answered.
+    """
 
     kind: Literal["null-mx", "no-domain", "dns", "routing"]
     reply: Reply
+    steps: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def unknown(self) -> bool:
         """The caller keeps the time it saw this first, and asks again with the seconds since then."""
         return self.kind == "no-domain"
+
+
+Asked = list[tuple[str, str, Answer]]  # name, type, and what the DNS said
 
 
 class Lookup(Protocol):
@@ -106,21 +113,31 @@ class Router:
         domain = domain.lower().rstrip(".")
         if (static := self.static(domain)) is not None:
             return static
-        answer = await self._resolver.lookup(domain, "MX")
+        asked: Asked = []
+        found = await self._find(domain, unknown_for, asked)
+        return replace(found, steps=tuple(map(_step, asked))) if isinstance(found, NoRoute) else found
+
+    async def _find(self, domain: str, unknown_for: float, asked: Asked) -> Route | NoRoute:
+        answer = await self._ask(domain, "MX", asked)
         if answer.status == "failure":
             return NoRoute("dns", DNS_FAILURE)
         if answer.status == "nxdomain":
             return _unknown(unknown_for)
         if answer.status == "nodata":
-            return await self._implicit(domain, unknown_for)
+            return await self._implicit(domain, unknown_for, asked)
         if _is_null_mx(answer):
             return NoRoute("null-mx", NULL_MX)
         exchanges = [name for name in self._in_order(answer) if name]
-        return self._checked(_key(answer), await self._addresses(exchanges[:MAX_ADDRESSES]))
+        return self._checked(_key(answer), await self._addresses(exchanges[:MAX_ADDRESSES], asked))
 
-    async def _implicit(self, domain: str, unknown_for: float) -> Route | NoRoute:
+    async def _ask(self, name: str, type: str, asked: Asked) -> Answer:
+        answer = await self._resolver.lookup(name, type)
+        asked.append((name, type, answer))
+        return answer
+
+    async def _implicit(self, domain: str, unknown_for: float, asked: Asked) -> Route | NoRoute:
         """RFC 5321, 5.1: a domain without MX records is its own mail server."""
-        found = await self._addresses([domain])
+        found = await self._addresses([domain], asked)
         if isinstance(found, list) and not found:
             return _unknown(unknown_for)
         return self._checked(domain, found)
@@ -133,21 +150,21 @@ class Router:
             self._shuffle(group)
         return list(chain.from_iterable(groups[preference] for preference in sorted(groups)))
 
-    async def _addresses(self, names: list[str]) -> list[Host] | NoRoute:
+    async def _addresses(self, names: list[str], asked: Asked) -> list[Host] | NoRoute:
         """The addresses of hosts in their order; a ``NoRoute`` when there is none because the DNS failed."""
-        lookups = [ensureDeferred(self._look_up_host(name)) for name in names]
+        lookups = [ensureDeferred(self._look_up_host(name, asked)) for name in names]
         answers = await gatherResults(lookups, consumeErrors=True)
         hosts = [host for found, _ in answers for host in found]
         if not hosts and any(failed for _, failed in answers):
             return NoRoute("dns", DNS_FAILURE)
         return hosts
 
-    async def _look_up_host(self, name: str) -> tuple[list[Host], bool]:
+    async def _look_up_host(self, name: str, asked: Asked) -> tuple[list[Host], bool]:
         try:
             return [Host(name, str(ipaddress.ip_address(name)), self._port)], False  # not allowed, but seen
         except ValueError:
             pass
-        lookups = [ensureDeferred(self._resolver.lookup(name, type)) for type in ("A", "AAAA")]
+        lookups = [ensureDeferred(self._ask(name, type, asked)) for type in ("A", "AAAA")]
         answers = await gatherResults(lookups, consumeErrors=True)
         families = [[str(cast("dns.rdtypes.IN.A.A", record).address) for record in one.records] for one in answers]
         mixed = [one for pair in zip_longest(*families) for one in pair if one]
@@ -184,3 +201,8 @@ def _key(answer: Answer) -> str:
 
 def _unknown(unknown_for: float) -> NoRoute:
     return NoRoute("no-domain", NO_DOMAIN if unknown_for >= SECOND_LOOK else NO_DOMAIN_YET)
+
+
+def _step(question: tuple[str, str, Answer]) -> str:
+    name, type, answer = question
+    return f"{type} {name}: {', '.join(map(str, answer.records)) or answer.status}"

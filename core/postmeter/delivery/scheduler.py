@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from postmeter.asking import Asking
-from postmeter.delivery.destination import Delivery
+from postmeter.delivery.attempt import Delivery, told, unrouted
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import STOPPING, Pool
 from postmeter.delivery.route import NoRoute, Route, Router
@@ -223,13 +223,16 @@ class Scheduler:
 
     async def _find_routes(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
         """Route all, then send: recipients at the same mail servers share one transaction."""
+        began = self._clock()
         looking = [
             ensureDeferred(self._router.route(r.path.domain, unknown_for=self._unknown_for(r))) for r in recipients
         ]
         routed: Groups = {}
         for recipient, route in zip(recipients, await gatherResults(looking, consumeErrors=True), strict=True):
             if isinstance(route, NoRoute):
-                facts = {"unknown_since": recipient.unknown_since or self._clock()} if route.unknown else {}
+                facts = unrouted(recipient.path.domain, route, began, self._clock())
+                if route.unknown:
+                    facts["unknown_since"] = recipient.unknown_since or self._clock()
                 self._settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
             else:
                 routed.setdefault(route.key, (route, []))[1].append(recipient)
@@ -265,9 +268,9 @@ class Scheduler:
         d = self._pool.deliver(route, mail)
 
         def sent(delivery: Delivery) -> None:
-            facts = _facts(delivery)
+            now = self._clock()
             for outcome in delivery.outcomes:
-                self._settle(parcel, recipients[outcome.recipient], outcome, facts)
+                self._settle(parcel, recipients[outcome.recipient], outcome, told(delivery, outcome, now))
 
         d.addCallback(sent)
         d.addErrback(self._failed, parcel, recipients)
@@ -314,14 +317,3 @@ class Scheduler:
             self._window.leave(len(parcel.leased.recipients), parcel.leased.message.size)
             self._admit()
             self._check_idle()
-
-
-def _facts(delivery: Delivery) -> dict[str, Any]:
-    """What the timeline tells of the remote side."""
-    remote = delivery.facts
-    facts: dict[str, Any] = {"remote": remote.name, "address": remote.address, "port": remote.port}
-    if remote.tls is not None:
-        facts["tls"] = remote.tls.version
-    elif remote.tls_failed:
-        facts["tls"] = "failed, sent in clear"
-    return facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -13,11 +13,13 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from postmeter.delivery.client_tls import ClientTls, TlsFacts
+from postmeter.delivery.attempt import Facts
+from postmeter.delivery.client_tls import ClientTls
 from postmeter.delivery.route import Host
-from postmeter.smtp.mail import Mail, Outcome, Stage
+from postmeter.smtp.mail import Mail, Stage
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Event, Ready, SendingSession, Sent
+from postmeter.smtp.transcript import Line
 
 PATIENCE: dict[Stage, float] = {  # seconds; RFC 5321, 4.5.3.2
     "banner": 300.0,
@@ -33,33 +35,13 @@ GOODBYE_PATIENCE = 10.0
 SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear).
-
-    ``tls_failed``: it is in clear although the server offers TLS, since a handshake with it has failed.
-    """
-
-    name: str
-    address: str
-    port: int
-    hello: str = ""
-    tls: TlsFacts | None = None
-    tls_failed: bool = False
-
-    @classmethod
-    def of(cls, host: Host) -> Facts:
-        """What is known before the server has spoken."""
-        return cls(host.name, host.address, host.port)
-
-
 class Owner(Protocol):
     """Who is told what a sender goes through."""
 
     def session_ready(self, sender: Sender) -> None:
         """The session takes its first mail."""
 
-    def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
+    def mail_sent(self, sender: Sender, sent: Sent) -> None:
         """The mail is dealt with; ``sender.ready`` tells whether the session takes the next, at once."""
 
     def session_closed(self, sender: Sender, closed: Closed) -> None:
@@ -116,6 +98,7 @@ class Sender(TwistedProtocol):
         self.host = host
         self.owner = owner
         self.facts = Facts.of(host)
+        self.opening: tuple[Line, ...] = ()  # what came before the first mail, with earlier hosts as well
         self.idle = 30.0
         self.mails = 0  # sent in this session
         self.opened: float = clock.seconds()
@@ -152,6 +135,7 @@ class Sender(TwistedProtocol):
     def connectionMade(self) -> None:
         self._link = self.transport
         self._link.setTcpNoDelay(True)
+        self.facts = replace(self.facts, local=self._link.getHost().host)
         self._deadline = Deadline(self._clock, self._expired, SESSION_LIFE)
         self._pump()
 
@@ -200,9 +184,10 @@ class Sender(TwistedProtocol):
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Sent):
-            self.owner.mail_sent(self, event.outcomes)
+            self.owner.mail_sent(self, event)
         elif isinstance(event, Ready):
-            self.facts = replace(self.facts, hello=self.machine.peer)
+            in_clear = self.facts.in_clear or self.machine.in_clear
+            self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear)
             self.owner.session_ready(self)
         elif isinstance(event, Closed):
             self._close()

@@ -11,6 +11,7 @@ from postmeter.smtp.mail import Mail, Outcome, Stage
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.reply_reader import ReplyReader
 from postmeter.smtp.transaction import Transaction
+from postmeter.smtp.transcript import Exchange, Line
 
 TlsPolicy = Literal["none", "opportunistic", "required"]
 State = Literal["banner", "ehlo", "helo", "starttls", "handshake", "ready", "mail", "quit", "closed"]
@@ -36,9 +37,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The mail is dealt with: an outcome for every recipient. ``ready`` tells whether the session takes another."""
+    """The mail is dealt with: an outcome for every recipient. ``ready`` tells whether the session takes another.
+
+    ``exchange`` has what was said; None: nothing was.
+    """
 
     outcomes: tuple[Outcome, ...]
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +58,24 @@ Event = StartTls | Ready | Sent | Closed
 
 
 class SendingSession:
-    """Speaks to one mail server as its client; ``hostname`` is what EHLO says.
+    """Speaks to one mail server as its client; ``hostname`` is what EHLO says, ``clock`` gives the time of each line.
 
     Call ``receive`` with what came, ``poll`` until there is no event, ``outgoing`` until it is empty (a large
     content comes in pieces while ``writing``); ``send`` when ``ready``; ``lost`` when the transport has ended.
     """
 
-    def __init__(self, hostname: str, tls: TlsPolicy = "opportunistic") -> None:
+    def __init__(
+        self, hostname: str, tls: TlsPolicy = "opportunistic", clock: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.state: State = "banner"
         self.peer = ""  # the server's name by its own account
         self.extensions: dict[str, str] = {}  # keyword in upper case -> parameters (RFC 5321, 4.1.1.1)
         self.progress = 0  # grows with every step: what is waited for is new
+        self.opening: list[Line] = []  # what was said before the first mail
+        self.in_clear = ""  # why there is no TLS
         self._hostname = hostname
         self._tls = tls
+        self._clock = clock
         self._secure = False
         self._clean = True  # no half-done transaction is left
         self._replies = ReplyReader()
@@ -114,6 +124,8 @@ class SendingSession:
         try:
             while self.state != "closed" and (reply := self._replies.next()) is not None:
                 self.progress += 1
+                said = self.opening if self._transaction is None else self._transaction.exchange.replies
+                said.append(Line(self._clock(), "S", reply))
                 self._answer(reply)
         except ValueError as error:
             self._fail(str(error))
@@ -127,7 +139,7 @@ class SendingSession:
             recipients = range(len(mail.envelope.recipients))
             self._events.append(Sent(tuple(Outcome(index, NO_SMTPUTF8, "mail") for index in recipients)))
             return
-        self._transaction = Transaction(mail, self.extensions, reset=not self._clean)
+        self._transaction = Transaction(mail, self.extensions, reset=not self._clean, began=self._clock())
         self.state = "mail"
 
     def secured(self) -> None:
@@ -167,7 +179,11 @@ class SendingSession:
     def _say_hello(self, verb: Literal["ehlo", "helo"] = "ehlo") -> None:
         self.extensions.clear()
         self.state = verb
-        self._output = f"{verb.upper()} {self._hostname}\r\n".encode()
+        self._say(f"{verb.upper()} {self._hostname}\r\n".encode())
+
+    def _say(self, command: bytes) -> None:
+        self._output = command
+        self.opening.append(Line(self._clock(), "C", command))
 
     def _ehlo_answered(self, reply: Reply) -> None:
         if reply.permanent:  # RFC 5321, 3.2: older servers know HELO only
@@ -186,28 +202,31 @@ class SendingSession:
             self._helloed()
 
     def _helloed(self) -> None:
-        if self._secure or self._tls == "none":
+        if self._secure:
             self._get_ready()
+        elif self._tls == "none":
+            self._go_on_in_clear(NO_TLS, "it was not to be used")
         elif "STARTTLS" in self.extensions:
             self.state = "starttls"
-            self._output = b"STARTTLS\r\n"
+            self._say(b"STARTTLS\r\n")
         else:
-            self._go_on_in_clear(NO_TLS)
+            self._go_on_in_clear(NO_TLS, "the server does not offer it")
 
     def _starttls_answered(self, reply: Reply) -> None:
         if reply.code != 220:
-            self._go_on_in_clear(reply)
+            self._go_on_in_clear(reply, f"the server refused it: {reply}")
         elif not self._replies.empty:  # RFC 3207, 4.2: it was put in by someone in between
             self._fail(INJECTED)
         else:
             self.state = "handshake"
             self._events.append(StartTls())
 
-    def _go_on_in_clear(self, reason: Reply) -> None:
+    def _go_on_in_clear(self, reason: Reply, why: str) -> None:
         if self._tls == "required":
             self.state = "starttls"
             self._close(reason)
         else:
+            self.in_clear = why
             self._get_ready()
 
     def _get_ready(self) -> None:
@@ -229,7 +248,7 @@ class SendingSession:
     def _settle(self) -> None:
         """The mail is dealt with, whether or not the session lives on."""
         if self._transaction is not None:
-            self._events.append(Sent(tuple(self._transaction.outcomes)))
+            self._events.append(Sent(tuple(self._transaction.outcomes), self._transaction.exchange))
             self._transaction = None
             self.state = "ready"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from postmeter.smtp.mail import ContentWriter, Extensions, Mail, Outcome, Stage, envelope_commands
 from postmeter.smtp.reply import Reply
+from postmeter.smtp.transcript import Exchange
 
 LONE_DOT = b".\r\n"
 RESET = b"RSET\r\n"
@@ -15,10 +16,11 @@ class Transaction:
     """MAIL, RCPT..., DATA and the content of one mail; in one write as far as PIPELINING allows (RFC 2920, 3.1).
 
     ``reset`` puts RSET in front, as the transaction before was left half done. ``outcomes`` grows until it holds one
-    for each recipient; ``done`` says that the session may go on to the next mail, ``clean`` that it needs no RSET.
+    for each recipient; ``done`` says that the session may go on to the next mail, ``clean`` that it needs no RSET;
+    ``exchange`` has what was said since ``began``.
     """
 
-    def __init__(self, mail: Mail, extensions: Extensions, *, reset: bool) -> None:
+    def __init__(self, mail: Mail, extensions: Extensions, *, reset: bool, began: float = 0.0) -> None:
         self.outcomes: list[Outcome] = []
         self.done = False
         self.clean = False
@@ -32,6 +34,7 @@ class Transaction:
         self._at = 0  # the command whose reply is awaited; one more than DATA's: the content's
         self._pipelining = "PIPELINING" in extensions
         self._output = b"".join(self._commands) if self._pipelining else self._commands[0]
+        self.exchange = Exchange(began, self._commands, self._first, self._size, at_once=self._pipelining)
         self._accepted: list[int] = []
         self._refused = False  # all of it, at MAIL
         self._content: ContentWriter | None = None

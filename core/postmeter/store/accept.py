@@ -17,7 +17,7 @@ from postmeter.smtp.reply import Reply
 from postmeter.store import events, idempotency, ledger, standing
 from postmeter.store.base import table
 from postmeter.store.caps import Meters, Use
-from postmeter.store.counters import count
+from postmeter.store.counters import Change, count
 from postmeter.store.idempotency import Claims, Key
 from postmeter.store.purse import Purse, open_purses
 from postmeter.store.statement import Statement
@@ -261,7 +261,7 @@ def insert_messages(session: Session, taken: Sequence[tuple[Submission, Accepted
             for s, _ in taken
         ],
     )
-    count(session, ((s.account_id, s.connection_id, s.accepted_at, "arrived", len(a.block_ids)) for s, a in taken))
+    count(session, [Change(*s.use, "arrived", len(a.block_ids), s.domain) for s, a in taken])
 
 
 def _message(submission: Submission, sha256: bytes) -> dict[str, Any]:
@@ -344,4 +344,5 @@ def _recipients(submission: Submission, accepted: Accepted, charge: str) -> Iter
             "block_id": block_id,
             "charge": charge,
             "unknown_since": None,
+            "provider": "",
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Double, Integer, LargeBinary, MetaData, String, Table, Text, text
 from sqlalchemy.orm import DeclarativeBase
 
 MESSAGE_ID = String(26)  # UUIDv7 in Crockford base32
@@ -36,3 +36,8 @@ def table(entity: type[Base]) -> Table:
     found = entity.__table__
     assert isinstance(found, Table)
     return found
+
+
+def only(condition: str) -> dict[str, Any]:
+    """The arguments of an Index that has only the rows for which the condition holds."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}

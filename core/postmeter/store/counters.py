@@ -1,8 +1,9 @@
-"""Statistics: counters per account, connection and quarter of an hour, raised in the transaction of the fact."""
+"""Statistics: counters by time, connection, domain and provider, raised in the transaction of the fact."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -11,32 +12,49 @@ from postmeter.store.statement import Statement
 
 BUCKET = 900  # seconds
 NAMES = ("arrived", "delivered", "bounced", "deferred", "suppressed", "cancelled", "complained")
+KEY = ("account_id", "bucket", "connection_id", "domain", "provider")
 
 _RAISE = Statement(
     text(
-        f"INSERT INTO counter (account_id, connection_id, bucket, {', '.join(NAMES)}) "  # noqa: S608 - own names
-        f"VALUES (:account_id, :connection_id, :bucket, {', '.join(':' + name for name in NAMES)}) "
-        "ON CONFLICT (account_id, connection_id, bucket) DO UPDATE SET "
+        f"INSERT INTO counter ({', '.join((*KEY, *NAMES))}) "  # noqa: S608 - own names
+        f"VALUES ({', '.join(':' + name for name in (*KEY, *NAMES))}) "
+        f"ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET "
         + ", ".join(f"{name} = counter.{name} + excluded.{name}" for name in NAMES)
     )
 )
 
-# account, connection, when, name of the counter, by how much
-Change = tuple[int, int, float, str, int]
+Key = tuple[int, int, int, str, str]  # the values of KEY
+Figures = dict[str, int]  # by name
+
+
+class Change(NamedTuple):
+    """The counter ``name`` moves by so many at that time; ``domain`` is the sending domain.
+
+    ``provider`` is the receiving one of the attempt, empty when there was none.
+    """
+
+    account_id: int
+    connection_id: int
+    at: float
+    name: str
+    by: int
+    domain: str = ""
+    provider: str = ""
 
 
 def count(session: Session, changes: Iterable[Change]) -> None:
-    """Add all changes, one row per account, connection and bucket (in a fixed order, so that nobody deadlocks)."""
-    rows: dict[tuple[int, int, int], dict[str, int]] = {}
-    for account_id, connection_id, at, name, by in changes:
-        key = (account_id, connection_id, int(at) // BUCKET * BUCKET)
+    """Add all changes, those with the same key and bucket in one row."""
+    rows: dict[Key, Figures] = {}
+    for account_id, connection_id, at, name, by, domain, provider in changes:
+        key = (account_id, int(at) // BUCKET * BUCKET, connection_id, domain, provider)
         row = rows.get(key)
         if row is None:
             row = rows[key] = dict.fromkeys(NAMES, 0)
         row[name] += by
     if rows:
-        keys = sorted(rows)
-        _RAISE.run(
-            session,
-            [{"account_id": key[0], "connection_id": key[1], "bucket": key[2], **rows[key]} for key in keys],
-        )
+        add(session, rows)
+
+
+def add(session: Session, rows: Mapping[Key, Figures]) -> None:
+    """Add figures to the rows of these keys, in the order in which everybody does, so that nobody deadlocks."""
+    _RAISE.run(session, [{**dict(zip(KEY, key, strict=True)), **rows[key]} for key in sorted(rows)])

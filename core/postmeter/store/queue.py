@@ -35,7 +35,8 @@ class QueuedRecipient:
     """One leased forward path. ``attempts`` counts those that ended; ``charge`` is reserved or charged.
 
     ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
-    ``leaves_at``: since when it may leave, if that was not at once when it was accepted.
+    ``leaves_at``: since when it may leave, if that was not at once when it was accepted. ``provider``: who receives
+    its mail, if an attempt has found that out.
     """
 
     n: int
@@ -45,6 +46,7 @@ class QueuedRecipient:
     charge: str
     unknown_since: float | None = None
     leaves_at: float | None = None
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,9 @@ def _leased(rows: Iterable[Any]) -> Leased:
 
 def _recipient(row: Recipient) -> QueuedRecipient:
     path = ForwardPath(row.forward_path, row.notify, row.orcpt)
-    return QueuedRecipient(row.n, path, row.attempts, row.block_id, row.charge, row.unknown_since, row.leaves_at)
+    return QueuedRecipient(
+        row.n, path, row.attempts, row.block_id, row.charge, row.unknown_since, row.leaves_at, row.provider
+    )
 
 
 def content(session: Session, account_id: int, message_id: str) -> bytes:

@@ -201,7 +201,7 @@ def _pace(session: Session, account_id: int, now: float) -> float:
     """Recipients accepted per second, over the last seven days or since the first one."""
     arrived, first = session.execute(
         select(func.sum(Counter.arrived), func.min(Counter.bucket)).where(
-            Counter.account_id == account_id, Counter.bucket > now - PACE
+            Counter.account_id == account_id, Counter.bucket > int(now - PACE)
         )
     ).one()
     return int(arrived or 0) / max(now - first, BUCKET) if first is not None else 0.0

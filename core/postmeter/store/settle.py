@@ -42,6 +42,7 @@ _UPDATE = Statement(
         reply=bindparam("text"),
         charge=bindparam("paid"),
         unknown_since=bindparam("unknown"),
+        provider=bindparam("receiver"),
     )
 )
 _DROP_CONTENT = Statement(
@@ -97,6 +98,11 @@ class Settlement:
             return "released"
         return self.recipient.charge
 
+    @property
+    def provider(self) -> str:
+        """Who receives the recipient's mail, as this attempt found it or else one before."""
+        return self.facts.get("provider") or self.recipient.provider
+
 
 def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     """Record all outcomes; False for those whose lease was lost (nothing is recorded).
@@ -146,6 +152,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "text": _storable(s.reply),
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
+        "receiver": s.provider,
     }
 
 
@@ -171,10 +178,22 @@ def _event(s: Settlement) -> dict[str, Any]:
 
 
 def _changes(s: Settlement) -> list[Change]:
-    """The counters that move: expired counts as bounced; deferred is the part of queued that was tried."""
-    where = (s.message.account_id, s.message.connection_id, s.at)
+    """The counters that move: expired counts as bounced; deferred is the part of queued that was tried.
+
+    It goes down at the provider where it went up.
+    """
+    was, now = s.recipient.provider, s.provider
     was_deferred = s.recipient.attempts > 0
-    if s.state == DEFERRED:
-        return [] if was_deferred else [(*where, "deferred", 1)]
-    changes: list[Change] = [(*where, "delivered" if s.state == DELIVERED else "bounced", 1)]
-    return [*changes, (*where, "deferred", -1)] if was_deferred else changes
+    changes: list[Change] = []
+    if s.state != DEFERRED:
+        changes.append(_change(s, "delivered" if s.state == DELIVERED else "bounced", 1, now))
+    elif not was_deferred or was != now:
+        changes.append(_change(s, "deferred", 1, now))
+    if was_deferred and (s.state != DEFERRED or was != now):
+        changes.append(_change(s, "deferred", -1, was))
+    return changes
+
+
+def _change(s: Settlement, name: str, by: int, provider: str) -> Change:
+    message = s.message
+    return Change(message.account_id, message.connection_id, s.at, name, by, message.domain, provider)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from postmeter.store.base import MESSAGE_ID, Base
+from postmeter.store.base import MESSAGE_ID, Base, only
 
 # The states of a recipient (queued → leased → (deferred ⇄ leased) → one of FINAL; held waits for a person).
 QUEUED, LEASED, DEFERRED, HELD = "queued", "leased", "deferred", "held"
@@ -109,14 +109,7 @@ class SendingDomain(Base):
     failures: Mapped[int] = mapped_column(default=0)
     warned_at: Mapped[float | None]
     created_at: Mapped[float]
-    __table_args__ = (
-        Index(
-            "ix_sending_domain_next_check_at",
-            "next_check_at",
-            sqlite_where=text("next_check_at IS NOT NULL"),
-            postgresql_where=text("next_check_at IS NOT NULL"),
-        ),
-    )
+    __table_args__ = (Index("ix_sending_domain_next_check_at", "next_check_at", **only("next_check_at IS NOT NULL")),)
 
 
 class Connection(Base):
@@ -217,19 +210,10 @@ class Recipient(Base):
     block_id: Mapped[int | None]
     charge: Mapped[str]
     unknown_since: Mapped[float | None]  # since when the domain is not found in the DNS
+    provider: Mapped[str] = mapped_column(default="")  # who receives its mail, as far as attempts have found out
     __table_args__ = (
-        Index(
-            "ix_recipient_due",
-            "next_attempt_at",
-            sqlite_where=text("state IN ('queued', 'deferred')"),
-            postgresql_where=text("state IN ('queued', 'deferred')"),
-        ),
-        Index(
-            "ix_recipient_lease_owner",
-            "lease_owner",
-            sqlite_where=text("lease_owner IS NOT NULL"),
-            postgresql_where=text("lease_owner IS NOT NULL"),
-        ),
+        Index("ix_recipient_due", "next_attempt_at", **only("state IN ('queued', 'deferred')")),
+        Index("ix_recipient_lease_owner", "lease_owner", **only("lease_owner IS NOT NULL")),
         {"sqlite_with_rowid": False},
     )
 
@@ -285,23 +269,23 @@ class Suppression(Base):
     message_id: Mapped[str | None] = mapped_column(MESSAGE_ID)
     created_at: Mapped[float]
     expires_at: Mapped[float | None]  # None: until it is lifted
-    __table_args__ = (
-        Index(
-            "ix_suppression_expires_at",
-            "expires_at",
-            sqlite_where=text("expires_at IS NOT NULL"),
-            postgresql_where=text("expires_at IS NOT NULL"),
-        ),
-    )
+    __table_args__ = (Index("ix_suppression_expires_at", "expires_at", **only("expires_at IS NOT NULL")),)
 
 
 class Counter(Base):
-    """Statistics per account, connection and quarter of an hour; ``deferred`` goes up and down, the rest only up."""
+    """Statistics by time, connection, sending domain and receiving provider.
+
+    ``deferred`` goes up and down, the rest only up. A ``bucket`` is a quarter of an hour by its start (seconds, a
+    multiple of 900); older ones have become hours and days (``rollup``). ``provider`` is empty for what no attempt was
+    made for (so all that arrived) and for what was tried at nobody's mail server.
+    """
 
     __tablename__ = "counter"
     account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # start, seconds, multiple of 900
+    domain: Mapped[str] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
     arrived: Mapped[int] = mapped_column(default=0)
     delivered: Mapped[int] = mapped_column(default=0)
     bounced: Mapped[int] = mapped_column(default=0)
@@ -309,6 +293,11 @@ class Counter(Base):
     suppressed: Mapped[int] = mapped_column(default=0)
     cancelled: Mapped[int] = mapped_column(default=0)
     complained: Mapped[int] = mapped_column(default=0)
+    __table_args__ = (
+        Index("ix_counter_bucket", "bucket"),
+        Index("ix_counter_arrived", "account_id", "connection_id", "bucket", **only("provider = ''")),  # for the caps
+        {"sqlite_with_rowid": False},
+    )
 
 
 class Event(Base):

@@ -1,0 +1,101 @@
+"""One attempt to deliver: where it was made, what was said, what became of it, and what the timeline tells of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from postmeter.delivery.client_tls import TlsFacts
+from postmeter.delivery.provider import provider
+from postmeter.delivery.route import Host, NoRoute
+from postmeter.smtp.mail import Outcome
+from postmeter.smtp.transcript import Exchange, Line, dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear).
+
+    ``in_clear`` says why it was in clear. ``local`` is the address of this relay there, ``ehlo`` the name it gave.
+    """
+
+    name: str
+    address: str
+    port: int
+    hello: str = ""
+    tls: TlsFacts | None = None
+    in_clear: str = ""
+    local: str = ""
+    ehlo: str = ""
+
+    @classmethod
+    def of(cls, host: Host) -> Facts:
+        """What is known before the server has spoken."""
+        return cls(host.name, host.address, host.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """An attempt by the reactor's clock, and what was said in it.
+
+    ``session``: the how-manieth mail of its session it was (0: there was none). ``opening`` has what came before the
+    first one. ``exchange`` is None when no transaction was begun.
+    """
+
+    began: float
+    ended: float
+    session: int = 0
+    opening: tuple[Line, ...] = ()
+    exchange: Exchange | None = None
+
+    def lines(self, outcome: Outcome) -> list[Line]:
+        """The dialogue up to the answer of one recipient; what decided, if it was not the server's word, comes last."""
+        lines = list(self.opening)
+        if self.exchange is not None:
+            lines += self.exchange.lines(outcome.recipient, outcome.stage)
+        if self.session and not (lines and lines[-1].what is outcome.reply):
+            lines.append(Line(self.ended, "C", f"({outcome.reply.text})"))
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The end of one attempt: an outcome for every recipient, and the server it was made at."""
+
+    outcomes: tuple[Outcome, ...]
+    facts: Facts
+    talk: Talk
+
+
+def told(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
+    """What the timeline tells of an attempt that ends ``now``, for one recipient."""
+    remote, talk = delivery.facts, delivery.talk
+    seconds = talk.ended - talk.began
+    facts: dict[str, Any] = {
+        "remote": remote.name,
+        "address": remote.address,
+        "port": remote.port,
+        "provider": provider(remote.name),
+        "started_at": round(now - seconds, 3),
+        "seconds": round(seconds, 3),
+        "dialogue": dialogue(talk.lines(outcome), talk.began),
+    }
+    if remote.local:
+        facts |= {"local_address": remote.local, "ehlo": remote.ehlo}
+    if talk.session:
+        facts |= {"session": talk.session}
+    return facts | _security(remote)
+
+
+def unrouted(domain: str, route: NoRoute, began: float, now: float) -> dict[str, Any]:
+    """The same when no mail server was found; both times in seconds since the epoch."""
+    asked = Line(began, "C", f"(which mail servers does {domain} have?)")
+    lines = [asked, *(Line(now, "S", f"({step})") for step in route.steps)]
+    return {"started_at": round(began, 3), "seconds": round(now - began, 3), "dialogue": dialogue(lines, began)}
+
+
+def _security(remote: Facts) -> dict[str, Any]:
+    if remote.tls is not None:
+        tls = remote.tls
+        return {"tls": tls.version, "cipher": tls.cipher, "certificate": tls.problem or "verified"}
+    return {"tls": None, "in_clear": remote.in_clear} if remote.in_clear else {}

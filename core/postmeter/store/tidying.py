@@ -1,0 +1,24 @@
+"""What is done now and then so that the tables do not grow for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from postmeter.store import idempotency, suppressions
+from postmeter.store.rollup import RollUp
+
+
+class Tidying:
+    """The change that deletes what is over and rolls old counters up, some rows at a time."""
+
+    def __init__(self) -> None:
+        self._roll_up = RollUp()
+
+    def __call__(self, session: Session, times: Sequence[float]) -> list[int]:
+        """How many rows went, for each time at which this was asked for."""
+        return [self._tidy(session, now) for now in times]
+
+    def _tidy(self, session: Session, now: float) -> int:
+        return idempotency.forget(session, now) + suppressions.forget(session, now) + self._roll_up(session, now)
