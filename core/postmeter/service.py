@@ -22,6 +22,7 @@ from postmeter.asking import Asking, News
 from postmeter.config import Settings
 from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
+from postmeter.delivery.order_clerk import OrderClerk
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.resolver import Resolver, servers
@@ -55,6 +56,7 @@ ROOM_EVERY = 5.0
 TIDY_EVERY = 10.0
 BLOCKS_EVERY = 1.0
 DOMAINS_EVERY = 60.0
+ORDERS_EVERY = 1.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
@@ -96,8 +98,13 @@ class Worker:
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
         self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
+        self._orders = OrderClerk(self._read, self._writer.submit, time.time)
         self._ports: list[Any] = []
-        self._loops: list[tuple[float, Callable[[], object]]] = [
+        self._running: list[task.LoopingCall] = []
+
+    def _loops(self) -> list[tuple[float, Callable[[], object]]]:
+        """What is done again and again, and after how many seconds each."""
+        return [
             (HEARTBEAT, self._beat),
             (HEARTBEAT, self._take_over),
             (CERTIFICATES_EVERY, self._refresh_tls),
@@ -105,10 +112,9 @@ class Worker:
             (TIDY_EVERY, self._tidy),
             (BLOCKS_EVERY, self._look_after_blocks),
             (DOMAINS_EVERY, self._look_at_domains),
+            (ORDERS_EVERY, self._follow_orders),
+            *([(0.5, self._tell)] if self._teller.needed else []),
         ]
-        if self._teller.needed:
-            self._loops.append((0.5, self._tell))
-        self._running: list[task.LoopingCall] = []
 
     def start(self) -> None:
         """Receive and deliver from now on."""
@@ -121,7 +127,7 @@ class Worker:
                 self._ports.append(listen(self._reactor, descriptor, received, implicit_tls))
                 os.close(descriptor)  # the port has one of its own, and its end must be the end
         self._scheduler.start()
-        for interval, function in self._loops:
+        for interval, function in self._loops():
             loop = task.LoopingCall(_steadily, function)
             loop.clock = self._reactor
             loop.start(interval, now=False).addErrback(_defect)
@@ -255,6 +261,9 @@ class Worker:
 
     def _look_at_domains(self) -> Deferred[None]:
         return defer.ensureDeferred(self._domains.look()).addErrback(_defect)
+
+    def _follow_orders(self) -> Deferred[None]:
+        return defer.ensureDeferred(self._orders.follow()).addErrback(_defect)
 
     def _tell(self) -> Deferred[None]:
         return deferToThread(self._teller.tell).addErrback(_defect)

@@ -117,7 +117,7 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
         events.record(session, [_event(s) for s in settled])
         count(session, [change for s in settled for change in _changes(s)])
         if done := sorted({(s.message.id, s.message.account_id) for s in settled if s.final}):
-            _drop_contents(session, done)
+            drop_contents(session, done)
     return held
 
 
@@ -131,7 +131,8 @@ def _update(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     raise LeaseLost
 
 
-def _drop_contents(session: Session, messages: list[tuple[str, int]]) -> None:
+def drop_contents(session: Session, messages: list[tuple[str, int]]) -> None:
+    """Delete the contents of those messages of which no recipient waits any more."""
     if session.get_bind().dialect.name == "postgresql":
         ids, accounts = zip(*messages, strict=True)
         _ONE_BY_ONE.fetch(session, {"ids": list(ids), "accounts": list(set(accounts))})

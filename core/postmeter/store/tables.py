@@ -213,6 +213,7 @@ class Recipient(Base):
     provider: Mapped[str] = mapped_column(default="")  # who receives its mail, as far as attempts have found out
     __table_args__ = (
         Index("ix_recipient_due", "next_attempt_at", **only("state IN ('queued', 'deferred')")),
+        Index("ix_recipient_held", "next_attempt_at", **only("state = 'held'")),
         Index("ix_recipient_lease_owner", "lease_owner", **only("lease_owner IS NOT NULL")),
         {"sqlite_with_rowid": False},
     )
