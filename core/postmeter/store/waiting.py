@@ -78,7 +78,7 @@ def _first(session: Session, chosen: Filter) -> list[Any]:
 
 def _names(session: Session, accounts: set[int]) -> dict[int, str]:
     query = select(Account.id, Account.name).where(Account.id.in_(accounts))
-    return {number: name for number, name in session.execute(query)}
+    return {row.id: row.name for row in session.execute(query)}
 
 
 def _shown(session: Session, chosen: Filter, limit: int) -> tuple[WaitingRecipient, ...]:
