@@ -17,6 +17,7 @@ from postmeter.errors import UsageError
 from postmeter.store import accounts
 from postmeter.store.accounts import UserFacts
 from postmeter_web.context import note, panel, visitor
+from postmeter_web.person import guard
 
 OPEN, PERSON, ACCOUNT, OPERATOR = "open", "person", "account", "operator"  # places: who comes in at all
 MEMBER, VIEW, MANAGE, BILL, OWN = "member", "view", "manage", "bill", "own"  # rights within an account
@@ -27,6 +28,7 @@ RIGHTS: dict[str, frozenset[str]] = {  # by role
     "viewer": frozenset({MEMBER, VIEW}),
     "operator": frozenset({MEMBER, VIEW, MANAGE, BILL, OWN}),  # who views the account as its customer does
 }
+SET_UP = "second_factor"  # the blueprint of the pages that who lacks a second factor has left
 VIEWING = "viewing"  # in the session: the number of the account that an operator views
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -150,6 +152,10 @@ def _check() -> ResponseReturnValue | None:
         if request.method not in ("GET", "HEAD"):
             abort(403)
         return redirect(url_for("login.log_in", next=request.full_path.rstrip("?")))
+    if guard.must_have_second_factor(visitor()) and not visitor().second_factor and request.blueprint != SET_UP:
+        if request.method not in ("GET", "HEAD"):
+            abort(403)
+        return redirect(url_for(f"{SET_UP}.show"))
     if where and where.name == OPERATOR and not visitor().operator:
         abort(404)
     return _enter_account(where) if where and where.name == ACCOUNT else None

@@ -40,20 +40,27 @@ from postmeter_web.account import (
 from postmeter_web.context import Panel
 from postmeter_web.operator import accounts, audit, csa, health, providers, queue, requests, sources
 from postmeter_web.operator import plugins as plugin_pages
-from postmeter_web.person import login, profile
+from postmeter_web.person import access_request, join, login, password, profile, second_factor, sessions
+from postmeter_web.person import language as choice
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+PERMISSIONS = ", ".join(f"{what}=()" for what in ("camera", "geolocation", "microphone", "payment", "usb"))
 _STATIC = {"static", "bootstrap.static"}
 _YEAR = 31_536_000  # seconds
 
 
 ROOMS = (  # where each blueprint is found, and who may come in
     ("", login.blueprint, Place(OPEN)),
+    ("", password.blueprint, Place(OPEN)),
+    ("", join.blueprint, Place(OPEN)),
+    ("", access_request.blueprint, Place(OPEN)),
+    ("", choice.blueprint, Place(OPEN)),
     ("", home.blueprint, Place(PERSON)),
     ("/me", profile.blueprint, Place(PERSON)),
+    ("/me/second-factor", second_factor.blueprint, Place(PERSON)),
     ("", dashboard.blueprint, Place(ACCOUNT)),
     ("/messages", messages.blueprint, Place(ACCOUNT)),
     ("/connect", connect.blueprint, Place(ACCOUNT, reads=MANAGE)),
@@ -111,7 +118,7 @@ def create_app(
     CSRFProtect(app)
     Bootstrap5(app)
     languages.init_app(app, [Path(__file__).parent, *pages.packages(plugins)])
-    for part in (access, login, show, navigation):
+    for part in (access, sessions, choice, show, navigation):
         part.init_app(app)
     for prefix, blueprint, place in ROOMS:
         access.place(app, blueprint, place, prefix)
@@ -129,6 +136,7 @@ def _secure(response: Response) -> Response:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"
     headers["Referrer-Policy"] = "same-origin"
+    headers["Permissions-Policy"] = PERMISSIONS
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     if request.is_secure:
         headers["Strict-Transport-Security"] = f"max-age={_YEAR}"

@@ -18,8 +18,11 @@ from postmeter.store import audit
 from postmeter.store.accounts import UserFacts
 from postmeter.store.audit import Actor
 from postmeter.store.engine import Store
+from postmeter.store.logins import LoginFacts
 from postmeter.store.secrets import Secrets
 from postmeter_web.person.throttle import Throttle
+
+HOUR = 3_600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Panel:
     secrets: Secrets
     plugins: Plugins
     clock: Callable[[], float]
-    throttle: Throttle = field(default_factory=Throttle)
+    throttle: Throttle = field(default_factory=Throttle)  # of guesses
+    letters: Throttle = field(default_factory=lambda: Throttle(3, HOUR))  # of mails that strangers can cause
+    invitations: Throttle = field(default_factory=lambda: Throttle(20, HOUR))  # of an account
     # Checking a password takes 64 MiB for a moment: two at a time are enough for two cores.
     checks: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 
@@ -52,12 +57,14 @@ class Change:
 class Visitor(UserMixin):  # type: ignore[misc]
     """A logged-in person, as Flask-Login wants it."""
 
-    def __init__(self, facts: UserFacts) -> None:
+    def __init__(self, facts: UserFacts, login: LoginFacts, token: str) -> None:
         self.facts = facts
+        self.login = login
+        self.token = token
 
     def get_id(self) -> str:
-        """What the session holds: the epoch in it ends all sessions of a user when it is raised."""
-        return f"{self.facts.id}.{self.facts.epoch}"
+        """What the session holds: the log-in's secret, and the epoch, which ends all sessions of a user when raised."""
+        return f"{self.facts.id}.{self.facts.epoch}.{self.token}"
 
 
 def panel() -> Panel:
@@ -93,6 +100,11 @@ def changing(action: str, subject: str = "", **facts: Any) -> Iterator[Change]:
         change = Change(db, subject, account.id if account else None, facts)
         yield change
         audit.record(db, actor(), action, change.subject, now(), account_id=change.account_id, facts=change.facts)
+
+
+def unlogged(parts: Panel) -> AbstractContextManager[Session]:
+    """A write transaction for what nobody changes (when a visitor was seen), of which the audit log does not tell."""
+    return parts.store.write()
 
 
 def note(db: Session, action: str, subject: str = "", **facts: Any) -> None:

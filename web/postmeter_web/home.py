@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.store import statistics
 from postmeter.store.statistics import Totals
-from postmeter_web.access import visible_accounts
+from postmeter_web.access import VIEW, visible_accounts
 from postmeter_web.account.chart import Bar, bars
 from postmeter_web.context import now, reading, visitor
 
@@ -35,7 +35,7 @@ def show() -> ResponseReturnValue:
         found = visible_accounts(db, visitor())
         mail = mail_of(db, None) if visitor().operator else None
     if len(found) == 1 and mail is None:
-        return redirect(url_for("dashboard.show", name=found[0].name))
+        return redirect(url_for("dashboard.show" if found[0].may(VIEW) else "quota.show", name=found[0].name))
     return render_template("home.html", accounts=found, mail=mail, now=now())
 
 

@@ -17,11 +17,29 @@ def N_(template: str) -> str:
     return template
 
 
-TEMPLATES = (
+TEMPLATES: tuple[str, ...] = (
     N_("This account is blocked: {reason}"),
     N_("This connection is paused: {reason}"),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
+)
+
+
+# Those of people: their addresses and names, teams, second factors, requests.
+TEMPLATES += (
+    N_("{email} is not an e-mail address"),
+    N_("the name of the account must have 1 to 100 printable characters"),
+    N_("there is a user {email} already"),
+    N_("there is an account {name} already"),
+    N_("there are too many requests at the moment; please try again in some days"),
+    N_("this request has been decided already"),
+    N_("this code is wrong or was used before; wait for the app's next one"),
+    N_("{email} belongs to the account already"),
+    N_("at most {number} invitations can be open; withdraw one first"),
+    N_("this invitation is not open any more"),
+    N_("only an owner makes somebody an owner, and changes or removes one"),
+    N_("this person does not belong to the account any more"),
+    N_("an account has at least one owner; make somebody else an owner first"),
 )
 
 

@@ -12,6 +12,7 @@ from babel.numbers import format_percent
 from flask import Flask
 from flask_babel import format_currency, format_date, format_datetime, format_decimal, format_time, get_locale
 
+from postmeter_web.roles import role_meaning, role_name
 from postmeter_web.sentences import in_words
 
 UNITS_PER_EURO = 100_000  # money is kept in integers of 0.00001 EUR
@@ -19,7 +20,7 @@ UNITS_PER_EURO = 100_000  # money is kept in integers of 0.00001 EUR
 
 def init_app(app: Flask) -> None:
     """Make the filters known to the templates of ``app``."""
-    filters = (number, money, percent, octets, moment, day, clock, iso, since, until, in_words)
+    filters = (number, money, percent, octets, moment, day, clock, iso, since, until, in_words, role_name, role_meaning)
     app.jinja_env.filters.update({one.__name__: one for one in filters}, shell=shlex.quote)
 
 

@@ -40,7 +40,7 @@ def add(relay: Relay, email: str, operator: bool, account: str | None, role: str
     with relay.store.write() as session:
         add_user(session, email, operator, password, time.time())
         if account:
-            set_role(session, account_by_name(session, account).id, email, role)
+            set_role(session, account_by_name(session, account).id, email, role, time.time())
     _show(as_json, email, password)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from postmeter.config import Settings
 from postmeter.errors import UsageError
-from postmeter.store import quota
+from postmeter.store import logins, own_mail, quota, tickets
 from postmeter.store.rows import add_unique
-from postmeter.store.secrets import NewPassword, hash_password, verify_password
+from postmeter.store.secrets import NewPassword, hash_is_old, hash_password, verify_password
 from postmeter.store.tables import Account, Membership, User
 
 ROLES = ("owner", "admin", "billing", "viewer")
@@ -113,7 +113,7 @@ def add_account(
     if user is None:
         user = User(email=email, password=password.hashed, created_at=now)
         add_unique(session, user, f"there is a user {email} already")
-    session.add(Membership(account_id=account.id, user_id=user.id, role="owner"))
+    session.add(Membership(account_id=account.id, user_id=user.id, role="owner", created_at=now))
     session.flush()
     quota.book_demo(session, account.id, settings.demo, now)
     return AddedAccount(account.id, name, email, None if known else password.plain)
@@ -169,20 +169,31 @@ def add_operator(session: Session, email: str, now: float) -> str | None:
     return password.plain
 
 
-def set_role(session: Session, account_id: int, email: str, role: str) -> None:
-    """Make the user a member of the account in that role, or change the role."""
+def set_role(session: Session, account_id: int, email: str, role: str, now: float | None = None) -> None:
+    """Make the user a member of the account in that role, since ``now``, or change the role."""
     if role not in ROLES:
         raise UsageError(f"there is no role {role!r}; there are: {', '.join(ROLES)}")
-    session.merge(Membership(account_id=account_id, user_id=_known(session, email).id, role=role))
+    user_id = known_user(session, email).id
+    member = session.get(Membership, (account_id, user_id))
+    if member is None:
+        session.add(Membership(account_id=account_id, user_id=user_id, role=role, created_at=now))
+    else:
+        member.role = role
     session.flush()
 
 
-def set_password(session: Session, email: str, password: NewPassword) -> None:
-    """Change the password and end all panel sessions of the user."""
-    user = _known(session, email)
+def set_password(session: Session, email: str, password: NewPassword, keep: int | None = None) -> None:
+    """Change the password and end all panel sessions of the user, but the log-in ``keep``, and links to set another."""
+    user = known_user(session, email)
     user.password = password.hashed
-    user.epoch += 1
     session.flush()
+    logins.end_all(session, user.id, keep)
+    tickets.end(session, tickets.PASSWORD, user.email)
+
+
+def set_preferences(session: Session, user_id: int, *, language: str, timezone: str) -> None:
+    """The language and the time zone of the user's pages; empty: as the browser and the settings say."""
+    session.execute(update(User).where(User.id == user_id).values(language=language, timezone=timezone))
 
 
 def authenticate(session: Session, email: str, password: str) -> UserFacts | None:
@@ -194,6 +205,29 @@ def authenticate(session: Session, email: str, password: str) -> UserFacts | Non
     return _facts(session, user) if verify_password(user.password, password) else None
 
 
+def old_hash(session: Session, user_id: int) -> str | None:
+    """The user's hash if new ones are made otherwise by now, so that it is worth replacing; else None."""
+    hashed = session.get_one(User, user_id).password
+    return hashed if hash_is_old(hashed) else None
+
+
+def replace_hash(session: Session, user_id: int, old: str, password: NewPassword) -> None:
+    """Keep another hash of the same password, unless it was changed meanwhile."""
+    same = update(User).where(User.id == user_id, User.password == old)
+    session.execute(same.values(password=password.hashed))
+
+
+def user_by_email(session: Session, email: str) -> UserFacts | None:
+    """The user with this address, however it is written; None when there is none."""
+    user = _user(session, email.strip().lower())
+    return _facts(session, user) if user else None
+
+
+def operators(session: Session) -> list[UserFacts]:
+    """Those who run the relay, by address."""
+    return [_facts(session, user) for user in session.scalars(select(User).where(User.operator).order_by(User.email))]
+
+
 def user_facts(session: Session, user_id: int) -> UserFacts | None:
     """What is known of a user; None when there is none any more."""
     user = session.get(User, user_id)
@@ -203,7 +237,7 @@ def user_facts(session: Session, user_id: int) -> UserFacts | None:
 def clean_email(email: str) -> str:
     """The address as it is stored and compared; UsageError when it is none."""
     email = email.strip().lower()
-    if len(email) > 254 or not _EMAIL.fullmatch(email):
+    if len(email) > 254 or not _EMAIL.fullmatch(email) or not own_mail.reaches(email):
         raise UsageError(f"{email!r} is not an e-mail address")
     return email
 
@@ -236,7 +270,8 @@ def _user(session: Session, email: str) -> User | None:
     return session.scalar(select(User).where(User.email == email))
 
 
-def _known(session: Session, email: str) -> User:
+def known_user(session: Session, email: str) -> User:
+    """The user's row; UsageError when there is none."""
     user = _user(session, clean_email(email))
     if user is None:
         raise UsageError(f"there is no user {email}")

@@ -27,6 +27,8 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     when ``to`` is no address, or a header field has more than one line.
     """
     path = _path(to)
+    if not path:
+        raise UsageError(f"{to!r} is not an address such as joe@example.org")
     identifier = new_id(int(now * 1000), os.urandom(10))
     added = _missing(mail, to, hostname, identifier, now)
     content = _wire(added, mail, utf8=not path.isascii())
@@ -48,15 +50,18 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     return identifier
 
 
+def reaches(to: str) -> bool:
+    """Whether ``send`` can write to this address."""
+    return bool(_path(to))
+
+
 def _path(to: str) -> str:
     try:
         path = parse_forward_path(f"<{to}>").mailbox
         EmailMessage()["To"] = path  # may be a path and, by an encoded word in it, nothing for a header field
     except (Refused, ValueError):
-        path = ""
-    if "@" not in path:
-        raise UsageError(f"{to!r} is not an address such as joe@example.org")
-    return path
+        return ""
+    return path if "@" in path else ""
 
 
 def _wire(added: EmailMessage, mail: EmailMessage, *, utf8: bool) -> bytes:

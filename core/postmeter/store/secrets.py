@@ -127,3 +127,8 @@ def verify_password(hashed: str, password: str) -> bool:
         return _hasher.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+def hash_is_old(hashed: str) -> bool:
+    """Whether a hash was made with other parameters than new ones are."""
+    return _hasher.check_needs_rehash(hashed)

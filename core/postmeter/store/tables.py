@@ -20,6 +20,7 @@ class User(Base):
 
     ``totp`` is the sealed secret of the second factor (None: there is none), and ``totp_step`` the time step of the
     last code that was used (RFC 6238, 5.2). ``language`` and ``timezone`` empty: as the browser and the settings say.
+    ``seen_at``: when the user last used the panel, to a minute.
     """
 
     __tablename__ = "user"
@@ -33,6 +34,7 @@ class User(Base):
     language: Mapped[str] = mapped_column(default="")
     timezone: Mapped[str] = mapped_column(default="")
     created_at: Mapped[float]
+    seen_at: Mapped[float | None]
 
 
 class Account(Base):
@@ -66,6 +68,7 @@ class Membership(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
     role: Mapped[str]
+    created_at: Mapped[float | None]  # None: before this was noted
 
 
 class SigningKey(Base):

@@ -9,7 +9,8 @@ from flask import Flask
 
 from postmeter.store import accounts
 from postmeter.store.secrets import NewPassword
-from postmeter_web.person.login import WRONG, safe_path
+from postmeter_web.person.guard import WRONG
+from postmeter_web.person.login import safe_path
 from support.panel import NOW, OPERATOR, OWNER, Browser, House
 
 

@@ -1,4 +1,4 @@
-"""Slows down the guessing of passwords: a few failures per user and per address, then a pause."""
+"""Slows down who guesses passwords or has mails sent: a few tries per user and per address, then a pause."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ _MANY = 10_000  # keys, from which on those out of the window are dropped
 
 
 class Throttle:
-    """Failures per key within a rolling window, in memory. Safe for many threads."""
+    """At most ``limit`` failures per key within a rolling window in seconds, in memory. Safe for many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT, window: float = WINDOW) -> None:
+        self._limit = limit
+        self._window = window
         self._lock = threading.Lock()
         self._failures: dict[str, deque[float]] = {}
 
@@ -26,9 +28,9 @@ class Throttle:
         """
         with self._lock:
             self._forget(keys, now)
-            full = [times for key in keys if len(times := self._failures.get(key, deque())) >= LIMIT]
+            full = [times for key in keys if len(times := self._failures.get(key, deque())) >= self._limit]
             if full:
-                return max(1.0, *(times[0] + WINDOW - now for times in full))
+                return max(1.0, *(times[0] + self._window - now for times in full))
             for key in keys:
                 self._failures.setdefault(key, deque()).append(now)
             return 0.0
@@ -43,7 +45,7 @@ class Throttle:
     def _forget(self, keys: Sequence[str], now: float) -> None:
         for key in list(self._failures) if len(self._failures) > _MANY else keys:
             times = self._failures.get(key)
-            while times and times[0] <= now - WINDOW:
+            while times and times[0] <= now - self._window:
                 times.popleft()
             if times is not None and not times:
                 del self._failures[key]
