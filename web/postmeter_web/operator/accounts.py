@@ -154,7 +154,13 @@ def _page(account: str, **forms: Form) -> str:
     waiting = str(Filter((("account", found.name),)))
     settings = panel().settings
     return render_template(
-        "operator/account.html", account=found, settings=settings, now=now(), waiting=waiting, **facts, **{**every, **forms}
+        "operator/account.html",
+        account=found,
+        settings=settings,
+        now=now(),
+        waiting=waiting,
+        **facts,
+        **{**every, **forms},
     )
 
 

@@ -130,7 +130,7 @@ def _told(found: list[OrderFacts]) -> list[tuple[OrderFacts, str]]:
 def _so_far(one: OrderFacts) -> str:
     """How far an order is, in words."""
     if one.finished_at is None:
-        return gettext("%(done)s of %(matched)s so far", done=number(one.done), matched=number(one.matched))
+        return str(gettext("%(done)s of %(matched)s so far", done=number(one.done), matched=number(one.matched)))
     parts = [ngettext("%(recipients)s recipient", "%(recipients)s recipients", one.done, recipients=number(one.done))]
     if one.changed:
         parts.append(gettext("%(recipients)s had changed meanwhile", recipients=number(one.changed)))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0008"
+down_revision = "0012"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 HELD, OPEN = sa.text("state = 'held'"), sa.text("finished_at IS NULL")
