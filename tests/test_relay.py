@@ -137,6 +137,9 @@ def check_timeline(events: list[Any], port: int, greylisting: str) -> None:
         facts = event["facts"]
         assert (facts["remote"], facts["address"], facts["port"]) == ("127.0.0.1", "127.0.0.1", port)
         assert (facts["tls"], facts["attempt"]) == ("TLSv1.3", 1)
+        said = [text for _, _, text in facts["dialogue"]]
+        assert said[-1] == facts["reply"]
+        assert ("STARTTLS" in said) == (facts["session"] == 1)
     times = [seconds(event["at"]) for event in events]
     assert times == sorted(times)
 

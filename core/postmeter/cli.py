@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import click
 
-from postmeter.commands import accounts, check, connections, domains, plugins, queue, quota, run, suppressions, users
+from postmeter.commands import (
+    accounts,
+    check,
+    connections,
+    domains,
+    plugins,
+    queue,
+    quota,
+    run,
+    stats,
+    suppressions,
+    users,
+)
 from postmeter.commands.common import Commands, Relay, accept_config
 
 
@@ -16,6 +28,6 @@ def main(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(Relay).close)
 
 
-for module in (accounts, domains, connections, quota, queue, suppressions, users, check, plugins, run):
+for module in (accounts, domains, connections, quota, stats, queue, suppressions, users, check, plugins, run):
     module.register(main)
 accept_config(main)

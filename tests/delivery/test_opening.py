@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 
-from postmeter.delivery.client_tls import client_context
-from postmeter.delivery.opening import BrokenTls
+from postmeter.delivery.client_tls import OTHER_NAME, client_context
+from postmeter.delivery.opening import BROKEN, BrokenTls
 from postmeter.delivery.route import Host, Route
 from support.delivering import NewPool, NewServer, limits, mail, route, told
 from support.mail_server import Drop, Endless, certificate_options
@@ -51,7 +51,7 @@ async def test_tls_is_used_where_it_is_offered_and_recorded(mail_server: NewServ
     assert server.accepted[0].tls
     assert delivery.facts.tls is not None
     assert delivery.facts.tls.version == "TLSv1.3"
-    assert not delivery.facts.tls.verified, "its certificate is signed by itself"
+    assert delivery.facts.tls.problem == "it is self-signed"
     assert delivery.facts.hello == "mx.test"
 
 
@@ -63,11 +63,11 @@ async def test_a_certificate_of_a_known_authority_for_the_right_name_is_verified
     context = client_context()
     context.load_verify_locations(str(tmp_path / "ca.pem"))
     server, pool = mail_server(starttls="good"), new_pool(context=context)
-    for name, verified in (("mx.test", True), ("other.test", False)):
+    for name, problem in (("mx.test", ""), ("other.test", OTHER_NAME)):
         there = Route(name, (Host(name, "127.0.0.1", server.port),))
         facts = (await pool.deliver(there, mail())).facts
         assert facts.tls is not None
-        assert facts.tls.verified is verified
+        assert facts.tls.problem == problem
 
 
 def test_broken_tls_is_remembered_for_an_hour() -> None:
@@ -89,7 +89,7 @@ async def test_a_broken_handshake_is_followed_by_clear_text_and_remembered(
     for _ in range(2):
         delivery = await pool.deliver(route(server), mail())
         assert delivery.outcomes[0].delivered
-        assert (delivery.facts.tls, delivery.facts.tls_failed) == (None, True)
+        assert (delivery.facts.tls, delivery.facts.in_clear) == (None, BROKEN)
     assert server.commands.count(b"STARTTLS") == 1
 
 
@@ -104,7 +104,7 @@ async def test_a_link_lost_in_the_handshake_leads_to_the_next_host_and_not_to_cl
     assert delivery.outcomes[0].delivered
     assert delivery.facts.port == good.port
     assert delivery.facts.tls is not None
-    assert not delivery.facts.tls_failed
+    assert not delivery.facts.in_clear
     assert not lost.started
     [outcome] = (await new_pool().deliver(route(lost), mail())).outcomes
     assert (outcome.stage, outcome.reply.code, outcome.reply.status) == ("starttls", 451, "4.4.2")

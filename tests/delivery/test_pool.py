@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from postmeter.delivery import sender as sender_module
-from postmeter.delivery.destination import Delivery
+from postmeter.delivery.attempt import Delivery
 from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, default_limits
 from postmeter.delivery.route import Host, Route
 from postmeter.smtp.reply import Reply

@@ -249,3 +249,19 @@ async def test_only_the_public_addresses_of_a_server_are_used() -> None:
 async def test_an_mx_that_is_an_address_is_judged_like_one() -> None:
     assert addresses(await router({("a.org", "MX"): ["10 192.0.2.4."]}).route("a.org")) == ["192.0.2.4"]
     assert refusal(await router({("a.org", "MX"): ["10 127.0.0.1."]}).route("a.org")).kind == "routing"
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_dns_was_asked_and_said_is_told_when_there_is_no_route() -> None:
+    answers: dict[tuple[str, str], list[str] | Status] = {
+        ("a.example", "MX"): ["10 mx.a.example."],
+        ("mx.a.example", "A"): ["10.0.0.1"],
+        ("mx.a.example", "AAAA"): "failure",
+    }
+    asked = router(answers)
+    assert refusal(await asked.route("a.example")).steps == (
+        "MX a.example: 10 mx.a.example.",
+        "A mx.a.example: 10.0.0.1",
+        "AAAA mx.a.example: failure",
+    )
+    assert refusal(await asked.route("b.example")).steps == ("MX b.example: nxdomain",)

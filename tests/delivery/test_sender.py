@@ -14,7 +14,7 @@ from postmeter.delivery.route import Host
 from postmeter.delivery.sender import SESSION_LIFE, Deadline, Sender
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import PIECE, Mail, Outcome
-from postmeter.smtp.sending import Closed, SendingSession
+from postmeter.smtp.sending import Closed, SendingSession, Sent
 
 HELLO = b"250-mx.test\r\n250 PIPELINING\r\n"
 SMALL = Mail(Envelope("", (Recipient("joe@example.org"),)), (b"Subject: x\r\n\r\n",))
@@ -57,8 +57,8 @@ class Watcher:
     def session_ready(self, sender: Sender) -> None:
         self.ready += 1
 
-    def mail_sent(self, sender: Sender, outcomes: tuple[Outcome, ...]) -> None:
-        self.outcomes += outcomes
+    def mail_sent(self, sender: Sender, sent: Sent) -> None:
+        self.outcomes += sent.outcomes
 
     def session_closed(self, sender: Sender, closed: Closed) -> None:
         self.closed.append(closed)

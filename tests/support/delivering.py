@@ -9,7 +9,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from postmeter.delivery.destination import Delivery, Limits
+from postmeter.delivery.attempt import Delivery
+from postmeter.delivery.destination import Limits
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.route import Host, Route
 from postmeter.message.envelope import Envelope, Recipient

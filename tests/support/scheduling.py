@@ -10,12 +10,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from postmeter.asking import Asking
-from postmeter.delivery.destination import Delivery
+from postmeter.delivery.attempt import Delivery, Facts, Talk
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.route import Host, NoRoute, Route, Router
 from postmeter.delivery.scheduler import Scheduler
-from postmeter.delivery.sender import Facts
 from postmeter.delivery.settling import GATHER
 from postmeter.delivery.signing import Order, Signed, Signer
 from postmeter.delivery.window import Window
@@ -44,7 +43,7 @@ def leased(*paths: str, message_id: str = "one", size: int = 100, first: int = 0
 def delivery(*replies: Reply, stage: Stage = "content", in_doubt: bool = False) -> Delivery:
     """An outcome for each recipient."""
     outcomes = tuple(Outcome(n, r, stage, r.positive, in_doubt and not r.positive) for n, r in enumerate(replies))
-    return Delivery(outcomes, Facts("mx.test", "192.0.2.1", 25))
+    return Delivery(outcomes, Facts("mx.test", "192.0.2.1", 25), Talk(1.0, 3.5))
 
 
 class FakeSigner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
@@ -97,5 +98,20 @@ def _message(facts: MessageFacts) -> str:
 
 def _event(event: EventFacts, names: dict[int, str]) -> str:
     about = "" if event.recipient is None else f"  {names.get(event.recipient, '')}"
-    facts = ", ".join(f"{name} {value}" for name, value in event.facts.items())
-    return f"{iso(event.at)}  {event.kind}{about}  {facts}".rstrip()
+    facts = ", ".join(f"{name} {_fact(name, value)}" for name, value in event.facts.items() if _short(value))
+    lines = [f"{iso(event.at)}  {event.kind}{about}  {facts}".rstrip()]
+    lines += [_said(*line) for line in event.facts.get("dialogue", ())]
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> bool:
+    return value is not None and not isinstance(value, list)
+
+
+def _fact(name: str, value: Any) -> Any:
+    return iso(value) if name.endswith("_at") and isinstance(value, float) else value
+
+
+def _said(seconds: float, who: str, text: str) -> str:
+    """A line of the dialogue; those that a reply goes on with are below its first."""
+    return f"  {seconds:9.3f}  {who}  " + text.replace("\n", "\n" + " " * 16)

@@ -1,4 +1,4 @@
-"""`postmeter quota` and `postmeter stats`: what an account has left and what became of its mail."""
+"""`postmeter quota`: what an account has left, books and has used."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.store.accounts import account_by_name
 from postmeter.store.ledger import Entry, entries_of
 from postmeter.store.quota import QuotaFacts, book_block, iso, quota_of, set_renewal
-from postmeter.store.statistics import totals
 
 
 def register(group: click.Group) -> None:
     """Add the commands."""
     group.add_command(quota)
-    group.add_command(stats)
 
 
 @click.group()
@@ -82,17 +80,6 @@ def show_ledger(relay: Relay, account: str, limit: int, as_json: bool) -> None:
         entries = entries_of(session, account_by_name(session, account).id, limit)
     rows = [(iso(entry.at), entry.kind, _block(entry), f"{entry.units:+,}") for entry in entries]
     show(as_json, plain(entries), table(("At", "Kind", "Block", "Units"), rows) if rows else "Nothing was moved yet.")
-
-
-@click.command()
-@click.argument("account")
-@json_option
-@pass_relay
-def stats(relay: Relay, account: str, as_json: bool) -> None:
-    """Print what became of an account's mail, in recipients."""
-    with relay.store.read() as session:
-        counted = plain(totals(session, account_by_name(session, account).id))
-    show(as_json, counted, pairs([(name.capitalize(), number) for name, number in counted.items()]))
 
 
 def _told(facts: QuotaFacts) -> str:

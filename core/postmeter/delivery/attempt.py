@@ -38,8 +38,8 @@ class Facts:
 class Talk:
     """An attempt by the reactor's clock, and what was said in it.
 
-    ``session``: the how-manieth mail of its session it was (0: there was none). ``opening`` has what came before the
-    first one. ``exchange`` is None when no transaction was begun.
+    ``session`` counts the mails of its session up to this one (0: there was no session); ``opening`` has what came
+    before the first. ``exchange`` is None when no transaction was begun.
     """
 
     began: float
@@ -80,11 +80,16 @@ def told(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "dialogue": dialogue(talk.lines(outcome), talk.began),
     }
-    if remote.local:
-        facts |= {"local_address": remote.local, "ehlo": remote.ehlo}
     if talk.session:
-        facts |= {"session": talk.session}
-    return facts | _security(remote)
+        facts["session"] = talk.session
+    if remote.local:
+        facts["local_address"], facts["ehlo"] = remote.local, remote.ehlo
+    if remote.tls is not None:
+        tls = remote.tls
+        facts["tls"], facts["cipher"], facts["certificate"] = tls.version, tls.cipher, tls.problem or "verified"
+    elif remote.in_clear:
+        facts["tls"], facts["in_clear"] = None, remote.in_clear
+    return facts
 
 
 def unrouted(domain: str, route: NoRoute, began: float, now: float) -> dict[str, Any]:
@@ -92,10 +97,3 @@ def unrouted(domain: str, route: NoRoute, began: float, now: float) -> dict[str,
     asked = Line(began, "C", f"(which mail servers does {domain} have?)")
     lines = [asked, *(Line(now, "S", f"({step})") for step in route.steps)]
     return {"started_at": round(began, 3), "seconds": round(now - began, 3), "dialogue": dialogue(lines, began)}
-
-
-def _security(remote: Facts) -> dict[str, Any]:
-    if remote.tls is not None:
-        tls = remote.tls
-        return {"tls": tls.version, "cipher": tls.cipher, "certificate": tls.problem or "verified"}
-    return {"tls": None, "in_clear": remote.in_clear} if remote.in_clear else {}

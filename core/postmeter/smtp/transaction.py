@@ -34,7 +34,7 @@ class Transaction:
         self._at = 0  # the command whose reply is awaited; one more than DATA's: the content's
         self._pipelining = "PIPELINING" in extensions
         self._output = b"".join(self._commands) if self._pipelining else self._commands[0]
-        self.exchange = Exchange(began, self._commands, self._first, self._size, at_once=self._pipelining)
+        self.exchange = Exchange(began, self._commands, self._first, self._size, self._pipelining)
         self._accepted: list[int] = []
         self._refused = False  # all of it, at MAIL
         self._content: ContentWriter | None = None
