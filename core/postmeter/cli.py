@@ -10,6 +10,7 @@ from postmeter.commands import (
     connections,
     domains,
     plugins,
+    providers,
     queue,
     quota,
     run,
@@ -28,6 +29,10 @@ def main(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(Relay).close)
 
 
-for module in (accounts, domains, connections, quota, stats, queue, suppressions, users, check, plugins, run):
+MODULES = (
+    *(accounts, domains, connections, quota, stats, queue),
+    *(providers, suppressions, users, check, plugins, run),
+)
+for module in MODULES:
     module.register(main)
 accept_config(main)

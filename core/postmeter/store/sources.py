@@ -13,6 +13,8 @@ from postmeter.store.operator_tables import SourceDay
 from postmeter.store.statement import Statement
 
 DAY = 86_400
+FIRST, DOUBLING = 50, 8  # mails of the first day, and days until growth gets slower
+WARM = 30  # days
 NAMES = ("attempts", "delivered", "refused", "deferred", "encrypted")
 
 _ADD = Statement(
@@ -54,18 +56,52 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Receiver:
+    """What one of our addresses did at a provider; ``today``: attempts of the last day that was asked for."""
+
+    provider: str
+    figures: Figures
+    today: int
+
+    @property
+    def complains(self) -> bool:
+        """Whether it refuses so much that growth should pause: more than 1 % for good, or 2 % for now."""
+        return self.figures.refused * 100 > self.figures.attempts or self.figures.deferred * 50 > self.figures.attempts
+
+
+@dataclass(frozen=True)
 class Source:
     """One of our addresses: when it was first and last used (``first_day``: a day's first second), and how it did.
 
-    ``days`` are the attempts of each day since the asked one, the first of them first.
+    ``days`` are the attempts of each day since the asked one, the first of them first; ``age`` counts the days of use.
     """
 
     address: str
     first_day: int
     last_at: float
+    age: int
     figures: Figures
     days: tuple[tuple[int, int], ...]
-    providers: tuple[tuple[str, Figures], ...]
+    receivers: tuple[Receiver, ...]
+
+    @property
+    def warm(self) -> bool:
+        """Whether it has been in use for so long that providers know it."""
+        return self.age > WARM
+
+    @property
+    def ramp(self) -> int:
+        """Attempts a day at one provider that are usual at this age."""
+        return ramp(self.age)
+
+
+def ramp(age: int) -> int:
+    """Attempts at one provider on the ``age``-th day of an address: 50, twice as many each day, from 6,400 half more.
+
+    There is no standard; published schedules of senders are slower and faster.
+    """
+    doubled = min(age, DOUBLING)
+    return int(FIRST * 2 ** (doubled - 1) * 1.5 ** (age - doubled))
 
 
 def add(session: Session, reports: Sequence[Mapping[Key, Figures]]) -> list[None]:
@@ -87,25 +123,32 @@ def by_provider(session: Session, since: float) -> dict[str, Figures]:
     return {provider: _figures(rest) for provider, *rest in rows}
 
 
-def sources(session: Session, since: float) -> list[Source]:
-    """All addresses that mail has ever left from, with their figures since the day of ``since``."""
+def sources(session: Session, now: float, days: int = 30) -> list[Source]:
+    """All addresses that mail has ever left from, with their figures of the last days, today among them (UTC)."""
+    today = _day(now)
+    span = range(today - (days - 1) * DAY, today + DAY, DAY)
     known = select(SourceDay.address, func.min(SourceDay.day), func.max(SourceDay.last_at)).group_by(SourceDay.address)
-    rows = session.scalars(select(SourceDay).where(SourceDay.day >= _day(since)).order_by(SourceDay.day)).all()
+    rows = session.scalars(select(SourceDay).where(SourceDay.day >= span[0])).all()
     return [
-        _source(address, first, last, [row for row in rows if row.address == address])
+        _source(address, first, last, span, [row for row in rows if row.address == address])
         for address, first, last in session.execute(known.order_by(SourceDay.address))
     ]
 
 
-def _source(address: str, first: int, last: float, rows: Sequence[SourceDay]) -> Source:
-    total, days, providers = Figures(), dict[int, int](), dict[str, Figures]()
+def _source(address: str, first: int, last: float, span: range, rows: Sequence[SourceDay]) -> Source:
+    total, days = Figures(), dict.fromkeys(span, 0)
+    providers: dict[str, Figures] = {}
+    today: dict[str, int] = {}
     for row in rows:
         figures = _figures([*(getattr(row, name) for name in NAMES), row.last_at])
         total += figures
         days[row.day] = days.get(row.day, 0) + row.attempts
+        today[row.provider] = row.attempts if row.day == span[-1] else today.get(row.provider, 0)
         providers[row.provider] = providers.get(row.provider, Figures()) + figures
-    largest = sorted(providers.items(), key=lambda one: (-one[1].attempts, one[0]))
-    return Source(address, first, last, total, tuple(days.items()), tuple(largest))
+    receivers = [Receiver(name, figures, today[name]) for name, figures in providers.items()]
+    largest = sorted(receivers, key=lambda one: (-one.figures.attempts, one.provider))
+    age = (span[-1] - first) // DAY + 1
+    return Source(address, first, last, age, total, tuple(days.items()), tuple(largest))
 
 
 def _figures(values: Sequence[float]) -> Figures:

@@ -62,6 +62,16 @@ def overview(session: Session, chosen: Filter, limit: int = 25) -> Overview:
     )
 
 
+def by_provider(session: Session) -> dict[str, int]:
+    """How many recipients wait for each provider; an empty name: it is not known yet."""
+    tally: Tally[str] = Tally()
+    query = select(Recipient.provider, func.count()).group_by(Recipient.provider)
+    for part in PARTS.values():
+        for provider, number in session.execute(query.where(part)):
+            tally[provider] += number
+    return dict(tally)
+
+
 def _states(session: Session, chosen: Filter) -> tuple[dict[str, int], str | None]:
     """How many there are of each state, and the first message among them."""
     query = select(Recipient.state, func.count(), func.min(Recipient.message_id)).group_by(Recipient.state)

@@ -9,7 +9,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, s
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy.orm import Session
-from wtforms import BooleanField, IntegerField, SelectField, StringField
+from wtforms import BooleanField, IntegerField, SelectChoice, SelectField, StringField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from postmeter.errors import UsageError
@@ -52,10 +52,10 @@ class Terms(Form):
     policy = SelectField(
         lazy_gettext("May send beyond the quota"),
         choices=[
-            ("", lazy_gettext("as the settings say")),
-            ("agreement", lazy_gettext("with a billing agreement")),
-            ("always", lazy_gettext("always")),
-            ("never", lazy_gettext("never")),
+            SelectChoice("", lazy_gettext("as the settings say")),
+            SelectChoice("agreement", lazy_gettext("with a billing agreement")),
+            SelectChoice("always", lazy_gettext("always")),
+            SelectChoice("never", lazy_gettext("never")),
         ],
     )
     cap = IntegerField(lazy_gettext("At most so many mails beyond it"), [Optional(), NumberRange(0, MOST_MAILS)])
