@@ -12,7 +12,7 @@ from postmeter.store.secrets import NewPassword
 from support.panel import NOW, OWNER, Browser, House
 
 PAGES = ("accounts/", "accounts/new", "accounts/shop/", "requests/", "queue/", "providers/", "sources/", "audit/")
-SHOP = "/operator/accounts/shop/"
+SHOP, FORUM = "/operator/accounts/shop/", "/operator/accounts/forum/"
 KINDS = {"blocked": ["shop"], "agreement": ["forum"], "trial": ["forum", "shop"], "overdrawn": []}
 
 
@@ -28,7 +28,7 @@ def test_nobody_but_an_operator_finds_the_pages(page: str, owner: Browser, opera
 
 
 def names(page: str) -> list[str]:
-    return re.findall(r'<th scope="row"><a href="[^"]*">([^<]*)</a>', page)
+    return re.findall(r'<th scope="row" class="name"><a href="[^"]*">([^<]*)</a>', page)
 
 
 def test_accounts_are_listed_by_the_page_with_their_figures(

@@ -17,6 +17,7 @@ from postmeter_web.show import number
 
 blueprint = Blueprint("queue", __name__)
 
+LONGEST = 150  # characters of a condition in a link
 BY = "operator"  # who the timelines of the messages name
 VERBS = {
     "hold": lazy_gettext("Hold"),
@@ -118,8 +119,8 @@ def _page(text: str, problem: str, seen: Overview | None, found: list[OrderFacts
 
 
 def _narrowed(text: str, name: str, value: str) -> str:
-    """The address of the page for a narrower filter."""
-    conditions = (*Filter.parse(text).conditions, (name, value))
+    """The address of the page for a narrower filter; of a long answer it has the beginning."""
+    conditions = (*Filter.parse(text).conditions, (name, value.splitlines()[0][:LONGEST]))
     return url_for(".show", filter=str(Filter(tuple(dict.fromkeys(conditions)))))
 
 
