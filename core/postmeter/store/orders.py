@@ -19,7 +19,7 @@ from postmeter.store.tables import LEASED, Message, Recipient
 from postmeter.store.timeline import WaitingRecipient, waiting_recipient
 from postmeter.store.verbs import VERBS, Key, Verb, act
 
-BATCH = 500  # recipients in one transaction
+BATCH = 250  # recipients in one transaction: whoever waits for it waits a moment
 
 Place = tuple[float, str, int]  # in the queue: when it is due, message, number
 _BEFORE_ALL: Place = (-1.0, "", -1)

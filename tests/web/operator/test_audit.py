@@ -19,7 +19,7 @@ def record(house: House, action: str, subject: str, at: float = NOW, account: st
 
 
 def actions(page: str) -> list[str]:
-    return re.findall(r"<td class="text"><code>([^<]*)</code>", page)
+    return re.findall(r'<td class="text"><code>([^<]*)</code>', page)
 
 
 def test_changes_are_shown_with_their_facts(house: House, operator: Browser) -> None:
