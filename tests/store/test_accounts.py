@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import select
 
 from postmeter.config import Demo, Settings
@@ -98,6 +99,42 @@ def test_a_new_password_ends_the_sessions(store: Store) -> None:
         user = accounts.authenticate(session, "ann@acme.example", "new password")
     assert user is not None
     assert (user.id, user.epoch) == (user_id, 1)
+
+
+def test_a_hash_made_otherwise_is_worth_replacing_unless_the_password_was_changed(store: Store) -> None:
+    with store.write() as session:
+        old = NewPassword(
+            "correct horse", PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash("correct horse")
+        )
+        ann = accounts.add_user(session, "ann@acme.example", False, old, NOW)
+        assert accounts.old_hash(session, ann) == old.hashed
+        accounts.replace_hash(session, ann, "another hash", PASSWORD)
+        assert accounts.old_hash(session, ann) == old.hashed
+        accounts.replace_hash(session, ann, old.hashed, NewPassword.of("correct horse"))
+    with store.read() as session:
+        assert accounts.old_hash(session, ann) is None
+        user = accounts.authenticate(session, "ann@acme.example", "correct horse")
+    assert user is not None
+    assert user.epoch == 0  # nobody is logged out by it
+
+
+def test_what_a_user_prefers_is_kept(store: Store) -> None:
+    with store.write() as session:
+        ann = accounts.add_user(session, "ann@acme.example", True, PASSWORD, NOW)
+        accounts.add_user(session, "bob@acme.example", False, PASSWORD, NOW)
+        accounts.set_preferences(session, ann, language="de", timezone="Europe/Berlin")
+    with store.read() as session:
+        user = accounts.user_by_email(session, " Ann@acme.example")
+        assert user is not None
+        assert (user.language, user.timezone) == ("de", "Europe/Berlin")
+        assert accounts.operators(session) == [user]
+        assert accounts.user_by_email(session, "nobody") is None
+
+
+@pytest.mark.parametrize("email", ["a..b@acme.example", "=?utf-8?q?a=0Ab?=@acme.example", "a" * 65 + "@acme.example"])
+def test_nobody_has_an_address_that_mail_cannot_reach(store: Store, email: str) -> None:
+    with pytest.raises(UsageError, match="not an e-mail address"), store.write() as session:
+        accounts.add_user(session, email, False, PASSWORD, NOW)
 
 
 def test_a_user_can_be_made_once(store: Store) -> None:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from postmeter.store import accounts
 from postmeter.store.counters import Change, count
@@ -23,67 +20,15 @@ from postmeter.store.quota import book_block
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
 from support.foreign import need_program
-from support.panel import OPERATOR, OTHER, OWNER, PASSWORD, House, Served
+from support.panel import OPERATOR, OTHER, OWNER, House, Served
+from support.window import chromium_at, in_thread, owner_of, page_of
 
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 _FIGURE = "xpath=//dt[text()='{}']/following-sibling::dd[1]"
 
 
 @pytest.fixture(autouse=True)
 def _chromium() -> None:
     need_program("chromium")
-
-
-@contextmanager
-def chromium_at(served: Served) -> Iterator[Browser]:
-    """A browser with nothing in it, once the panel answers."""
-    served.wait()
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=need_program("chromium"), args=_ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
-@contextmanager
-def page_of(served: Served, chromium: Browser, email: str, bears: str = "-", **options: Any) -> Iterator[Page]:
-    """A window of somebody who has logged in; what the browser complains about fails the test, except ``bears``."""
-    complaints: list[str] = []
-    with chromium.new_context(base_url="http://{}:{}".format(*served.address), **options) as context:
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto("/")
-        page.get_by_label("E-mail address").fill(email)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url("**/accounts/**" if email == OWNER else "**/")
-        yield page
-    assert [complaint for complaint in complaints if bears not in complaint] == []
-
-
-@contextmanager
-def owner_of(house: House, bears: str = "-", **options: Any) -> Iterator[Page]:
-    """The window of the shop's owner, with a panel and a browser of its own."""
-    with (
-        Served(house) as served,
-        chromium_at(served) as chromium,
-        page_of(served, chromium, OWNER, bears, **options) as page,
-    ):
-        yield page
-
-
-def in_thread(work: Callable[[], None]) -> None:
-    """Run what drives the browser outside of the thread that has the reactor."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(work).result()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from postmeter.store.counters import BUCKET, NAMES
 from postmeter.store.tables import Counter
 
 HOUR, DAY = 3600, 86_400  # seconds: the other steps of ``buckets``
-LATEST = 2 * HOUR  # seconds within which a fact is committed; one that comes later is in ``Ever`` when
-MADE_ANEW = 6 * HOUR  # seconds have gone by at the most: long before its row is rolled up into another
+LATEST = 2 * HOUR  # seconds within which a fact is committed
+MADE_ANEW = 6 * HOUR  # seconds until ``Ever`` has what came later than that
 
 Name = TypeVar("Name", int, str)
 
@@ -117,7 +117,8 @@ def by_provider(session: Session, account_id: int | None, since: float | None = 
 class Ever:
     """The totals of all accounts since the beginning, without reading all of them each time; for many threads.
 
-    What is older than an hour boundary well in the past is summed once and then remembered for a while.
+    What is older than an hour boundary well in the past is summed once and then remembered for a while, in which no row
+    of later times grows so old that it is rolled up into an earlier one.
     """
 
     def __init__(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 
-from postmeter.store import accounts
+from postmeter.store import accounts, audit
 from postmeter.store.secrets import NewPassword
 from postmeter_web.person.guard import WRONG
 from postmeter_web.person.login import safe_path
@@ -91,6 +92,31 @@ def test_a_form_without_its_token_is_refused(owner: Browser, form: str) -> None:
 def test_logging_out_ends_the_session(owner: Browser) -> None:
     assert owner.post("/logout", "/accounts/shop/").status_code == 302
     assert owner.get("/accounts/shop/").status_code == 302
+
+
+@pytest.mark.parametrize(("target", "where"), [("/request", "/request"), ("//evil.example", "/"), ("", "/login")])
+def test_logging_out_leads_to_an_own_page(owner: Browser, target: str, where: str) -> None:
+    assert owner.post("/logout", "/me/", next=target).headers["Location"] == where
+
+
+def test_a_hash_made_with_other_parameters_is_replaced_at_the_log_in(
+    browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasher = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)
+    monkeypatch.setattr("postmeter.store.secrets._hasher", hasher)
+    assert browser.log_in(OWNER).status_code == 302
+    with house.store.read() as session:
+        assert accounts.old_hash(session, accounts.known_user(session, OWNER).id) is None
+    assert browser.get("/me/").status_code == 200
+
+
+def test_log_ins_are_in_the_audit_log_and_failures_are_not(browser: Browser, house: House) -> None:
+    browser.log_in(OWNER, "wrong")
+    browser.log_in(OWNER)
+    browser.post("/logout", "/me/")
+    with house.store.read() as session:
+        found = [(entry.action, entry.actor, entry.address) for entry in audit.entries(session)]
+    assert found == [("user.logout", OWNER, "192.0.2.1"), ("user.login", OWNER, "192.0.2.1")]
 
 
 def test_a_new_password_ends_every_session(owner: Browser, house: House, password: NewPassword) -> None:

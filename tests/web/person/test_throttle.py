@@ -26,6 +26,12 @@ def test_a_refused_try_says_how_long_to_wait_and_is_not_counted() -> None:
     assert guard.attempt(["user"], WINDOW) == 0
 
 
+def test_another_limit_and_window_hold_as_well() -> None:
+    letters = Throttle(2, 3600)
+    assert [letters.attempt(["user"], at) for at in (0, 1, 2)] == [0, 0, 3598]
+    assert letters.attempt(["user"], 3600) == 0
+
+
 def test_a_forgiven_try_leaves_room() -> None:
     guard = Throttle()
     for at in range(3 * LIMIT):

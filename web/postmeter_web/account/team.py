@@ -5,14 +5,16 @@ from __future__ import annotations
 from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
+from sqlalchemy.orm import Session
 from wtforms import EmailField, SelectField
 from wtforms.validators import InputRequired, Length
 
 from postmeter.errors import UsageError
 from postmeter.store import accounts, audit, team
 from postmeter.store.accounts import ROLES
-from postmeter.store.team import GIVES
-from postmeter_web.access import MANAGE, MEMBER, needs, own_pages
+from postmeter.store.team import GIVES, Teammate
+from postmeter.store.tickets import TicketFacts
+from postmeter_web.access import MANAGE, needs, own_pages
 from postmeter_web.context import changing, now, panel, reading, visitor
 from postmeter_web.forms import Form
 from postmeter_web.person import guard, letters
@@ -70,10 +72,7 @@ def invite() -> ResponseReturnValue:
 def invite_again(ticket: int) -> ResponseReturnValue:
     """Send an invitation once more; the link before is good for nothing then."""
     with reading() as db:
-        try:
-            found = team.invitation_of(db, g.account.id, ticket, now())
-        except UsageError:
-            abort(404)
+        found = _invitation_or_404(db, ticket)
     try:
         _invite(found.email, found.role)
     except (UsageError, Denied) as error:
@@ -86,8 +85,9 @@ def withdraw(ticket: int) -> ResponseReturnValue:
     """Take an invitation back."""
     try:
         with changing("team.withdraw") as change:
-            found = team.withdraw(change.db, g.account.id, g.account.role, ticket, now())
+            found = _invitation_or_404(change.db, ticket)
             change.subject = found.email
+            team.withdraw(change.db, g.account.id, g.account.role, ticket, now())
         flash(gettext("The invitation of %(email)s is taken back.", email=found.email))
     except UsageError as error:
         flash(in_words(str(error)), "problem")
@@ -99,9 +99,7 @@ def withdraw(ticket: int) -> ResponseReturnValue:
 def member(user: int) -> ResponseReturnValue:
     """One member, with what can be changed."""
     with reading() as db:
-        found = next((one for one in team.members(db, g.account.id) if one.user_id == user), None)
-    if found is None:
-        abort(404)
+        found = _member_or_404(db, user)
     may = found.role in GIVES.get(g.account.role, ())
     return render_template("account/team_member.html", member=found, form=RoleForm(role=found.role), may=may, now=now())
 
@@ -112,11 +110,12 @@ def change_role(user: int) -> ResponseReturnValue:
     role = request.form.get("role", "")
     try:
         with changing("team.role", role=role) as change:
-            change.subject = team.change_role(change.db, g.account.id, g.account.role, user, role).email
+            change.subject = _member_or_404(change.db, user).email
+            team.change_role(change.db, g.account.id, g.account.role, user, role)
         flash(gettext("%(email)s has the role %(role)s now.", email=change.subject, role=role_name(role)))
     except UsageError as error:
         flash(in_words(str(error)), "problem")
-    return redirect(url_for("team.show"))
+    return _back(user)
 
 
 @blueprint.post("/<int:user>/remove")
@@ -124,24 +123,12 @@ def remove(user: int) -> ResponseReturnValue:
     """Take a member out of the account."""
     try:
         with changing("team.remove") as change:
-            change.subject = team.remove(change.db, g.account.id, g.account.role, user).email
+            change.subject = _member_or_404(change.db, user).email
+            team.remove(change.db, g.account.id, g.account.role, user)
         flash(gettext("%(email)s does not belong to the account any more.", email=change.subject))
     except UsageError as error:
         flash(in_words(str(error)), "problem")
-    return redirect(url_for("team.show"))
-
-
-@blueprint.post("/leave")
-@needs(MEMBER)
-def leave() -> ResponseReturnValue:
-    """Belong to the account no more."""
-    try:
-        with changing("team.leave", visitor().email) as change:
-            team.leave(change.db, g.account.id, visitor().id)
-        flash(gettext("You do not belong to the account %(name)s any more.", name=g.account.name))
-    except UsageError as error:
-        flash(in_words(str(error)), "problem")
-    return redirect(url_for("profile.show"))
+    return _back(user)
 
 
 @blueprint.get("/log")
@@ -163,6 +150,21 @@ def _page(form: InviteForm, status: int = 200) -> ResponseReturnValue:
     return render_template(
         "account/team.html", form=form, members=members, invitations=open_, roles=ROLES, gives=_gives(), now=now()
     ), status
+
+
+def _back(user: int) -> ResponseReturnValue:
+    """To the team; who has changed himself may not see that any more."""
+    return redirect(url_for("home.show" if user == visitor().id else "team.show"))
+
+
+def _member_or_404(db: Session, user: int) -> Teammate:
+    found = next((one for one in team.members(db, g.account.id) if one.user_id == user), None)
+    return found or abort(404)
+
+
+def _invitation_or_404(db: Session, ticket: int) -> TicketFacts:
+    found = next((one for one in team.invitations(db, g.account.id, now()) if one.id == ticket), None)
+    return found or abort(404)
 
 
 def _gives() -> frozenset[str]:

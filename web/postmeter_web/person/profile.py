@@ -7,11 +7,12 @@ from zoneinfo import available_timezones
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext, refresh
 from wtforms import PasswordField, SelectField, StringField, ValidationError
 from wtforms.validators import InputRequired, Length
 
-from postmeter.store import accounts, logins, second_factors
+from postmeter.errors import UsageError
+from postmeter.store import accounts, logins, second_factors, team
 from postmeter_web.context import changing, now, panel, reading, visitor
 from postmeter_web.forms import Form
 from postmeter_web.languages import LANGUAGES
@@ -19,6 +20,7 @@ from postmeter_web.person import guard, letters, sessions, strength
 from postmeter_web.person.devices import device
 from postmeter_web.person.guard import Denied
 from postmeter_web.person.password import PasswordForm
+from postmeter_web.sentences import in_words
 
 blueprint = Blueprint("profile", __name__)
 
@@ -73,6 +75,8 @@ def show() -> ResponseReturnValue:
         chosen = {"language": form.language.data, "timezone": form.timezone.data}
         with changing("user.preferences", me.email, **chosen) as change:
             accounts.set_preferences(change.db, me.id, **chosen)
+            sessions.renew(change.db)
+        refresh()  # from here on the new language is spoken
         flash(gettext("Saved."))
         return redirect(url_for("profile.show"))
     with reading() as db:
@@ -129,4 +133,18 @@ def end_others() -> ResponseReturnValue:
     with changing("user.end_logins", visitor().email) as change:
         sessions.end_others(change.db)
     flash(gettext("You are logged out everywhere else."))
+    return redirect(url_for("profile.show"))
+
+
+@blueprint.post("/accounts/<account:account>/leave")
+def leave(account: str) -> ResponseReturnValue:
+    """Belong to an account no more."""
+    own = next((one for one in visitor().accounts if one.name == account), None) or abort(404)
+    try:
+        with changing("team.leave", visitor().email) as change:
+            change.account_id = own.id
+            team.leave(change.db, own.id, visitor().id)
+        flash(gettext("You do not belong to the account %(name)s any more.", name=own.name))
+    except UsageError as error:
+        flash(in_words(str(error)), "problem")
     return redirect(url_for("profile.show"))
