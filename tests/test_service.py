@@ -206,15 +206,15 @@ def test_a_worker_looks_after_others_when_its_own_heart_has_beaten_for_a_whole_l
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     heart = Heart(monkeypatch)
-    assert heart.live(40) == ["_beat"] * 4
-    assert heart.submitted[-1] == ("_beat", (7, heart.now + LEASE))
-    assert heart.live(20) == ["_beat", "_take_over"] * 2
+    assert heart.live(40) == ["heartbeats"] * 4
+    assert heart.submitted[-1] == ("heartbeats", (7, heart.now + LEASE))
+    assert heart.live(20) == ["heartbeats", "take_overs"] * 2
     heart.answer = OSError("the database is gone")
     heart.live(60)
     assert not heart.worker._lease.held
     heart.answer = True
-    assert heart.live(40) == ["_beat"] * 4  # others may be late as well: let them renew first
-    assert heart.live(20)[-1] == "_take_over"
+    assert heart.live(40) == ["heartbeats"] * 4  # others may be late as well: let them renew first
+    assert heart.live(20)[-1] == "take_overs"
     assert heart.exits == []
 
 

@@ -11,6 +11,7 @@ from postmeter.commands import (
     domains,
     keys,
     plugins,
+    providers,
     queue,
     quota,
     run,
@@ -29,6 +30,10 @@ def main(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(Relay).close)
 
 
-for module in (accounts, domains, keys, connections, quota, stats, queue, suppressions, users, check, plugins, run):
+MODULES = (
+    *(accounts, domains, keys, connections, quota, stats, queue),
+    *(providers, suppressions, users, check, plugins, run),
+)
+for module in MODULES:
     module.register(main)
 accept_config(main)

@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking, News
 from postmeter.config import Settings
+from postmeter.delivery.desk import Desk
 from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
@@ -38,7 +39,7 @@ from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
-from postmeter.store import queue, renewal, schema, troubles
+from postmeter.store import providers, queue, renewal, schema, troubles
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.store.tidying import Tidying
@@ -55,6 +56,7 @@ ROOM_EVERY = 5.0
 TIDY_EVERY = 10.0
 BLOCKS_EVERY = 1.0
 DOMAINS_EVERY = 60.0
+DESK_EVERY = 1.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
@@ -84,6 +86,7 @@ class Worker:
         with self._store.write() as session:
             now = time.time()
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
+            suspended = providers.suspensions(session, now)
         self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
         self._tidying = Tidying()
@@ -92,12 +95,17 @@ class Worker:
         self._pool = Pool(reactor, settings.hostname)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
         self._router = self._make_router(resolver)
+        self._desk = Desk(self._read, self._writer.submit, time.time, suspended)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
         self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
         self._ports: list[Any] = []
-        self._loops: list[tuple[float, Callable[[], object]]] = [
+        self._running: list[task.LoopingCall] = []
+
+    def _loops(self) -> list[tuple[float, Callable[[], object]]]:
+        """What is done again and again, and after how many seconds each."""
+        return [
             (HEARTBEAT, self._beat),
             (HEARTBEAT, self._take_over),
             (CERTIFICATES_EVERY, self._refresh_tls),
@@ -105,10 +113,9 @@ class Worker:
             (TIDY_EVERY, self._tidy),
             (BLOCKS_EVERY, self._look_after_blocks),
             (DOMAINS_EVERY, self._look_at_domains),
+            (DESK_EVERY, self._follow_operator),
+            *([(0.5, self._tell)] if self._teller.needed else []),
         ]
-        if self._teller.needed:
-            self._loops.append((0.5, self._tell))
-        self._running: list[task.LoopingCall] = []
 
     def start(self) -> None:
         """Receive and deliver from now on."""
@@ -121,7 +128,7 @@ class Worker:
                 self._ports.append(listen(self._reactor, descriptor, received, implicit_tls))
                 os.close(descriptor)  # the port has one of its own, and its end must be the end
         self._scheduler.start()
-        for interval, function in self._loops:
+        for interval, function in self._loops():
             loop = task.LoopingCall(_steadily, function)
             loop.clock = self._reactor
             loop.start(interval, now=False).addErrback(_defect)
@@ -141,8 +148,9 @@ class Worker:
         self._pool.stop().addErrback(_defect)
         yield drained
         cut.cancel() if cut.active() else None
+        self._desk.report()
         forgotten: Deferred[None] = Deferred()
-        self._writer.submit(_forget, self.number, forgotten.callback)
+        self._writer.submit(queue.forget_all, self.number, forgotten.callback)
         yield forgotten
         yield deferToThread(self._end_threads)
 
@@ -188,6 +196,7 @@ class Worker:
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
             lease_held=lambda: self._lease.held,
+            desk=self._desk,
         )
 
     def _make_reception(self) -> Reception:
@@ -223,7 +232,7 @@ class Worker:
 
     def _beat(self) -> None:
         begun = self._lease.now()
-        self._writer.submit(_beat, (self.number, begun.wall + LEASE), partial(self._beaten, begun))
+        self._writer.submit(queue.heartbeats, (self.number, begun.wall + LEASE), partial(self._beaten, begun))
 
     def _beaten(self, begun: Moment, still_ours: bool | Exception) -> None:
         if still_ours is False:  # others deliver our recipients already: end at once, before sending more
@@ -235,7 +244,7 @@ class Worker:
 
     def _take_over(self) -> None:
         if self._lease.steady:
-            self._writer.submit(_take_over, time.time(), lambda _: None)
+            self._writer.submit(queue.take_overs, time.time(), lambda _: None)
 
     def _refresh_tls(self) -> None:
         self._tls.refresh()
@@ -255,6 +264,9 @@ class Worker:
 
     def _look_at_domains(self) -> Deferred[None]:
         return defer.ensureDeferred(self._domains.look()).addErrback(_defect)
+
+    def _follow_operator(self) -> Deferred[None]:
+        return defer.ensureDeferred(self._desk.follow()).addErrback(_defect)
 
     def _tell(self) -> Deferred[None]:
         return deferToThread(self._teller.tell).addErrback(_defect)
@@ -283,20 +295,6 @@ def _steadily(function: Callable[[], Any]) -> Any:
 
 def _defect(failure: Any) -> None:
     log.error("a defect: %s", failure.value, exc_info=failure.value)
-
-
-def _beat(session: Session, beats: Sequence[tuple[int, float]]) -> list[bool]:
-    return [queue.heartbeat(session, worker, until) for worker, until in beats]
-
-
-def _take_over(session: Session, times: Sequence[float]) -> list[int]:
-    return [queue.take_over(session, now) for now in times]
-
-
-def _forget(session: Session, workers: Sequence[int]) -> Sequence[None]:
-    for worker in workers:
-        queue.forget(session, worker)
-    return [None] * len(workers)
 
 
 def run(settings: Settings, inherited: Inherited, node: str) -> None:

@@ -254,11 +254,12 @@ def _audit_units(session: Session, everyone: list[Any]) -> None:
 
 
 def _audit_counters(session: Session, everyone: list[Any]) -> None:
-    names = ("arrived", "delivered", "bounced", "deferred")
+    names = ("arrived", "delivered", "bounced", "deferred", "cancelled")
     sums = [func.coalesce(func.sum(getattr(Counter, name)), 0) for name in names]
     states = Tally(one.state for one in everyone)
     tried = sum(one.final_at is None and one.attempts > 0 for one in everyone)
-    expected = (len(everyone), states["delivered"], states["bounced"] + states["expired"], tried)
+    bounced = states["bounced"] + states["expired"]
+    expected = (len(everyone), states["delivered"], bounced, tried, states["cancelled"])
     assert tuple(map(int, session.execute(select(*sums)).one())) == expected
     waiting = Tally(one.provider for one in everyone if one.final_at is None and one.attempts > 0)
     gauge = session.execute(select(Counter.provider, func.sum(Counter.deferred)).group_by(Counter.provider))

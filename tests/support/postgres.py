@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from postmeter.store import panel_tables, plugin_tables  # noqa: F401 - their tables are among all
+from postmeter.store import operator_tables, panel_tables, plugin_tables  # noqa: F401 - their tables are among all
 from postmeter.store.tables import Base
 
 _SETTINGS = (
@@ -36,7 +36,6 @@ kill -QUIT $server; wait $server; rm -rf "$folder"
 _OWN = ", ".join(f"'{name}'" for name in ("alembic_version", *Base.metadata.tables))
 _EMPTY = f"""
 SET lock_timeout = '3s';
-SET session_replication_role = replica; -- the audit log may be emptied as well
 DO $$ DECLARE names text; BEGIN
     SELECT string_agg(quote_ident(tablename), ', ') INTO names
     FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ({_OWN});

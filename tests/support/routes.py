@@ -72,4 +72,7 @@ def VALUES(things: Furniture) -> dict[str, object]:
         "ticket": things.invitation,
         "login": 0,
         "token": "nonsense",
+        "provider": "Google",
+        "verb": "hold",
+        "number": 77,  # of a request for access
     }

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from postmeter.asking import Asking
 from postmeter.delivery.attempt import Delivery, Facts, Talk
+from postmeter.delivery.desk import Desk
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.route import Host, NoRoute, Route, Router
@@ -149,6 +150,7 @@ class Bench:
         for plugin in plugins:
             manager.register(plugin)
         self.asking = Asking(Plugins(manager), reactor)
+        self.desk = Desk(lambda _: succeed([]), self.writer.submit, self.clock.seconds, ())
         self.scheduler = Scheduler(
             worker=9,
             window=self.window,
@@ -163,6 +165,7 @@ class Bench:
             asking=self.asking,
             load=self._load,
             lease_held=lambda: self.lease_held,
+            desk=self.desk,
         )
 
     def _load(self, account: int, message: str) -> Deferred[bytes]:

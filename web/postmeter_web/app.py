@@ -38,7 +38,7 @@ from postmeter_web.account import (
     settings as account_settings,
 )
 from postmeter_web.context import Panel
-from postmeter_web.operator import accounts, audit, csa, health, providers, queue, sources
+from postmeter_web.operator import accounts, audit, csa, health, providers, queue, requests, sources
 from postmeter_web.operator import plugins as plugin_pages
 from postmeter_web.person import access_request, join, login, password, profile, second_factor, sessions
 from postmeter_web.person import language as choice
@@ -71,6 +71,7 @@ ROOMS = (  # where each blueprint is found, and who may come in
     ("/settings", account_settings.blueprint, Place(ACCOUNT)),
     ("/team", team.blueprint, Place(ACCOUNT)),
     ("/operator/accounts", accounts.blueprint, Place(OPERATOR)),
+    ("/operator/requests", requests.blueprint, Place(OPERATOR)),
     ("/operator/queue", queue.blueprint, Place(OPERATOR)),
     ("/operator/providers", providers.blueprint, Place(OPERATOR)),
     ("/operator/sources", sources.blueprint, Place(OPERATOR)),

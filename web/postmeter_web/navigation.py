@@ -20,11 +20,15 @@ def N_(title: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a menu: its title, the endpoint it leads to, and the right that one needs to see it."""
+    """A line of a menu: its title, the endpoint it leads to, and the right that one needs to see it.
+
+    The pages of its blueprint, and of those that it names ``also``, belong to it.
+    """
 
     title: str
     endpoint: str
     right: str = VIEW
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Menus:
     operator: list[Entry] = field(
         default_factory=lambda: [
             Entry(N_("Overview"), "home.show"),
-            Entry(N_("Accounts"), "accounts.show_all"),
+            Entry(N_("Accounts"), "accounts.show_all", also=("requests",)),
             Entry(N_("Queue"), "queue.show"),
             Entry(N_("Providers"), "providers.show"),
             Entry(N_("Source addresses"), "sources.show"),
@@ -91,7 +95,7 @@ def menu() -> list[Link]:
 def _link(entry: Entry) -> Link:
     here = request.endpoint or ""
     current = here == entry.endpoint or (
-        here.rpartition(".")[0] == entry.endpoint.rpartition(".")[0] and not _leads_here(here)
+        here.rpartition(".")[0] in (entry.endpoint.rpartition(".")[0], *entry.also) and not _leads_here(here)
     )
     return Link(gettext(entry.title), url_for(entry.endpoint), current)
 

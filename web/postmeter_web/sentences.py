@@ -117,6 +117,21 @@ FETCHES = (  # what became of a look at a page
 TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CONNECTING, *FETCHES, *SUPPRESSIONS, *CSA, *HEALTH, *PEOPLE)
 
 
+# Those of the operator: filters of the queue, suspensions.
+TEMPLATES += (
+    N_("a quotation mark in the filter is not closed"),
+    N_("a filter has at most {number} characters"),
+    N_("{word} is no condition; there are: {names}"),
+    N_("nothing waits in the state {state}; there are: {names}"),
+    N_("there is no account {name}"),
+    N_("there is no connection {name}"),
+    N_("the reason must have 1 to {number} printable characters"),
+    N_("the name of a provider has 1 to {number} printable characters"),
+    N_("a suspension ends in the future"),
+    N_("the provider {name} is not suspended"),
+)
+
+
 def in_words(text: str) -> str:
     """A sentence of the core in the visitor's language; one that nobody knows stays as it is."""
     for template, pattern in _patterns():

@@ -11,6 +11,7 @@ from postmeter.commands.common import MAILS, Relay, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
 from postmeter.quota.block import MOST_MAILS
+from postmeter.store import terms
 from postmeter.store.accounts import AccountFacts, account_by_name, account_facts, accounts_of, add_account
 from postmeter.store.quota import iso
 from postmeter.store.secrets import NewPassword
@@ -64,6 +65,33 @@ def set_account(relay: Relay, /, name: str, as_json: bool, **options: Any) -> No
         changes["overdraft_cap"] = _cap(changes["overdraft_cap"])
     with relay.store.write() as session:
         set_terms(session, account_by_name(session, name).id, time.time(), **changes)
+        session.expire_all()
+        facts = account_facts(session, name)
+    show(as_json, plain(facts), _told(facts))
+
+
+@account.command(name="block")
+@click.argument("name", metavar="ACCOUNT")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; who tries to send is told.")
+@json_option
+@pass_relay
+def block_account(relay: Relay, name: str, reason: str, as_json: bool) -> None:
+    """Refuse all log-ins and messages of an account; what waits in the queue still leaves."""
+    with relay.store.write() as session:
+        terms.block(session, account_by_name(session, name).id, reason, time.time())
+        session.expire_all()
+        facts = account_facts(session, name)
+    show(as_json, plain(facts), _told(facts))
+
+
+@account.command(name="unblock")
+@click.argument("name", metavar="ACCOUNT")
+@json_option
+@pass_relay
+def unblock_account(relay: Relay, name: str, as_json: bool) -> None:
+    """Take an account's mail again."""
+    with relay.store.write() as session:
+        terms.unblock(session, account_by_name(session, name).id, time.time())
         session.expire_all()
         facts = account_facts(session, name)
     show(as_json, plain(facts), _told(facts))

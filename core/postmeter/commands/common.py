@@ -12,6 +12,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from postmeter import process
+from postmeter.commands.audited import AuditedStore
 from postmeter.config import Settings, load
 from postmeter.console import Opener
 from postmeter.core import Core
@@ -52,12 +53,13 @@ class Relay:
 
     @cached_property
     def store(self) -> Store:
-        """The database with its tables."""
+        """The database with its tables; the audit log tells what a command changes in it."""
         if not self.settings.store.url:
             _ = self.secrets  # makes the data folder, in which SQLite's file is
-        store = Store.open(self.settings.store_url)
+        store = AuditedStore.open(self.settings.store_url)
         try:
             schema.ensure(store)
+            store.audited = True
         except BaseException:
             store.close()
             raise

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from postmeter.commands import queue_verbs
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
@@ -19,17 +20,21 @@ NEVER_TRIED = "not tried yet"
 
 def register(group: click.Group) -> None:
     """Add the commands."""
+    queue_verbs.register(queue)
     group.add_command(queue)
     group.add_command(message)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--account", metavar="NAME", help="Of this account only.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many are listed.")
 @json_option
-@pass_relay
-def queue(relay: Relay, account: str | None, limit: int, as_json: bool) -> None:
-    """Print what waits and why."""
+@click.pass_context
+def queue(context: click.Context, account: str | None, limit: int, as_json: bool) -> None:
+    """Print what waits and why; the commands below act on it."""
+    if context.invoked_subcommand is not None:
+        return
+    relay = context.ensure_object(Relay)
     with relay.store.read() as session:
         account_id = account_by_name(session, account).id if account else None
         facts = queue_facts(session, account_id, limit)

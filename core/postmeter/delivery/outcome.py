@@ -7,10 +7,13 @@ from typing import Any
 from postmeter.delivery.retry import GREYLISTED, IN_DOUBT, greylisted, next_attempt
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Reply
+from postmeter.store.providers import Suspension
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement
-from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED
+from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, QUEUED
 
+LOOK_AGAIN = 3600.0  # seconds, about, until a recipient of a suspended provider is looked at again
+SPREAD = 300.0  # seconds in which those of a provider leave after its suspension
 EXPIRED_REPLY = "delivery time expired; the last answer was: "
 HANDED_OVER = ("rcpt", "data", "content")  # stages at which a mail server had been given the recipient
 
@@ -56,6 +59,40 @@ class Judge:
             in_doubt=outcome.in_doubt,
             facts={"stage": outcome.stage, **facts},
         )
+
+    def put_off(
+        self,
+        message: QueuedMessage,
+        recipient: QueuedRecipient,
+        suspension: Suspension,
+        now: float,
+        random: float,
+    ) -> Settlement | None:
+        """How a recipient waits until its provider may be sent mail again; None when its lifetime is over."""
+        since = message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
+        if now >= since + self._lifetime:
+            return None
+        again = now + LOOK_AGAIN * (0.5 + random)
+        if suspension.until is not None:
+            again = min(again, suspension.until + SPREAD * random)
+        return Settlement(
+            message=message,
+            recipient=recipient,
+            worker=self._worker,
+            state=DEFERRED if recipient.attempts else QUEUED,
+            reply=str(suspended(suspension)),
+            at=now,
+            next_attempt_at=again,
+            transmitted=False,
+            in_doubt=False,
+            facts={} if recipient.attempts else {"provider": suspension.provider},
+            attempted=False,
+        )
+
+
+def suspended(suspension: Suspension) -> Reply:
+    """Why nothing is sent to a provider."""
+    return Reply(451, "4.3.2", f"Mail to {suspension.provider} is suspended: {suspension.reason}")
 
 
 def final_refusal(outcome: Outcome) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,11 @@ from twisted.python.failure import Failure
 
 from postmeter.asking import Asking
 from postmeter.delivery.attempt import Delivery, told, unrouted
-from postmeter.delivery.outcome import Judge
+from postmeter.delivery.desk import Desk
+from postmeter.delivery.outcome import Judge, suspended
+from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING, Pool
+from postmeter.delivery.provider import provider
 from postmeter.delivery.route import NoRoute, Route, Router
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
@@ -26,25 +29,14 @@ from postmeter.message.header import split
 from postmeter.smtp.mail import Mail, Outcome
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.queue import Leased, Picking, QueuedRecipient, Wish
+from postmeter.store.settle import Settlement
 
 log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between looks for recipients that are due
 PICK = 500  # recipients leased at a time
+_PICKING = Picking()
 TROUBLE = Reply(451, "4.3.0", "Something went wrong in this relay before the mail was sent")
-
-
-@dataclass(slots=True, eq=False)
-class Parcel:
-    """Some leased recipients of a message under way, others of it may be in another parcel.
-
-    ``open`` are the recipients without an outcome, ``unrecorded`` counts those whose outcome is not committed.
-    """
-
-    leased: Leased
-    content: bytes | None
-    open: set[int]
-    unrecorded: int
 
 
 Groups = dict[str, tuple[Route, list[QueuedRecipient]]]  # by the route's key: what shares one transaction
@@ -69,6 +61,7 @@ class Scheduler:
         asking: Asking,
         load: Callable[[int, str], Deferred[bytes]],
         lease_held: Callable[[], bool],
+        desk: Desk,
     ) -> None:
         self.worker = worker
         self._window = window
@@ -83,11 +76,11 @@ class Scheduler:
         self._asking = asking
         self._load = load
         self._lease_held = lease_held
+        self._desk = desk
         self._settler = Settler(reactor, submit)
         self._parcels: set[Parcel] = set()
         self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
         self._paused: list[tuple[Parcel, Signed, Groups]] = []  # not begun: our leases may be another's by now
-        self._picking_due = Picking()
         self._polling = LoopingCall(self._poll)
         self._picking = False
         self._stopping = False
@@ -110,8 +103,12 @@ class Scheduler:
     def take(self, leased: Leased, content: bytes | None) -> None:
         """Deliver a message for which room was reserved; ``content`` None: it is read from the store."""
         numbers = {recipient.n for recipient in leased.recipients}
-        parcel = Parcel(leased, content, numbers, len(numbers))
+        parcel = Parcel(leased, content, numbers, len(numbers), len(numbers))
         self._parcels.add(parcel)
+        rest = tuple(one for one in leased.recipients if not self._put_off(parcel, one, one.provider))
+        if not rest:
+            return
+        parcel.leased = leased = replace(leased, recipients=rest)
         if self._asking.has("on_sign"):
             ensureDeferred(self._ask(parcel)).addErrback(self._failed, parcel, leased.recipients)
         else:
@@ -160,7 +157,7 @@ class Scheduler:
         self._picking = True
         limit = min(PICK, self._window.room)
         wish = Wish(self.worker, self._clock(), limit)
-        self._submit(self._picking_due, wish, lambda result: self._picked(result, limit))
+        self._submit(_PICKING, wish, lambda result: self._picked(result, limit))
 
     def _picked(self, result: list[Leased] | Exception, limit: int) -> None:
         self._picking = False
@@ -246,7 +243,11 @@ class Scheduler:
         if not held and not self._stopping:
             self._paused.append((parcel, signed, routed))
             return
-        for route, recipients in routed.values():
+        for route, all_recipients in routed.values():
+            receiver = provider(route.hosts[0].name)
+            recipients = [one for one in all_recipients if not self._put_off(parcel, one, receiver)]
+            if not recipients:
+                continue
             try:
                 if held:
                     self._send(parcel, signed, route, recipients)
@@ -301,7 +302,24 @@ class Scheduler:
             return
         message, now = parcel.leased.message, self._clock()
         settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
-        parcel.open.discard(recipient.n)
+        self._desk.note(settlement)
+        self._add(parcel, settlement)
+
+    def _put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
+        """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
+        now = self._clock()
+        suspension = self._desk.suspensions.of(receiver, now)
+        if suspension is None or recipient.n not in parcel.open:
+            return suspension is not None
+        waits = self._judge.put_off(parcel.leased.message, recipient, suspension, now, self._random())
+        if waits is None:
+            self._settle(parcel, recipient, Outcome(0, suspended(suspension), "route"), {})
+        else:
+            self._add(parcel, waits)
+        return True
+
+    def _add(self, parcel: Parcel, settlement: Settlement) -> None:
+        parcel.open.discard(settlement.recipient.n)
         self._settler.add(settlement, partial(self._recorded, parcel))
 
     def _not_begun(self, parcel: Parcel, recipients: list[QueuedRecipient]) -> None:
@@ -314,6 +332,6 @@ class Scheduler:
         parcel.unrecorded -= 1
         if parcel.unrecorded == 0:
             self._parcels.discard(parcel)
-            self._window.leave(len(parcel.leased.recipients), parcel.leased.message.size)
+            self._window.leave(parcel.room, parcel.leased.message.size)
             self._admit()
             self._check_idle()

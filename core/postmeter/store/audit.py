@@ -67,11 +67,20 @@ def record(
 
 
 def entries(
-    session: Session, account_id: int | None = None, *, before: int | None = None, find: str = "", limit: int = 50
+    session: Session,
+    account_id: int | None = None,
+    *,
+    before: int | None = None,
+    find: str = "",
+    action: str = "",
+    since: float | None = None,
+    until: float | None = None,
+    limit: int = 50,
 ) -> list[Entry]:
     """The changes of an account (None: all there are), newest first, with a number below ``before``.
 
-    ``find``: of those only whose actor, action or subject has this text in it.
+    ``find``: of those only whose actor, action or subject has this text in it; ``action``: this one, or all of a
+    subject (``queue.``); from one time to before another.
     """
     query = select(Audit, Account.name).outerjoin(Account, Account.id == Audit.account_id)
     if account_id is not None:
@@ -80,6 +89,12 @@ def entries(
         query = query.where(Audit.id < before)
     if find:
         query = query.where(or_(*(c.icontains(find, autoescape=True) for c in _SEARCHED)))
+    if action:
+        query = query.where(Audit.action.startswith(action, autoescape=True))
+    if since is not None:
+        query = query.where(Audit.at >= since)
+    if until is not None:
+        query = query.where(Audit.at < until)
     rows = session.execute(query.order_by(Audit.id.desc()).limit(limit))
     return [_entry(row, account) for row, account in rows]
 

@@ -248,7 +248,7 @@ def pause(session: Session, account: Account, name: str, reason: str, now: float
     has no such connection, or the reason is no plain sentence.
     """
     connection = connection_by_name(session, account, name, lock=True)
-    told = _told_reason(reason)
+    told = told_reason(reason)
     if not connection.paused:
         _record(session, connection, "connection_paused", told, now)
     connection.paused = told
@@ -266,7 +266,8 @@ def resume(session: Session, account: Account, name: str, now: float) -> Connect
     return facts_of(session, connection)
 
 
-def _told_reason(reason: str) -> str:
+def told_reason(reason: str) -> str:
+    """A reason that people are told, as it is kept; UsageError when it is no plain sentence."""
     text = reason.strip()
     if not (text.isprintable() and 0 < len(text) <= MAX_REASON):
         raise UsageError(f"the reason must have 1 to {MAX_REASON} printable characters")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -85,7 +85,7 @@ class Store:
         self._writing = engine.execution_options(writing=True) if turns else engine
 
     @classmethod
-    def open(cls, url: str | URL, lent: bool = False) -> Store:
+    def open(cls, url: str | URL, lent: bool = False) -> Self:
         """Connect and make sure that a commit will be durable; UnreachableError or ConfigError say what is wrong.
 
         ``lent``: with few connections, which can be taken back.

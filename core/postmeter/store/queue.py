@@ -97,6 +97,26 @@ def take_over(session: Session, now: float, node: str | None = None, pid: int | 
     return _give_back(session, freed, in_doubt=Recipient.in_doubt + 1, next_attempt_at=again)
 
 
+# The same as changes for the writer, of which it commits several together
+
+
+def heartbeats(session: Session, beats: Sequence[tuple[int, float]]) -> list[bool]:
+    """``heartbeat`` of each worker until the time with it."""
+    return [heartbeat(session, worker, until) for worker, until in beats]
+
+
+def forget_all(session: Session, workers: Sequence[int]) -> list[None]:
+    """``forget`` each worker."""
+    for worker in workers:
+        forget(session, worker)
+    return [None] * len(workers)
+
+
+def take_overs(session: Session, times: Sequence[float]) -> list[int]:
+    """``take_over`` at each time."""
+    return [take_over(session, now) for now in times]
+
+
 def _free_duties(session: Session) -> None:
     """What a worker did for all is anybody's at once."""
     session.execute(delete(Duty).where(Duty.owner.not_in(select(Worker.id))))

@@ -35,7 +35,7 @@ _UPDATE = Statement(
     .values(
         state=bindparam("s"),
         lease_owner=None,
-        attempts=Recipient.attempts + 1,
+        attempts=Recipient.attempts + bindparam("tries", type_=Recipient.attempts.type),
         in_doubt=Recipient.in_doubt + bindparam("doubt", type_=Recipient.in_doubt.type),
         next_attempt_at=bindparam("next"),
         final_at=bindparam("final"),
@@ -71,6 +71,9 @@ class Settlement:
     ``state`` is delivered, bounced, expired or deferred (then ``next_attempt_at`` says until when);
     ``transmitted``: a mail server was given it, so the unit is charged; ``in_doubt``: it may have arrived though
     no answer came; ``facts`` go into the event.
+
+    ``attempted`` False: the recipient was only put off (state queued or deferred, as it was before). That is no
+    attempt, and there is nothing to tell but the reply, which says why it waits.
     """
 
     message: QueuedMessage
@@ -83,6 +86,7 @@ class Settlement:
     transmitted: bool
     in_doubt: bool
     facts: dict[str, Any]
+    attempted: bool = True
 
     @property
     def final(self) -> bool:
@@ -114,10 +118,11 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     if settled:
         now = max(s.at for s in settled)
         ledger.moves(session, {"charge": _units(settled, "charged"), "release": _units(settled, "released")}, now)
-        events.record(session, [_event(s) for s in settled])
-        count(session, [change for s in settled for change in _changes(s)])
+        if told := [_event(s) for s in settled if s.attempted]:
+            events.record(session, told)
+        count(session, [change for s in settled if s.attempted for change in _changes(s)])
         if done := sorted({(s.message.id, s.message.account_id) for s in settled if s.final}):
-            _drop_contents(session, done)
+            drop_contents(session, done)
     return held
 
 
@@ -131,7 +136,8 @@ def _update(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     raise LeaseLost
 
 
-def _drop_contents(session: Session, messages: list[tuple[str, int]]) -> None:
+def drop_contents(session: Session, messages: list[tuple[str, int]]) -> None:
+    """Delete the contents of those messages of which no recipient waits any more."""
     if session.get_bind().dialect.name == "postgresql":
         ids, accounts = zip(*messages, strict=True)
         _ONE_BY_ONE.fetch(session, {"ids": list(ids), "accounts": list(set(accounts))})
@@ -144,6 +150,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "a": s.message.account_id,
         "r": s.recipient.n,
         "owner": s.worker,
+        "tries": int(s.attempted),
         "tried": s.recipient.attempts if s.final and s.transmitted else -1,
         "s": s.state,
         "doubt": int(s.in_doubt),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
@@ -52,6 +53,12 @@ _LOCK = Statement(
 def lock(session: Session, account_id: int) -> Standing:
     """Lock an account (who locks several does so by number); IndexError when there is none."""
     return Standing(*_LOCK.fetch(session, {"account": account_id})[0])
+
+
+def lock_all(session: Session, accounts: Iterable[int]) -> None:
+    """Lock those of these accounts that there are."""
+    for account_id in sorted(accounts):
+        _LOCK.fetch(session, {"account": account_id})
 
 
 def fell(session: Session, account_id: int, standing: Standing, left: int, overdrawn: int, now: float) -> None:

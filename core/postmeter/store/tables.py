@@ -235,6 +235,7 @@ class Recipient(Base):
     provider: Mapped[str] = mapped_column(default="")  # who receives its mail, as far as attempts have found out
     __table_args__ = (
         Index("ix_recipient_due", "next_attempt_at", **only("state IN ('queued', 'deferred')")),
+        Index("ix_recipient_held", "next_attempt_at", **only("state = 'held'")),
         Index("ix_recipient_lease_owner", "lease_owner", **only("lease_owner IS NOT NULL")),
         Index("ix_recipient_address", "account_id", text("lower(forward_path)"), "message_id", **only(ADDRESSED)),
         Index("ix_recipient_trouble", "account_id", "message_id", "state", **only(TROUBLE)),

@@ -1,4 +1,4 @@
-"""What is agreed with an account: whether it may overdraw and how far, and below which number of mails it is told."""
+"""What is agreed with an account: whether it may send at all, overdraw and how far, and when it is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
 from postmeter.quota.block import MOST_MAILS
-from postmeter.store import renewal, standing
+from postmeter.store import events, renewal, standing
+from postmeter.store.connections import told_reason
 
 POLICIES = ("agreement", "always", "never")
 
@@ -43,3 +44,25 @@ def set_terms(session: Session, account_id: int, now: float, **changes: Unpack[T
     threshold = changes.get("threshold", before.threshold)
     if threshold != before.threshold:
         standing.change(session, account_id, low_armed=renewal.left_of(session, account_id) >= threshold)
+
+
+def block(session: Session, account_id: int, reason: str, now: float) -> None:
+    """Refuse log-ins and messages of all connections of the account; the reason is told to who sends.
+
+    What waits still leaves: the queue can be held as well. UsageError when the reason is no plain sentence.
+    """
+    told = told_reason(reason)
+    _set_blocked(session, account_id, told, "account_blocked", told, now)
+
+
+def unblock(session: Session, account_id: int, now: float) -> None:
+    """Take the account's mail again."""
+    before = standing.lock(session, account_id).blocked
+    if before:
+        _set_blocked(session, account_id, "", "account_unblocked", before, now)
+
+
+def _set_blocked(session: Session, account_id: int, blocked: str, kind: str, reason: str, now: float) -> None:
+    standing.lock(session, account_id)
+    standing.change(session, account_id, blocked=blocked)
+    events.record(session, [events.about_account(account_id, kind, now, {"reason": reason})])

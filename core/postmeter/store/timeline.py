@@ -139,7 +139,7 @@ def queue_facts(session: Session, account_id: int | None = None, limit: int = 50
         total=sum(states.values()),
         states={state: states[state] for state in WAITING if state in states},
         reasons=tuple(Reason(state, reply, recipients) for state, reply, recipients in reasons),
-        waiting=tuple(_waiting(row, accepted_at) for row, accepted_at in rows),
+        waiting=tuple(waiting_recipient(row, accepted_at) for row, accepted_at in rows),
     )
 
 
@@ -178,7 +178,8 @@ def _events(session: Session, message: Message) -> tuple[EventFacts, ...]:
     return tuple(EventFacts(row.kind, row.at, row.recipient, row.facts) for row in rows)
 
 
-def _waiting(row: Recipient, accepted_at: float) -> WaitingRecipient:
+def waiting_recipient(row: Recipient, accepted_at: float) -> WaitingRecipient:
+    """A waiting recipient as people see it."""
     return WaitingRecipient(
         message_id=row.message_id,
         account_id=row.account_id,

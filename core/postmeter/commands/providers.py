@@ -1,0 +1,84 @@
+"""`postmeter provider`: who receives the mail, and whom nothing is sent for a while."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from postmeter.commands.common import Relay, pass_relay
+from postmeter.commands.queue_verbs import BY
+from postmeter.console import json_option, pairs, plain, show, table
+from postmeter.store import providers, statistics, waiting
+from postmeter.store.orders import order_facts
+from postmeter.store.providers import Suspension
+from postmeter.store.quota import iso
+
+HOUR, WEEK = 3_600.0, 604_800.0
+
+
+def register(group: click.Group) -> None:
+    """Add the commands."""
+    group.add_command(provider)
+
+
+@click.group()
+def provider() -> None:
+    """Receiving providers, by the host names of their mail servers."""
+
+
+@provider.command(name="list")
+@json_option
+@pass_relay
+def list_providers(relay: Relay, as_json: bool) -> None:
+    """Print what became of the mail to each provider in the last seven days, what waits, and who is suspended."""
+    now = time.time()
+    with relay.store.read() as session:
+        shares = {share.of: share.totals for share in statistics.by_provider(session, None, now - WEEK)}
+        waits = waiting.by_provider(session)
+        suspended = {one.provider: one for one in providers.suspensions(session, now)}
+    names = sorted({*shares, *waits, *suspended} - {""})
+    data = [
+        {
+            "provider": name,
+            "delivered": shares[name].delivered if name in shares else 0,
+            "bounced": shares[name].bounced if name in shares else 0,
+            "waiting": waits.get(name, 0),
+            "suspension": plain(suspended.get(name)),
+        }
+        for name in names
+    ]
+    rows = [(*(one[key] for key in list(one)[:4]), _state(suspended.get(one["provider"]))) for one in data]
+    heads = ("Provider", "Delivered", "Bounced", "Waiting", "Suspended")
+    show(as_json, data, table(heads, rows) if rows else "Nothing was sent in the last seven days.")
+
+
+@provider.command()
+@click.argument("name")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; the timelines of the messages have it.")
+@click.option("--hours", metavar="N", type=click.FloatRange(0, 8_760, min_open=True), help="For how long.")
+@json_option
+@pass_relay
+def suspend(relay: Relay, name: str, reason: str, hours: float | None, as_json: bool) -> None:
+    """Send a provider nothing (without --hours: until it is resumed); its mail waits, and its lifetime goes on."""
+    now = time.time()
+    with relay.store.write() as session:
+        made = providers.suspend(session, name, reason, now + hours * HOUR if hours else None, now, BY)
+    show(as_json, plain(made), pairs([("Provider", made.provider), ("Suspended", _state(made))]))
+
+
+@provider.command()
+@click.argument("name")
+@json_option
+@pass_relay
+def resume(relay: Relay, name: str, as_json: bool) -> None:
+    """Send a provider mail again; the relay's workers begin with what waits."""
+    with relay.store.write() as session:
+        order = order_facts(session, providers.resume(session, name, time.time(), BY))
+    show(as_json, plain(order), f"{name} is sent mail again; {order.matched:,} recipients are tried soon.")
+
+
+def _state(one: Suspension | None) -> str:
+    if one is None:
+        return ""
+    return f"until {'it is resumed' if one.until is None else iso(one.until)}: {one.reason}"

@@ -1,0 +1,58 @@
+"""The tables of what the operator decides: orders on the queue, suspended providers, and how warm our addresses are."""
+
+from __future__ import annotations
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from postmeter.store.base import MESSAGE_ID, Base, only
+
+
+class QueueOrder(Base):
+    """A verb that is carried out on all that a filter has matched, some recipients at a time.
+
+    Of messages up to ``upto`` only, as they were counted (``matched``) when it was placed. The ``last_`` columns are
+    the place in the queue that has been reached; ``left_out`` counts those that a worker had in its hands.
+    """
+
+    __tablename__ = "queue_order"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    verb: Mapped[str]
+    filter: Mapped[str]
+    upto: Mapped[str] = mapped_column(MESSAGE_ID)
+    matched: Mapped[int]
+    done: Mapped[int] = mapped_column(default=0)
+    left_out: Mapped[int] = mapped_column(default=0)
+    placed_at: Mapped[float]
+    placed_by: Mapped[str]
+    last_due: Mapped[float]
+    last_message: Mapped[str] = mapped_column(MESSAGE_ID)
+    last_n: Mapped[int]
+    finished_at: Mapped[float | None]
+    __table_args__ = (Index("ix_queue_order_open", "id", **only("finished_at IS NULL")),)
+
+
+class ProviderSuspension(Base):
+    """A receiving provider that is sent nothing, until a time or (None) until it is lifted."""
+
+    __tablename__ = "provider_suspension"
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    since: Mapped[float]
+    until: Mapped[float | None]
+    by: Mapped[str]
+
+
+class SourceDay(Base):
+    """What left from one of our addresses for a provider within a day (``day``: its first second, UTC)."""
+
+    __tablename__ = "source_day"
+    address: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    delivered: Mapped[int] = mapped_column(default=0)
+    refused: Mapped[int] = mapped_column(default=0)  # for good
+    deferred: Mapped[int] = mapped_column(default=0)
+    encrypted: Mapped[int] = mapped_column(default=0)  # attempts with TLS
+    last_at: Mapped[float]

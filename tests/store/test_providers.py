@@ -1,0 +1,159 @@
+"""Suspended providers, what they said lately, what left from our addresses, and recipients that are only put off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select
+
+from postmeter.errors import UsageError
+from postmeter.store import orders, providers, sources, waiting
+from postmeter.store.engine import Store
+from postmeter.store.refusals import Refusal, refusals
+from postmeter.store.settle import settle
+from postmeter.store.sources import DAY, Figures, Key, ramp
+from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, QUEUED, Event
+from support.postage import (
+    accept,
+    add_worker,
+    at_once,
+    audit,
+    funded,
+    lease,
+    outcome,
+    recipients,
+    settle_all,
+    submission,
+)
+from support.tenants import NOW
+
+TODAY = int(NOW) // DAY * DAY
+
+
+@pytest.fixture
+def worker(store: Store) -> int:
+    """A worker, and an account with a block of 1,000."""
+    funded(store)
+    return add_worker(store)
+
+
+def test_a_suspension_is_in_force_until_its_end(store: Store) -> None:
+    with store.write() as session:
+        providers.suspend(session, "Google", "pause", NOW + 60, NOW, "ann")
+        providers.suspend(session, " Yahoo ", "first", None, NOW, "ann")
+        made = providers.suspend(session, "Yahoo", "second", None, NOW + 1, "bob")
+    with store.read() as session:
+        assert [one.provider for one in providers.suspensions(session, NOW + 59)] == ["Google", "Yahoo"]
+        assert providers.suspensions(session, NOW + 60) == [made]
+    assert (made.reason, made.since, made.by) == ("second", NOW + 1, "bob")
+
+
+@pytest.mark.parametrize(
+    ("provider", "reason", "until", "why"),
+    [
+        ("", "x", None, "the name of a provider"),
+        ("x" * 101, "x", None, "the name of a provider"),
+        ("Google", " ", None, "the reason must have"),
+        ("Google", "x", NOW, "ends in the future"),
+    ],
+)
+def test_what_is_wrong_with_a_suspension_is_told(
+    store: Store, provider: str, reason: str, until: float | None, why: str
+) -> None:
+    with pytest.raises(UsageError, match=why), store.write() as session:
+        providers.suspend(session, provider, reason, until, NOW, "ann")
+
+
+def test_what_waits_is_tried_when_it_is_resumed(store: Store, worker: int) -> None:
+    accept(store, submission(3))
+    settle_all(store, lease(store, worker), worker, DEFERRED, provider="Google", again=NOW + 3_600)
+    with store.write() as session:
+        providers.suspend(session, "Google", "pause", None, NOW, "ann")
+    with store.write() as session:
+        number = providers.resume(session, "Google", NOW, "ann")
+        assert providers.suspensions(session, NOW) == []
+    with store.read() as session:
+        batch = orders.next_batch(session, NOW, number)
+    assert batch is not None
+    with store.write() as session:
+        orders.carry_out(session, [(batch, NOW)])
+    assert len(lease(store, worker)[0].recipients) == 3
+    with pytest.raises(UsageError, match="is not suspended"), store.write() as session:
+        providers.resume(session, "Google", NOW, "ann")
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_a_recipient_that_is_put_off_has_had_no_attempt(store: Store, worker: int, tried: bool) -> None:
+    accept(store, submission())
+    if tried:
+        settle_all(store, lease(store, worker), worker, DEFERRED, provider="Google", transmitted=True, again=NOW)
+    [leased] = lease(store, worker, NOW + 1)
+    state = DEFERRED if tried else QUEUED
+    facts = {} if tried else {"provider": "Google"}
+    put_off = replace(
+        outcome(
+            leased, leased.recipients[0], worker, state, NOW + 1, transmitted=False, again=NOW + 900, reply="451 no"
+        ),
+        facts=facts,
+        attempted=False,
+    )
+    with store.write() as session:
+        assert settle(session, [put_off]) == [True]
+    [row] = recipients(store)
+    assert (row.state, row.attempts, row.provider, row.reply) == (state, int(tried), "Google", "451 no")
+    assert (row.next_attempt_at, row.lease_owner, row.charge) == (NOW + 900, None, "charged" if tried else "reserved")
+    with store.read() as session:
+        kinds = list(session.scalars(select(Event.kind).where(Event.recipient.is_not(None))))
+        assert waiting.by_provider(session) == {"Google": 1}
+    assert kinds == ([DEFERRED] if tried else [])
+    audit(store)
+
+
+def test_what_a_provider_said_is_grouped(store: Store, worker: int) -> None:
+    for count, state, reply, provider in (
+        (3, DEFERRED, "421 slow", "Google"),
+        (1, BOUNCED, "550 no", "Google"),
+        (2, DELIVERED, "250 ok", "Google"),
+        (5, BOUNCED, "550 other", "Yahoo"),
+    ):
+        accept(store, submission(count))
+        settle_all(store, lease(store, worker), worker, state, reply=reply, provider=provider, again=NOW + 900)
+    with store.read() as session:
+        assert refusals(session, "Google") == [
+            Refusal(DEFERRED, "421 slow", 3, NOW),
+            Refusal(BOUNCED, "550 no", 1, NOW),
+        ]
+        assert refusals(session, "Nobody") == []
+
+
+def test_reports_of_many_workers_are_added(store: Store) -> None:
+    keys = [Key("192.0.2.1", TODAY, "Google"), Key("192.0.2.2", TODAY, "Yahoo")]
+    figures = Figures(5, 2, 1, 2, 4, NOW)
+
+    def report(n: int) -> None:
+        order = keys if n % 2 else keys[::-1]
+        with store.write() as session:
+            sources.add(session, [{key: figures} for key in order])
+
+    at_once(report, 4)
+    with store.read() as session:
+        assert sources.by_provider(session, NOW) == {key.provider: Figures(20, 8, 4, 8, 16, NOW) for key in keys}
+        first, second = sources.sources(session, NOW, days=3)
+    assert (first.address, first.age, first.warm, first.ramp) == ("192.0.2.1", 1, False, 50)
+    assert first.days == ((TODAY - 2 * DAY, 0), (TODAY - DAY, 0), (TODAY, 20))
+    assert [(one.provider, one.today, one.complains) for one in second.receivers] == [("Yahoo", 20, True)]
+
+
+def test_an_address_gets_warm_with_its_age(store: Store) -> None:
+    with store.write() as session:
+        for back in (0, 1, 40):
+            sources.add(session, [{Key("192.0.2.1", TODAY - back * DAY, "Google"): Figures(7, 7, 0, 0, 0, NOW)}])
+    with store.read() as session:
+        [one] = sources.sources(session, NOW)
+    assert (one.age, one.warm, one.first_day, one.figures.attempts) == (41, True, TODAY - 40 * DAY, 14)
+    assert not one.receivers[0].complains
+
+
+def test_the_ramp_doubles_and_then_grows_by_half() -> None:
+    assert [ramp(age) for age in (1, 2, 3, 8, 9, 10)] == [50, 100, 200, 6_400, 9_600, 14_400]
