@@ -13,7 +13,8 @@ from postmeter.store import events
 from postmeter.store.base import table
 from postmeter.store.engine import Store
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Account, Event, Message, Worker
+from postmeter.store.tables import Account, Event, Message
+from postmeter.store.worker_tables import Worker
 from support.postage import accept, funded, rows, submission
 from support.tenants import NOW
 

@@ -11,7 +11,8 @@ from flask import Flask
 from postmeter.store import accounts, overview
 from postmeter.store.plugin_tables import Cursor, PluginTrouble
 from postmeter.store.secrets import NewPassword
-from postmeter.store.tables import Account, Worker
+from postmeter.store.tables import Account
+from postmeter.store.worker_tables import Worker
 from postmeter_web import home
 from support.panel import NOW, OWNER, Browser, House
 from web.account.test_dashboard import HOSTILE, figures, section

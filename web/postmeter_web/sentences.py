@@ -114,11 +114,7 @@ FETCHES = (  # what became of a look at a page
     N_("the certificate of {host} cannot be trusted: {error}"),
     N_("{host} is not a public address, so nothing is sent there"),
 )
-TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CONNECTING, *FETCHES, *SUPPRESSIONS, *CSA, *HEALTH, *PEOPLE)
-
-
-# Those of the operator: filters of the queue, suspensions.
-TEMPLATES += (
+OPERATOR = (  # filters of the queue, suspensions
     N_("a quotation mark in the filter is not closed"),
     N_("a filter has at most {number} characters"),
     N_("{word} is no condition; there are: {names}"),
@@ -130,6 +126,7 @@ TEMPLATES += (
     N_("a suspension ends in the future"),
     N_("the provider {name} is not suspended"),
 )
+TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CONNECTING, *FETCHES, *SUPPRESSIONS, *CSA, *HEALTH, *PEOPLE, *OPERATOR)
 
 
 def in_words(text: str) -> str:

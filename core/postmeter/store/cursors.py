@@ -9,7 +9,7 @@ from postmeter.store.base import table
 from postmeter.store.events import Position, newest
 from postmeter.store.plugin_tables import Cursor
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Duty
+from postmeter.store.worker_tables import Duty
 
 MAX_ERROR = 2048  # characters of a plugin's error that are kept
 

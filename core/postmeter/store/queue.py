@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
-from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Duty, Message, Recipient, Worker
+from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Message, Recipient
+from postmeter.store.worker_tables import Duty, Worker
 
 AFTER_DOUBT = 300.0  # seconds of waiting for each attempt in doubt, when the next one's worker was lost as well
 

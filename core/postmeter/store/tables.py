@@ -243,30 +243,6 @@ class Recipient(Base):
     )
 
 
-class Worker(Base):
-    """A process that may own recipients. Its leases all end at ``lease_until``, which its heartbeat moves on.
-
-    A number is never given again: who lost its leases must not be taken for somebody else.
-    """
-
-    __tablename__ = "worker"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    node: Mapped[str]
-    pid: Mapped[int]
-    started_at: Mapped[float]
-    lease_until: Mapped[float]
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - SQLAlchemy's own form
-
-
-class Duty(Base):
-    """Work that one worker of all does at a time (telling plugins the events), held by lease."""
-
-    __tablename__ = "duty"
-    name: Mapped[str] = mapped_column(primary_key=True)
-    owner: Mapped[int]
-    until: Mapped[float]
-
-
 class Idempotency(Base):
     """A key that a client gave a message, and its recipients (the digest): for a day it stands for the first one."""
 

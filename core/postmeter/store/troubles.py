@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.store.cursors import storable
 from postmeter.store.plugin_tables import PluginTrouble
-from postmeter.store.tables import Worker
+from postmeter.store.worker_tables import Worker
 
 
 @dataclass(frozen=True, slots=True)

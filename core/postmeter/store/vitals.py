@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from postmeter.store.tables import Worker
+from postmeter.store.worker_tables import Worker
 
 
 @dataclass(frozen=True)

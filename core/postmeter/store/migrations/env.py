@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from alembic import context
 
-from postmeter.store import operator_tables, panel_tables, plugin_tables, quota_tables  # noqa: F401 - their tables are among all
+from postmeter.store import (  # noqa: F401 - their tables are among all
+    operator_tables,
+    panel_tables,
+    plugin_tables,
+    quota_tables,
+    worker_tables,
+)
 from postmeter.store.tables import Message
 
 context.configure(
