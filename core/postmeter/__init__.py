@@ -7,7 +7,7 @@ from postmeter.core import Core
 from postmeter.errors import ConfigError, PostmeterError, UnreachableError, UsageError
 from postmeter.event import Event
 from postmeter.fetch import Fetched, FetchError, check_url, fetch
-from postmeter.hookspecs import Job, Message, Page, Service, hookimpl
+from postmeter.hookspecs import Job, Message, Page, Service, Tariff, hookimpl
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
 from postmeter.quota import price as prices
@@ -43,6 +43,7 @@ __all__ = [
     "Reply",
     "Service",
     "Settings",
+    "Tariff",
     "UnreachableError",
     "UsageError",
     "check_url",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from postmeter.core import Core
 from postmeter.event import Event
 from postmeter.message.envelope import Recipient
 from postmeter.plugin_settings import PluginSettings
+from postmeter.quota.price import PriceList
 
 hookspec = pluggy.HookspecMarker("postmeter")
 hookimpl = pluggy.HookimplMarker("postmeter")
@@ -96,6 +98,23 @@ class Page:
     endpoint: str
     reads: str = "view"
     changes: str = "manage"
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What mails cost an account, for the page on which blocks are booked.
+
+    ``prices`` are without VAT, in 0.00001 of ``currency`` (ISO 4217); ``vat`` is added to them, in hundredths of a per
+    cent. What is booked now goes on the invoice of the day ``billed``. ``endpoint`` names the view of an account's page
+    where invoices and their address are found; ``addressed``: that is known, so that there can be an invoice.
+    """
+
+    prices: PriceList
+    currency: str
+    vat: int
+    billed: date
+    endpoint: str
+    addressed: bool
 
 
 # Asked. A plugin that fails five times in a row is not asked for a while: nobody waits for it, its ``policy`` decides
@@ -290,6 +309,15 @@ def pages() -> Sequence[Page] | None:
 
     Each page of the answer has an entry in the menu of an account or of the operator. An exception, a page that cannot
     be shown, or no answer within five seconds, is logged, and the panel goes without.
+    """
+
+
+@hookspec
+def tariff(account_id: int) -> Tariff | None:
+    """Asked in a thread of the plugin's before the panel shows what a block costs, for the prices of an account.
+
+    Of several plugins the first answer that is one counts. After an exception, or no answer within two seconds, which
+    is logged, the page is shown without prices.
     """
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import Select, insert, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from postmeter import UsageError
@@ -32,6 +33,32 @@ class Entry:
     net: int
     vat: int
     gross: int
+
+
+VALID, TAKEN_BACK, CORRECTION = STATES = ("valid", "taken back", "correction")
+
+
+@dataclass(frozen=True)
+class Record:
+    """An invoice in the book, whose it is, and the number of the one that takes it back, if one does."""
+
+    invoice: Invoice
+    account_id: int
+    taken_back_by: str | None
+
+    @property
+    def state(self) -> str:
+        """One of STATES."""
+        return CORRECTION if self.invoice.corrects else TAKEN_BACK if self.taken_back_by else VALID
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which invoices are asked for: of an account, a month such as 2027-01, and one of STATES; empty: any."""
+
+    account_id: int | None = None
+    month: str = ""
+    state: str = ""
 
 
 def check_day(session: Session, day: date) -> None:
@@ -86,6 +113,42 @@ def read(session: Session, number: str) -> Invoice:
     if document is None:
         raise UsageError(f"there is no invoice {number!r}")
     return from_json(document)
+
+
+def record(session: Session, number: str, account_id: int | None = None) -> Record | None:
+    """The invoice of that number; None when there is none, or it is not that account's."""
+    query = _records(Selection(account_id)).where(tables.invoice.c.number == number)
+    row = session.execute(query).one_or_none()
+    return None if row is None else Record(from_json(row[0]), *row[1:])
+
+
+def records(session: Session, which: Selection, *, before: str = "", limit: int = 50) -> list[Record]:
+    """The selected invoices, the highest numbers first, from the one after ``before`` on."""
+    rows = tables.invoice.c
+    query = _records(which).order_by(rows.year.desc(), rows.sequence.desc()).limit(limit)
+    if before:
+        last = select(rows.year, rows.sequence).where(rows.number == before)
+        found = session.execute(last).one_or_none()
+        query = query.where(tuple_(rows.year, rows.sequence) < tuple(found)) if found else query
+    return [Record(from_json(row[0]), *row[1:]) for row in session.execute(query)]
+
+
+def _records(which: Selection) -> Select[Any]:
+    rows, later = tables.invoice.c, tables.invoice.alias("later").c
+    joined = tables.invoice.outerjoin(later.number.table, later.corrects == rows.number)
+    query = select(rows.document, rows.account_id, later.number).select_from(joined)
+    if which.account_id is not None:
+        query = query.where(rows.account_id == which.account_id)
+    if which.month:
+        query = query.where(rows.day >= f"{which.month}-01", rows.day <= f"{which.month}-31")
+    return query.where(*_IN_STATE[which.state](rows.corrects, later.number)) if which.state else query
+
+
+_IN_STATE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
+    VALID: lambda corrects, by: (corrects.is_(None), by.is_(None)),
+    TAKEN_BACK: lambda _corrects, by: (by.is_not(None),),
+    CORRECTION: lambda corrects, _by: (corrects.is_not(None),),
+}
 
 
 def lock(session: Session, number: str) -> int:

@@ -15,18 +15,23 @@ from postmeter_billing.settings import BillingSettings
 
 
 def cancel(core: Core, settings: BillingSettings, number: str, *, anew: bool) -> list[Invoice]:
+    """Take an invoice back in a transaction of its own; see ``take_back``."""
+    with core.write() as session:
+        return take_back(core, settings, session, number, anew=anew)
+
+
+def take_back(core: Core, settings: BillingSettings, session: Session, number: str, *, anew: bool) -> list[Invoice]:
     """Take an invoice back, and if wanted write it anew: the same lines, with address and terms as they are now.
 
     What it billed is never billed by a run again. UsageError when there is no such invoice, or it was taken back.
     """
     day = settings.day(core.clock())
-    with core.write() as session:
-        account_id = book.lock(session, number)
-        taken_back = book.read(session, number)
-        makes = [partial(correction, day=day, of=taken_back)]
-        if anew:
-            makes.append(_again(core, settings, session, account_id, taken_back, day))
-        return [book.write(session, account_id, settings.number_prefix, day, make, core.clock()) for make in makes]
+    account_id = book.lock(session, number)
+    taken_back = book.read(session, number)
+    makes = [partial(correction, day=day, of=taken_back)]
+    if anew:
+        makes.append(_again(core, settings, session, account_id, taken_back, day))
+    return [book.write(session, account_id, settings.number_prefix, day, make, core.clock()) for make in makes]
 
 
 def _again(

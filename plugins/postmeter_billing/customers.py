@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from postmeter import AccountFacts, Core, UsageError
 from postmeter_billing.invoice import Addressee, Buyer
 from postmeter_billing.tables import customer
+from postmeter_billing.vat_id import well_formed
 
 _BUYER = tuple(Buyer.__dataclass_fields__)
 _NEEDED = ("name", "street", "postcode", "city", "country")
 _FORMS = {
     "country": (re.compile(r"[A-Z]{2}"), "two letters, such as DE"),
-    "vat_id": (re.compile(r"([A-Z]{2}[A-Z0-9+*]{2,13})?"), "a VAT identification number, such as DE123456789"),
     "email": (re.compile(r"([^\s@<>,;]+@[^\s@<>,;]+)?"), "an e-mail address"),
     "language": (re.compile(r"(en|de)?"), "en or de"),
 }
@@ -131,10 +131,19 @@ def _values(before: Customer | None) -> dict[str, Any]:
 def _clean(name: str, given: str | bool) -> str | bool:
     if isinstance(given, bool):
         return given
-    value = " ".join(given.split()) if name != "vat_id" else "".join(given.split()).upper()
+    if name == "vat_id":
+        return _vat_id(given)
+    value = " ".join(given.split())
     pattern, wanted = _FORMS.get(name, (_TEXT, "a line of up to 200 printable characters"))
     if not pattern.fullmatch(value) or not _TEXT.fullmatch(value):
         raise UsageError(f"{name.replace('_', ' ')}: {given!r} is not {wanted}")
+    return value
+
+
+def _vat_id(given: str) -> str:
+    value = "".join(given.split()).upper()
+    if value and not well_formed(value):
+        raise UsageError(f"vat id: {given!r} is not a VAT identification number, such as DE123456789")
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from drafthorse.models.accounting import ApplicableTradeTax
@@ -45,8 +46,7 @@ _STANDARD, _REVERSE_CHARGE, _EXEMPT = "S", "AE", "E"  # UNTDID 5305
 
 def xml(of: Invoice, profile: Profile) -> bytes:
     """The document, which follows the schema of EN 16931; UsageError when the invoice lacks what the profile wants."""
-    missing = [name for name in profile.needed if not getattr(getattr(of, name.split(".")[0]), name.split(".")[1])]
-    if missing:
+    if missing := lacks(of, profile):
         raise UsageError(f"the invoice {of.number} lacks what this format needs: {', '.join(missing)}")
     document = Document()
     document.context.guideline_parameter.id = profile.guideline
@@ -61,6 +61,11 @@ def xml(of: Invoice, profile: Profile) -> bytes:
     _settle(document.trade.settlement, of)
     made: bytes = document.serialize(schema=SCHEMA)
     return made
+
+
+def lacks(of: Invoice, profile: Profile) -> list[str]:
+    """What the profile wants and the invoice does not say."""
+    return [name for name in profile.needed if not attrgetter(name)(of)]
 
 
 def _agree(agreement: Any, of: Invoice) -> None:
@@ -116,8 +121,7 @@ def _settle(settlement: Any, of: Invoice) -> None:
     """VAT, sums and payment."""
     settlement.currency_code = of.currency
     settlement.payment_reference = of.number
-    settlement.period.start = min(line.begin for line in of.lines)
-    settlement.period.end = max(line.end for line in of.lines)
+    settlement.period.start, settlement.period.end = of.period
     settlement.trade_tax.add(_tax(of))
     if of.seller.iban:
         settlement.payment_means.add(_means(of))

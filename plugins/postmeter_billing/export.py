@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from importlib.util import find_spec
 
 from postmeter import UsageError, prices
 from postmeter_billing.invoice import Invoice, to_json
@@ -25,9 +26,23 @@ def as_json(of: Invoice) -> bytes:
 
 def as_csv(of: Invoice) -> bytes:
     """A row for each line (RFC 4180, UTF-8), with the invoice's own facts in every one."""
+    return b"".join(csv_of([of]))
+
+
+def csv_of(invoices: Iterable[Invoice]) -> Iterator[bytes]:
+    """The same of many, piece by piece: heads, then the rows of each."""
+    yield _written([_HEADS])
+    for one in invoices:
+        yield _written(_rows(one))
+
+
+def _written(rows: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(_HEADS)
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _rows(of: Invoice) -> Iterator[list[object]]:
     before = (of.number, of.day, of.due, of.corrects, of.account, of.buyer.name, of.buyer.vat_id)
     after = (
         of.currency,
@@ -37,8 +52,7 @@ def as_csv(of: Invoice) -> bytes:
     for line in of.lines:
         item = (line.kind, line.text, line.begin, line.end, line.quantity)
         price, amount = _number(line.price, prices.PRICE), _number(line.amount, prices.CENTS)
-        writer.writerow([_cell(value) for value in (*before, *item, price, amount, *after)])
-    return text.getvalue().encode()
+        yield [_cell(value) for value in (*before, *item, price, amount, *after)]
 
 
 def as_pdf(of: Invoice) -> bytes:
@@ -84,6 +98,16 @@ FORMATS: dict[str, Callable[[Invoice], bytes]] = {
     "xrechnung": as_xrechnung,
     "zugferd": as_zugferd,
 }
+
+
+def possible(of: Invoice) -> tuple[str, ...]:
+    """The formats that the invoice can be written in here: some need a library, and facts that not every one has."""
+    if find_spec("drafthorse") is None:
+        return tuple(kind for kind in FORMATS if kind not in ("xrechnung", "zugferd"))
+    from postmeter_billing import einvoice
+
+    lacking = einvoice.lacks(of, einvoice.XRECHNUNG)
+    return tuple(kind for kind in FORMATS if not (kind == "xrechnung" and lacking))
 
 
 def _number(value: int, places: int) -> Decimal:

@@ -110,6 +110,11 @@ class Invoice:
     reverse_charge: bool
     exemption: str
 
+    @property
+    def period(self) -> tuple[date, date]:
+        """From the first day of its lines to the last."""
+        return min(line.begin for line in self.lines), max(line.end for line in self.lines)
+
 
 @dataclass(frozen=True)
 class Addressee:

@@ -9,7 +9,7 @@ from datetime import date
 import click
 from sqlalchemy import Connection
 
-from postmeter import Core, Job, PluginSettings, hookimpl
+from postmeter import Core, Job, Page, PluginSettings, Tariff, hookimpl
 from postmeter_billing import commands, customers, tables
 from postmeter_billing.run import NO_ADDRESS, Run
 from postmeter_billing.settings import BillingSettings, own
@@ -42,6 +42,32 @@ class Billing:
     def jobs(self) -> Sequence[Job]:
         """The billing run; none as long as the settings do not say who sells."""
         return [Job("invoices", EVERY, self._bill)] if own(self._core).seller_name else []
+
+    @hookimpl
+    def tariff(self, account_id: int) -> Tariff | None:
+        """The price list, VAT and the day of the next invoice; nothing as long as nothing is invoiced."""
+        settings = own(self._core)
+        if not settings.seller_name:
+            return None
+        with self._core.read() as session:
+            customer = customers.find(session, account_id)
+        return Tariff(
+            prices=settings.price_list,
+            currency=settings.currency,
+            vat=0 if customer and customer.reverse_charge else settings.rate,
+            billed=Run.of(self._core, settings).next_day(customer),
+            endpoint="invoices.show",
+            addressed=customer is not None,
+        )
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """An account's invoices and those of all; none as long as nothing is invoiced."""
+        if not own(self._core).seller_name:
+            return []
+        from postmeter_billing.pages import pages  # Flask is where the panel runs
+
+        return pages(self._core)
 
     @hookimpl
     def commands(self) -> Sequence[click.Command]:

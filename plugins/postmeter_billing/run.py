@@ -76,6 +76,21 @@ class Run:
             found = self.core.accounts(session) if account is None else [self.core.account(session, account)]
         return (self._tried(one) for one in found)
 
+    def preview(self, session: Session, account: AccountFacts) -> tuple[Line, ...]:
+        """What the account's invoice would have if it were written now; nothing counts as billed."""
+        customer = customers.find(session, account.id)
+        language, begins_at, since = "", None, account.created_at
+        if customer:
+            language, begins_at, since = customer.language, customer.begins_at, customer.overdraft_since
+        texts = TEXTS[language or self.settings.language]
+        blocks = [self._block(booking, texts) for booking in self._blocks(session, account.id, begins_at)]
+        return priced([*blocks, *self._beyond(account.overdraft, since, texts)])
+
+    def next_day(self, customer: Customer | None) -> date:
+        """The day of the next invoice: today when the run of the last billing date has not dealt with the customer."""
+        late = customer is not None and customer.billed_for < self.settings.billing_date(self.day)
+        return self.day if late else self.settings.next_billing_date(self.day)
+
     def without_address(self) -> list[str]:
         """The names of the accounts that are not billed since nobody has entered whom their invoices are for."""
         with self.core.read() as session:
@@ -152,8 +167,11 @@ class Run:
             return
         units = self.core.invoice_overdraft(session, customer.account_id)
         customers.settle_overdraft(session, customer.account_id, self.until)
+        yield from self._beyond(units, customer.overdraft_since, texts)
+
+    def _beyond(self, units: int, since: float, texts: Texts) -> Iterator[Line]:
         if units:
-            begin = min(self.settings.day(customer.overdraft_since), self.day)
+            begin = min(self.settings.day(since), self.day)
             yield Line(OVERDRAFT, texts.overdraft, units, self.settings.price_list.highest, begin, self.day)
 
     def _write(self, session: Session, account: AccountFacts, customer: Customer, lines: tuple[Line, ...]) -> Invoice:

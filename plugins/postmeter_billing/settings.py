@@ -109,6 +109,10 @@ class BillingSettings(PluginSettings):
         this = day.replace(day=self.billing_day)
         return this if this <= day else (day.replace(day=1) - timedelta(days=1)).replace(day=self.billing_day)
 
+    def next_billing_date(self, day: date) -> date:
+        """The first billing date after that day."""
+        return (self.billing_date(day).replace(day=1) + timedelta(days=31)).replace(day=self.billing_day)
+
     def begin(self, at: float) -> date:
         """The day until which somebody new counts as billed: the billing date that was last is none of theirs."""
         today = self.day(at)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from postmeter.store import ledger
 from postmeter.store.engine import Store
-from postmeter.store.quota_tables import Block, Ledger
+from postmeter.store.quota_tables import FREQUENT, Block, Ledger
 from postmeter.store.tables import Account
 from support.postage import add_block, at_once, funded, rows
 from support.tenants import NOW
@@ -93,3 +96,52 @@ def test_moves_of_many_blocks_at_once_do_not_stop_each_other(store: Store, store
     at_once(work, 2)
     assert blocks(store) == [(60, 40, 0)] * 2
     assert [account.overdraft for account in rows(store, Account)] == [40]
+
+
+def test_entries_are_read_page_by_page_and_by_kind(store: Store) -> None:
+    first = funded(store, 10)
+    with store.write() as session:
+        ledger.enter(session, [(2, None, "book", 99)], NOW)
+        for n in range(1, 4):
+            ledger.enter(
+                session, [(1, first, "reserve", -n), (1, first, "charge", n), (1, first, "release", n)], NOW + n
+            )
+        read = partial(ledger.entries_of, session, 1)
+        all_of_them = read(100)
+        assert [entry.units for entry in read(100, kind="reserve")] == [-3, -2, -1]
+        assert [entry.units for entry in read(100, kind="release")] == [3, 2, 1]
+        assert [entry.kind for entry in read(1, kind="book")] == ["book"]
+        assert read(100, kind="nothing") == []
+        pages = [read(4)]
+        while pages[-1]:
+            pages.append(read(4, before=pages[-1][-1].id))
+    assert [entry for page in pages for entry in page] == all_of_them
+    assert {entry.kind for entry in all_of_them} <= set(ledger.KINDS)
+
+
+@pytest.mark.parametrize("kind", ["", *ledger.KINDS])
+def test_a_page_of_the_ledger_is_read_from_an_index(store: Store, kind: str) -> None:
+    funded(store, 10)
+    index = "ix_ledger_rare" if kind and kind not in FREQUENT else "ix_ledger_account_id_id"
+    assert index in plan(store, kind)
+
+
+def plan(store: Store, kind: str) -> str:
+    """How the database reads an account's last entries."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        asked.append(statement)
+        given.append(parameters)
+
+    given: list[Any] = []
+    with store.read() as session:
+        connection = session.connection()
+        event.listen(connection, "before_cursor_execute", note)
+        ledger.entries_of(session, 1, 50, before=10**9, kind=kind)
+        sqlite = connection.dialect.name == "sqlite"
+        if not sqlite:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+        rows_ = connection.exec_driver_sql(f"{explain} {asked[0]}", given[0]).all()
+    return " ".join(str(column) for row in rows_ for column in row)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flask import Flask
@@ -18,6 +19,7 @@ from werkzeug.test import TestResponse
 
 from postmeter.config import Settings
 from postmeter.hooks import Plugins, new_manager
+from postmeter.plugin_settings import PluginSettings
 from postmeter.store import accounts, connections, domains
 from postmeter.store.counters import Change, count
 from postmeter.store.engine import Store
@@ -39,12 +41,15 @@ class House:
     now: float = NOW
     ids: dict[str, int] = field(default_factory=dict)
 
-    def app(self, **plugins: object) -> Flask:
-        """A new application with the pages of these plugins; its throttle has seen nothing yet."""
+    def app(self, *, own: Mapping[str, PluginSettings] | None = None, **plugins: object) -> Flask:
+        """A new application with the pages of these plugins, which have these settings.
+
+        Its throttle has seen nothing yet.
+        """
         manager = new_manager()
         for name, plugin in plugins.items():
             manager.register(plugin, name)
-        loaded = Plugins(manager)
+        loaded = Plugins(manager, own=own)
         loaded.attach(self.settings, self.store, self.secrets, lambda: self.now)
         return create_app(self.settings, self.store, self.secrets, lambda: self.now, loaded)
 

@@ -22,6 +22,11 @@ TEMPLATES = (
     N_("This connection is paused: {reason}"),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
+    # quota
+    N_("the account has no paid block {block} that could be renewed"),
+    # account
+    N_("there is an account {name} already"),
+    N_("the name of the account must have 1 to 100 printable characters"),
 )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from babel.dates import format_timedelta
+from babel import dates
 from babel.numbers import format_percent
 from flask import Flask
 from flask_babel import format_currency, format_date, format_datetime, format_decimal, format_time, get_locale
@@ -19,7 +19,7 @@ UNITS_PER_EURO = 100_000  # money is kept in integers of 0.00001 EUR
 
 def init_app(app: Flask) -> None:
     """Make the filters known to the templates of ``app``."""
-    filters = (number, money, percent, octets, moment, day, clock, iso, since, until, in_words)
+    filters = (number, money, cents, percent, octets, moment, day, calendar, month, clock, iso, since, until, in_words)
     app.jinja_env.filters.update({one.__name__: one for one in filters}, shell=shlex.quote)
 
 
@@ -28,11 +28,16 @@ def number(value: int) -> str:
     return str(format_decimal(value))
 
 
-def money(units: int) -> str:
+def money(units: int, currency: str = "EUR") -> str:
     """An amount of 0.00001 EUR as euros, to the cent: €23.75 or 23,75 €; a price keeps its further digits."""
     amount = Decimal(units) / UNITS_PER_EURO
     exact = amount == round(amount, 2)
-    return str(format_currency(amount, "EUR", currency_digits=exact, format=None if exact else _PRICE[_language()]))
+    return str(format_currency(amount, currency, currency_digits=exact, format=None if exact else _PRICE[_language()]))
+
+
+def cents(amount: int, currency: str = "EUR") -> str:
+    """The same of an amount in cents, such as invoices have."""
+    return money(amount * UNITS_PER_EURO // 100, currency)
 
 
 def percent(part: int, whole: int) -> str:
@@ -50,12 +55,22 @@ def octets(size: int) -> str:
 
 def moment(at: float | str) -> str:
     """A point in time (seconds since the epoch, or ISO 8601 text), to the minute, in the visitor's time zone."""
-    return str(format_datetime(_utc(at), "d MMM y, HH:mm z" if _language() == "en" else "d. MMM y, HH:mm z"))
+    return str(format_datetime(_utc(at), f"{_DAY[_language()]}, HH:mm z"))
 
 
 def day(at: float | str) -> str:
     """The date of a point in time."""
-    return str(format_date(_utc(at), "medium"))
+    return str(format_date(_utc(at), _DAY[_language()]))
+
+
+def calendar(at: date | str) -> str:
+    """A date that is the same in every time zone, as a date or in ISO 8601, such as an invoice's."""
+    return str(dates.format_date(_date(at), _DAY[_language()], locale=get_locale()))
+
+
+def month(at: float) -> str:
+    """The month that a point in time is in, in UTC: "January 2027"."""
+    return str(dates.format_date(_utc(at).date(), "MMMM y", locale=get_locale()))
 
 
 def clock(at: float) -> str:
@@ -78,6 +93,7 @@ def until(at: float | str, now: float) -> str:
     return _distance(max(1.0, _utc(at).timestamp() - now))
 
 
+_DAY = {"en": "d MMM y", "de": "d. MMM y"}
 _PRICE = {"en": "¤0.00000", "de": "0.00000\xa0¤"}
 _SHARE = {"en": "#,##0.0%", "de": "#,##0.0\xa0%"}
 _Unit = Literal["day", "hour", "minute", "second"]
@@ -87,7 +103,7 @@ _UNITS: tuple[tuple[int, _Unit], ...] = ((86_400, "day"), (3_600, "hour"), (60, 
 def _distance(seconds: float) -> str:
     size, unit = next(((size, unit) for size, unit in _UNITS if abs(seconds) >= size), _UNITS[-1])
     return str(
-        format_timedelta(
+        dates.format_timedelta(
             timedelta(seconds=int(seconds / size) * size),
             granularity=unit,
             threshold=1_000_000,  # all in this unit: 30 days, not 4 weeks
@@ -100,6 +116,10 @@ def _distance(seconds: float) -> str:
 def _language() -> str:
     locale = get_locale()
     return locale.language if locale else "en"
+
+
+def _date(given: date | str) -> date:
+    return date.fromisoformat(given) if isinstance(given, str) else given
 
 
 def _utc(at: float | str) -> datetime:

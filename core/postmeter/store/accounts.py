@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from postmeter.config import Settings
@@ -117,6 +118,16 @@ def add_account(
     session.flush()
     quota.book_demo(session, account.id, settings.demo, now)
     return AddedAccount(account.id, name, email, None if known else password.plain)
+
+
+def rename_account(session: Session, account_id: int, name: str) -> str:
+    """Give the account another name, and say how that is written; UsageError when it cannot be, or is in use."""
+    name = clean_name("account", name)
+    try:
+        session.execute(update(Account).where(Account.id == account_id).values(name=name))
+    except IntegrityError:
+        raise UsageError(f"there is an account {name!r} already") from None
+    return name
 
 
 def account_by_name(session: Session, name: str) -> Account:

@@ -6,13 +6,15 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, bindparam, insert, select, update
+from sqlalchemy import BigInteger, bindparam, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from postmeter.store.base import table
-from postmeter.store.quota_tables import Block, Ledger
+from postmeter.store.quota_tables import FREQUENT, RARE, Block, Ledger
 from postmeter.store.statement import Statement
 from postmeter.store.tables import Account
+
+KINDS = ("book", "renew", "expire", "reserve", "charge", "release", "overdraft", "invoice")
 
 _ENTRY = Statement(insert(table(Ledger)), ("account_id", "block_id", "kind", "units", "at"))
 _units = bindparam("units", type_=BigInteger())
@@ -95,11 +97,19 @@ def enter(session: Session, entries: Iterable[tuple[int, int | None, str, int]],
         _ENTRY.run(session, rows)
 
 
-def entries_of(session: Session, account_id: int, limit: int) -> list[Entry]:
-    """The last entries of an account, newest first."""
+def entries_of(
+    session: Session, account_id: int, limit: int, *, before: int | None = None, kind: str = ""
+) -> list[Entry]:
+    """The last entries of an account (of one of KINDS), newest first, with a number below ``before``."""
     columns = (Ledger.id, Ledger.at, Ledger.kind, Ledger.block_id, Ledger.units)
-    query = select(*columns).where(Ledger.account_id == account_id).order_by(Ledger.id.desc()).limit(limit)
-    return [Entry(*row) for row in session.execute(query)]
+    query = select(*columns).where(Ledger.account_id == account_id)
+    if kind:
+        query = query.where(Ledger.kind == kind)
+    if kind in KINDS and kind not in FREQUENT:
+        query = query.where(text(RARE))  # what makes the databases use the index of just those
+    if before is not None:
+        query = query.where(Ledger.id < before)
+    return [Entry(*row) for row in session.execute(query.order_by(Ledger.id.desc()).limit(limit))]
 
 
 def _in_block(session: Session, kind: str, block_id: int, units: int) -> tuple[str, ...]:

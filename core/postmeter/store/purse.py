@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from postmeter import config
+from postmeter.quota import overdraft as rules
 from postmeter.quota.block import Available, allocate, expired
 from postmeter.smtp.replies import QUOTA_EXHAUSTED, connection_inactive
 from postmeter.smtp.reply import Reply
@@ -77,8 +77,5 @@ def _in_order(rows: list[tuple[Any, ...]]) -> list[Available]:
 
 def room(account: Standing, overdraft: config.Overdraft) -> float:
     """Units that an account may still take beyond all blocks: by its own rule, or by that of the settings."""
-    policy = account.overdraft_policy or overdraft.policy
-    if policy == "never" or (policy == "agreement" and not account.agreement):
-        return 0
     cap = overdraft.cap if account.overdraft_cap is None else account.overdraft_cap
-    return cap - account.owed if cap else math.inf
+    return rules.room(account.agreement, account.overdraft_policy or overdraft.policy, cap, account.owed)

@@ -90,6 +90,14 @@ def book_block(
     return _book(session, account_id, account, PAID, block, request)
 
 
+def booked_with(session: Session, account_id: int, request: str, *, lock: bool = False) -> int | None:
+    """The block that the account has booked with this key; ``lock``: nobody else books until the transaction ends."""
+    if lock:
+        standing.lock(session, account_id)
+    query = select(Block.id).where(Block.account_id == account_id, Block.request == request)
+    return session.scalar(query)
+
+
 def book_demo(session: Session, account_id: int, settings: config.Demo, now: float) -> int | None:
     """Give the account its demo quota, once; None when it had one or there is none to give."""
     account = standing.lock(session, account_id)

@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from postmeter.store.base import Base
 
+FREQUENT = ("reserve", "charge")  # kinds of entries that every mail leads to
+RARE = "kind NOT IN ('reserve', 'charge')"  # the others have an index of their own, in which they are found among those
+
 
 class Block(Base):
     """Booked quota. ``left`` and ``reserved`` move only by arithmetic in the database, together with the ledger.
@@ -59,11 +62,15 @@ class Ledger(Base):
 
     __tablename__ = "ledger"
     id: Mapped[int] = mapped_column(primary_key=True)
-    account_id: Mapped[int] = mapped_column(index=True)
+    account_id: Mapped[int]
     block_id: Mapped[int | None]  # None: overdraft
     kind: Mapped[str]
     units: Mapped[int]
     at: Mapped[float]
+    __table_args__ = (
+        Index("ix_ledger_account_id_id", "account_id", "id"),
+        Index("ix_ledger_rare", "account_id", "id", sqlite_where=text(RARE), postgresql_where=text(RARE)),
+    )
 
 
 class Throttle(Base):
