@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 import pluggy
-from attrs import evolve
 from sqlalchemy import Connection
 
 from postmeter import hookspecs
@@ -95,7 +94,7 @@ class Plugins:
     def overlay(self, chosen: Mapping[str, Mapping[str, Any]]) -> None:
         """Put what was set in the panel over the file; of a plugin for which that cannot be, the log says so."""
         for name in chosen.keys() & dict(self.manager.list_name_plugin()).keys():
-            layers = evolve(self.layers(name), panel=chosen[name])
+            layers = self.layers(name).with_panel(chosen[name])
             try:
                 self._own[name] = layers.settings(name)
                 self._layers[name] = layers

@@ -40,6 +40,11 @@ class Layers:
     panel: Mapping[str, Any] = attrs.Factory(dict)
     environment: Mapping[str, Any] = attrs.Factory(dict)
 
+    def with_panel(self, values: Mapping[str, Any]) -> Layers:
+        """The same with these values of the panel; keys that there are no longer do not matter."""
+        known = kinds(self.schema)
+        return attrs.evolve(self, panel={key: value for key, value in values.items() if key in known})
+
     def settings(self, name: str) -> PluginSettings:
         """The settings of the plugin of that name; ConfigError names what is wrong."""
         table = {**self.file, **self.panel, **self.environment}

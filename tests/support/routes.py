@@ -68,4 +68,6 @@ def VALUES(things: Furniture) -> dict[str, object]:
         "message": things.message,
         "address": things.suppressed,
         "block": things.block,
+        "plugin": "billing",
+        "key": "policy",
     }
