@@ -266,4 +266,4 @@ def test_the_pages_are_complete_in_german(hall: Hall) -> None:
     hall.bury()
     page = words(hall.visit().get(ONE, **{"Accept-Language": "de"}).text)
     assert "Tote Briefe" in page
-    assert "bis Ereignis 0; 1 stehen aus, 0 s zurück" in page
+    assert "bis Ereignis 2; 1 stehen aus, 0 s zurück" in page
