@@ -25,6 +25,7 @@ from postmeter.testing import Bench, Clock
 
 MANUAL = (Path(__file__).parent.parent / "plugins" / "README.md").read_text("utf-8")
 HOOKS = {name: value for name, value in vars(hookspecs).items() if hasattr(value, "postmeter_spec")}
+PANEL = Path(__file__).parent.parent / "web" / "postmeter_web"
 CODE = re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL)
 
 
@@ -35,6 +36,11 @@ def words(text: str) -> str:
 
 def arguments(function: Any) -> str:
     return ", ".join(name for name in inspect.signature(function).parameters if name != "self")
+
+
+def said_of_pages(begin: str, end: str) -> str:
+    """What the section on pages says between two places."""
+    return MANUAL.partition("\n## Pages\n")[2].partition(begin)[2].partition(end)[0]
 
 
 def under(title: str) -> str:
@@ -85,6 +91,25 @@ def test_every_fixture_is_named() -> None:
     assert {"bench", "relay"} <= fixtures
     for name in fixtures - {"plugin_name", "installed_plugin", "migrated_database"}:
         assert f"`{name}`" in MANUAL
+
+
+@pytest.mark.parametrize(
+    ("macro", "taken"), re.findall(r"`(\w+)\(([\w, ]+)\)`", said_of_pages("These macros", "So\ndo"))
+)
+def test_a_macro_for_pages_is_there_with_its_arguments(macro: str, taken: str) -> None:
+    given = dict(re.findall(r"macro (\w+)\(([^)]*)\)", (PANEL / "templates" / "_parts.html").read_text("utf-8")))
+    assert given[macro].startswith(taken)
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(\w+)", said_of_pages("these filters", "Forms")))
+def test_a_filter_for_pages_is_there(name: str) -> None:
+    assert f"def {name}(" in (PANEL / "show.py").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(\w+)`", said_of_pages("fill these blocks", "which is")))
+def test_a_block_that_pages_fill_is_there(name: str) -> None:
+    frame = "".join((PANEL / "templates" / f"{file}.html").read_text("utf-8") for file in ("base", "frame"))
+    assert f"{{% block {name} %}}" in frame
 
 
 @pytest.mark.parametrize("code", CODE)

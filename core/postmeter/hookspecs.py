@@ -82,7 +82,7 @@ class Page:
     """A part of the panel that a plugin offers: a Flask blueprint, and where its entry in the menu leads.
 
     ``place`` is ``account``: below every account, for who may see it; the views have the parameter ``name``, and
-    ``flask.g.account`` with ``id``, ``name`` and ``may(right)``. Or it is ``operator``: for operators alone.
+    ``flask.g.account`` with ``id``, ``name``, ``role`` and ``may(right)``. Or it is ``operator``: for operators alone.
     ``endpoint`` names the blueprint's view that the entry ``title`` leads to; several pages may share a blueprint.
     Whatever a view changes it tells the audit log, in the same transaction: ``flask.g.note(session, action, subject)``.
 

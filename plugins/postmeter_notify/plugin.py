@@ -11,7 +11,7 @@ import click
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from postmeter import Core, Event, Job, PluginSettings, UsageError, hookimpl
+from postmeter import Core, Event, Job, Page, PluginSettings, UsageError, hookimpl
 from postmeter_notify import tables
 from postmeter_notify.commands import notify
 from postmeter_notify.desk import mail_about, settings_of
@@ -56,6 +56,13 @@ class Notify:
     def commands(self) -> Sequence[click.Command]:
         """`postmeter notify`."""
         return [notify]
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """An account's notices: who is told what, and in which language."""
+        from postmeter_notify.pages import pages  # Flask is where the panel runs
+
+        return pages(self._core)
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:

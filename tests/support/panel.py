@@ -41,7 +41,7 @@ class House:
     now: float = NOW
     ids: dict[str, int] = field(default_factory=dict)
 
-    def app(self, *, own: Mapping[str, PluginSettings] | None = None, **plugins: object) -> Flask:
+    def app(self, *, own_settings: Mapping[str, PluginSettings] | None = None, **plugins: object) -> Flask:
         """A new application with the pages of these plugins, which have these settings.
 
         Its throttle has seen nothing yet.
@@ -49,7 +49,7 @@ class House:
         manager = new_manager()
         for name, plugin in plugins.items():
             manager.register(plugin, name)
-        loaded = Plugins(manager, own=own)
+        loaded = Plugins(manager, own=own_settings)
         loaded.attach(self.settings, self.store, self.secrets, lambda: self.now)
         return create_app(self.settings, self.store, self.secrets, lambda: self.now, loaded)
 
