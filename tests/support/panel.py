@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from postmeter.config import Settings
+from postmeter.config import Server, Settings
 from postmeter.hooks import Plugins, new_manager
 from postmeter.looking import Heard
 from postmeter.plugin_settings import PluginSettings
@@ -47,6 +48,12 @@ class House:
     ids: dict[str, int] = field(default_factory=dict)
     dns: dict[tuple[str, str], tuple[str, ...] | None] = field(default_factory=dict)
 
+    @classmethod
+    def at(cls, folder: Path) -> House:
+        """The house whose data are in that folder."""
+        settings = Settings(server=Server(hostname="mail.example.net", data=str(folder)))
+        return cls(Store.open(settings.store_url), settings, Secrets.open(folder))
+
     def app(self, *, own_settings: Mapping[str, PluginSettings] | None = None, **plugins: object) -> Flask:
         """A new application with the pages of these plugins, which have these settings.
 
@@ -55,7 +62,10 @@ class House:
         manager = new_manager()
         for name, plugin in plugins.items():
             manager.register(plugin, name)
-        loaded = Plugins(manager, own=own_settings)
+        return self.app_with(Plugins(manager, own=own_settings))
+
+    def app_with(self, loaded: Plugins) -> Flask:
+        """The same with plugins that are loaded already."""
         loaded.attach(self.settings, self.store, self.secrets, lambda: self.now)
         app = create_app(self.settings, self.store, self.secrets, lambda: self.now, loaded)
         app.extensions["postmeter"] = replace(app.extensions["postmeter"], looks=Looks(self._look_up))
@@ -141,7 +151,12 @@ class Served:
         fds = [self._listening.fileno()] if self._listening else []
         self._process = subprocess.Popen(
             [sys.executable, "-c", self._RUN, *map(str, fds)],
-            env={**os.environ, "POSTMETER_SERVER_DATA": data, "POSTMETER_WEB_LISTEN": listen},
+            env={
+                **os.environ,
+                **_of_plugins(house.settings),
+                "POSTMETER_SERVER_DATA": data,
+                "POSTMETER_WEB_LISTEN": listen,
+            },
             pass_fds=fds,
             stderr=subprocess.PIPE,
             text=True,
@@ -176,3 +191,13 @@ class Served:
         self._process.terminate()
         _, errors = self._process.communicate(timeout=10)
         return self._process.returncode, errors
+
+
+def _of_plugins(settings: Settings) -> dict[str, str]:
+    """The environment that says which plugins there are, and what is set for them."""
+    own = {
+        f"POSTMETER_PLUGINS_{name}_{key}".upper(): str(value)
+        for name, table in settings.plugins.tables.items()
+        for key, value in table.items()
+    }
+    return {**own, "POSTMETER_PLUGINS_ENABLED": ",".join(settings.plugins.enabled)}

@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 
 from postmeter_web import access
 from support.furnished import Furniture
+from support.staffed import PROVIDER, REQUEST
 
 FILES = ("static", "bootstrap.static")
 PARTS: set[str] = {"live", "live_records", "live_test"}  # views that give no page
@@ -47,34 +48,44 @@ def doors(app: Flask, *places: str) -> Iterator[Door]:
 
 def path(door: Door, account: str, things: Furniture) -> str:
     """The address of a door in an account, to a thing of ``things``."""
+    values = _values(things)
 
     def fill(found: re.Match[str]) -> str:
-        name = found[2]
+        name = found[1]
         if name == "name":
             return account
-        values = VALUES(things)
-        assert name in values, f"{door.rule.rule}: say what a foreign {name} is"
-        return quote(str(values[name]), safe="")
+        value = values.get(f"{door.place}.{name}", values.get(name))
+        assert value is not None, f"{door.rule.rule}: say what a foreign {name} is"
+        return quote(str(value), safe="")
 
-    return re.sub(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>", fill, door.rule.rule)
+    return re.sub(r"<(?:[^<>:]+:)?(\w+)>", fill, door.rule.rule)
 
 
-def VALUES(things: Furniture) -> dict[str, object]:
-    """Things of an account, by the names of parameters in addresses."""
+def _values(things: Furniture) -> dict[str, object]:
+    """Things of an account by the names of parameters in addresses; where a name has two meanings, by its place."""
     return {
         "account": "forum",
         "domain": things.domain,
+        "domains.kind": "ed25519",
+        "selector": things.selector,
         "connection": things.connection,
         "message": things.message,
-        "address": things.suppressed,
+        "message_id": things.message,
         "block": things.block,
         "user": things.member_id,
         "ticket": things.invitation,
-        "login": 0,
+        "login": things.login,
         "token": "nonsense",
-        "provider": "Google",
+        "stores.kind": "woocommerce",
+        "webhooks.number": things.endpoint,
+        "invoices.kind": "pdf",
+        "invoices.number": things.invoice,
+        "invoicing.kind": "pdf",
+        "invoicing.number": things.invoice,
+        "provider": PROVIDER,
         "verb": "hold",
-        "number": 77,  # of a request for access
-        "plugin": "billing",
-        "key": "policy",
+        "requests.number": REQUEST,
+        "plugin": "notify",
+        "plugins.key": "policy",
+        "csa.key": "website",
     }

@@ -10,10 +10,9 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 
-from postmeter.config import Server, Settings
 from postmeter.store import accounts
-from postmeter.store.engine import Store
-from postmeter.store.secrets import NewPassword, Secrets
+from postmeter.store.secrets import NewPassword
+from support.lived_in import LivedIn, Model
 from support.panel import NOW, OPERATOR, OTHER, OWNER, PASSWORD, Browser, House
 
 
@@ -35,14 +34,34 @@ def password(quick_hashes: None) -> NewPassword:
 def house(tmp_path: Path, sqlite_template: Path, password: NewPassword) -> Iterator[House]:
     """An operator and the accounts shop and forum, each with an owner."""
     shutil.copy(sqlite_template, tmp_path)
-    settings = Settings(server=Server(hostname="mail.example.net", data=str(tmp_path)))
-    house = House(Store.open(settings.store_url), settings, Secrets.open(tmp_path))
+    house = _settled(tmp_path, password)
+    yield house
+    house.store.close()
+
+
+def _settled(folder: Path, password: NewPassword) -> House:
+    house = House.at(folder)
     with house.store.write() as session:
         accounts.add_user(session, OPERATOR, True, password, NOW)
     house.account("shop", OWNER, password)
     house.account("forum", OTHER, password)
-    yield house
-    house.store.close()
+    return house
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, password: NewPassword) -> Model:
+    """The house in which everything is."""
+    folder = tmp_path_factory.mktemp("model")
+    shutil.copy(sqlite_template, folder)
+    return Model.built(_settled(folder, password), password)
+
+
+@pytest.fixture
+def lived_in(tmp_path: Path, model: Model) -> Iterator[LivedIn]:
+    """A copy of it, with the pages of all plugins."""
+    copy = model.copy(tmp_path)
+    yield copy
+    copy.house.store.close()
 
 
 @pytest.fixture
