@@ -30,6 +30,6 @@ def staff(house: House, password: NewPassword) -> None:
         cursors.begin(session, "notify")
         cursors.failed(session, "notify", hostile("failure"), house.now)
         parked.bury(session, "notify", 1, hostile("dead-letter"), house.now)
-        troubles.note(session, [Trouble("notify", "on_accept", worker, hostile("trouble"), house.now)])
+        troubles.note(session, [Trouble("notify", "on_accept", worker, hostile("trouble"), house.now - 60)])
         day = Key("192.0.2.1", int(house.now // 86_400) * 86_400, hostile("receiver"))
         sources.add(session, [{day: Figures(attempts=9, delivered=8, refused=1, last_at=house.now)}])

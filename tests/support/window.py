@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from support.foreign import need_program
 from support.panel import OWNER, PASSWORD, House, Served
 
+T = TypeVar("T")
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -61,7 +62,7 @@ def owner_of(house: House, bears: str = "-", **options: Any) -> Iterator[Page]:
         yield page
 
 
-def in_thread(work: Callable[[], None]) -> None:
+def in_thread(work: Callable[[], T]) -> T:
     """Run what drives the browser outside of the thread that has the reactor."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(work).result()
+        return pool.submit(work).result()

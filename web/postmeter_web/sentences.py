@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from flask_babel import gettext
+from flask_babel import format_decimal, gettext
 
 from postmeter_web.operator.health_sentences import HEALTH
 
@@ -27,11 +27,16 @@ CONNECTIONS = (  # why one is off
     N_("{host} would be asked in clear text; only https is allowed"),
     N_("{host} is not a public address, so nothing is sent there"),
     N_("{url} is not a URL such as https://shop.example/path"),
-    # quota
-    N_("the account has no paid block {block} that could be renewed"),
     # account
     N_("there is an account {name} already"),
     N_("the name of the account must have 1 to 100 printable characters"),
+)
+QUOTA = (  # what cannot be booked
+    N_("the account has no paid block {block} that could be renewed"),
+    N_("the smallest block has {least} mails, not {number}"),
+    N_("the largest block has {most} mails, not {number}"),
+    N_("a block has a multiple of {step} mails, which {number} is not"),
+    N_("with the key {key} a block of {first} mails was booked, not of {number}"),
 )
 SUPPRESSIONS = (  # what cannot be one, and what is wrong with a list of them
     N_("{text} is no date such as 2030-12-31"),
@@ -50,6 +55,11 @@ LOOKS = (  # what the DNS says
     N_("{name}: The record has another key (p=)."),
     N_("There is no DKIM key for this domain."),
     N_("the DNS gives no answer about {name}: {error}"),
+    N_("the system has no DNS server ({error}); set delivery.resolver"),
+    N_("{part} is nothing that an SPF record can have."),
+    N_("{part} is no network."),
+    N_("It refers to {name}, which has no SPF record."),
+    N_("It takes more than {number} look-ups, which is the limit."),
     N_("Others are looking things up just now; look again in a few seconds."),
 )
 DOMAINS = (  # what cannot be done with one, and advice
@@ -97,6 +107,8 @@ CONNECTING = (  # what cannot be done with a connection, or on the way to one
     N_("the account {account} has a connection {name} already"),
     N_("this account has a connection {name} already"),
     N_("a connection needs a sending domain"),
+    N_("the account {account} has no connection {name}"),
+    N_("the account {account} has no domain {name}; add it with `postmeter domain add`"),
     N_("the access data are shown when the DNS records are there"),
     N_("the password has been shown since you opened the page; renew it if nobody has noted it"),
     N_("the reason must have 1 to {most} printable characters"),
@@ -112,6 +124,8 @@ FETCHES = (  # what became of a look at a page
     N_("{url} is not a URL such as https://shop.example/path"),
     N_("the address of {host} cannot be found: {error}"),
     N_("{host} cannot be reached: {error}"),
+    N_("{host} has no address"),
+    N_("the server switches to another protocol"),
     N_("{host} did not answer within {seconds} seconds"),
     N_("{host} does not answer as a web server does: {error}"),
     N_("the certificate of {host} cannot be trusted: {error}"),
@@ -129,20 +143,60 @@ OPERATOR = (  # filters of the queue, suspensions
     N_("a suspension ends in the future"),
     N_("the provider {name} is not suspended"),
 )
-TEMPLATES = (*CONNECTIONS, *LOOKS, *DOMAINS, *CONNECTING, *FETCHES, *SUPPRESSIONS, *CSA, *HEALTH, *PEOPLE, *OPERATOR)
+TEMPLATES = (
+    *CONNECTIONS,
+    *QUOTA,
+    *LOOKS,
+    *DOMAINS,
+    *CONNECTING,
+    *FETCHES,
+    *SUPPRESSIONS,
+    *CSA,
+    *HEALTH,
+    *PEOPLE,
+    *OPERATOR,
+)
+
+
+NESTED = {"error", "problem"}  # places where a sentence of the core can stand again
+NUMBERS = {"least", "most", "step", "first", "number"}  # places of figures, which the core writes as in 25,000
 
 
 def in_words(text: str) -> str:
     """A sentence of the core in the visitor's language; one that nobody knows stays as it is."""
+    if known := _find(text):
+        template, parts = known
+        return str(gettext(template)).format(**{name: _filled(name, part) for name, part in parts.items()})
+    return text
+
+
+def template_of(text: str) -> str | None:
+    """The template that a sentence of the core was made of, if it is known."""
+    known = _find(text)
+    return known[0] if known else None
+
+
+def _find(text: str) -> tuple[str, dict[str, str]] | None:
     for template, pattern in _patterns():
         if found := pattern.fullmatch(text[:MOST]):
-            return str(gettext(template)).format(**found.groupdict())
-    return text
+            return template, found.groupdict()
+    return None
+
+
+def _filled(name: str, part: str) -> str:
+    """What stands in a place of a sentence, as the visitor reads it."""
+    if name in NESTED:
+        return in_words(part)
+    if name in NUMBERS and re.fullmatch(r"\d{1,3}(,\d{3})+", part):
+        return str(format_decimal(int(part.replace(",", ""))))
+    return part
 
 
 @cache
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    return [(template, _pattern(template)) for template in TEMPLATES]
+    """The templates that say most themselves come first: others could take their words for what is filled in."""
+    by_words = sorted(TEMPLATES, key=lambda template: -len(re.sub(r"\{\w+\}", "", template)))
+    return [(template, _pattern(template)) for template in by_words]
 
 
 def _pattern(template: str) -> re.Pattern[str]:

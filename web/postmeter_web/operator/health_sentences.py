@@ -1,4 +1,4 @@
-"""The sentences of the health checks (core/postmeter/health), for ``sentences``: the first that fits is used."""
+"""The sentences of the health checks (core/postmeter/health), for ``sentences``."""
 
 from __future__ import annotations
 
