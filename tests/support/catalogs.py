@@ -16,6 +16,7 @@ PACKAGES = [ROOT / "web/postmeter_web", *sorted((ROOT / "plugins").glob("postmet
 _KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "lazy_gettext", "N_"), None),
     **dict.fromkeys(("ngettext", "lazy_ngettext"), (1, 2)),
+    "setting": (2,),  # of a plugin: what it is for is read where it is changed
 }
 _METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 Key = str | tuple[str, ...]

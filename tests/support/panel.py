@@ -127,7 +127,7 @@ class Browser:
         """Send the form found on ``page`` to ``path``."""
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', self.get(page).text)
         assert token, f"no form on {page}"
-        return self.client.post(path, data={"csrf_token": token[1], **fields}, headers=self.headers)
+        return self.client.post(path, data={"csrf_token": token[1], **fields}, headers=self.headers, buffered=True)
 
     def log_in(self, email: str, password: str = PASSWORD, page: str = "/login") -> TestResponse:
         """Fill in the log-in form."""

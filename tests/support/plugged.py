@@ -68,7 +68,7 @@ def _bill(house: House, account: str, mark: str) -> str:
     office = Bureau(house)
     office.now = house.now - 20 * DAY
     names = {name: hostile(f"buyer-{name}", mark) for name in ("name", "street", "city", "reference")}
-    office.sell(account, 25_000, **{**ADDRESS, **names})
+    office.sell(account, 25_000, **{**ADDRESS, **names, "language": "de"})
     office.run(account=account)
     with house.store.read() as session:
         [record] = book.records(session, Selection(house.ids[account]))

@@ -21,8 +21,9 @@ STRANGE = ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND")
 OWN = {"name", "kind", "verb"}  # parameters that name nothing of anybody's
 PLACES = (access.ACCOUNT, access.OPERATOR, access.PERSON)
 
-VIEWERS_CHANGE = {"messages.export", "suppressions.export"}  # who only looks on may take away what is seen
+VIEWERS_CHANGE = {"messages.export", "suppressions.export", "quota.export_ledger"}  # nothing: files of what is seen
 BILLING_CHANGES = {
+    "quota.export_ledger",
     "quota.book",
     "quota.set_renewal",
     "quota.set_threshold",

@@ -15,6 +15,16 @@ from postmeter.plugin_settings import ENVIRONMENT, Layers, PluginSettings
 from postmeter.setting import kinds
 from postmeter_web.forms import Form
 
+
+def N_(text: str) -> str:
+    """Mark a text for translation."""
+    return text
+
+
+OF_ALL = (  # settings that every plugin has, see postmeter.plugin_settings
+    N_("what becomes of a message about which the plugin gives no answer: refused for now (451), or let through"),
+    N_("seconds that the plugin has for an answer"),
+)
 PREFIX = "set_"  # of the fields' names: a setting may be called like something that a form has
 
 
@@ -51,7 +61,7 @@ def settings_form(layers: Layers, values: PluginSettings) -> SettingsForm:
 
 
 def _field(key: str, kind: Any, facts: Mapping[str, Any]) -> Field:
-    description, usual = facts["help"], {"autocomplete": "off", "spellcheck": "false"}
+    description, usual = gettext(facts["help"]), {"autocomplete": "off", "spellcheck": "false"}
     if facts["secret"]:
         return PasswordField(key, description=f"{description}. {gettext('Empty: it stays as it is.')}", render_kw=usual)
     if facts["choices"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -59,7 +60,7 @@ def one(plugin: str) -> ResponseReturnValue:
         "operator/plugin.html",
         plugin=found,
         listens=bool(kinds_of(panel().plugins, plugin)),
-        settings=settings_facts(layers, layers.settings(plugin)),
+        settings=[replace(own, help=gettext(own.help)) for own in settings_facts(layers, layers.settings(plugin))],
         running={own.key: own.value for own in found.settings},
         error=error,
         dead=page,
