@@ -12,7 +12,6 @@ import pytest
 from werkzeug.test import TestResponse
 
 from postmeter import csv_file
-from postmeter.store import audit
 from postmeter.store.secrets import NewPassword
 from postmeter.store.suppressions import (
     BOUNCE,
@@ -48,8 +47,7 @@ def shown(page: str) -> list[str]:
 
 
 def actions(house: House) -> list[tuple[str, str]]:
-    with house.store.read() as session:
-        return [(one.action, one.subject) for one in audit.entries(session)]
+    return [(one.action, one.subject) for one in house.changes()]
 
 
 def send(browser: Browser, octets: bytes, name: str = "list.csv") -> TestResponse:
