@@ -90,6 +90,16 @@ def test_the_lifetime_goes_on() -> None:
     assert "suspended" in expired.reply
 
 
+def test_nobody_waits_beyond_the_end_of_the_lifetime() -> None:
+    made = bench(STOP)
+    one = leased("joe@gmail.com")
+    end = one.message.accepted_at + 86_400.0
+    made.clock.advance(86_300.0)
+    made.take(one)
+    made.gather()
+    assert made.writer.settled[0].next_attempt_at == end
+
+
 class Office:
     """A desk whose reads and commits the test answers; ``open`` are the batches that are found."""
 
