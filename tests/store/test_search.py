@@ -174,9 +174,7 @@ def test_it_looks_further_back_as_long_as_its_patience_lasts(store: Store, monke
     assert [hit.subject for hit in answer.hits] == ["The needle"]
 
 
-def test_a_message_with_more_recipients_than_a_step_is_got_over(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_with_more_recipients_than_a_step_is_got_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "FIRST", 5)
     old = add(store, NOW - 100, (BOUNCED, "550 needle"))
     add(store, NOW, *[(BOUNCED, "550 no")] * 12)

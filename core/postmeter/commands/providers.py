@@ -73,8 +73,11 @@ def suspend(relay: Relay, name: str, reason: str, hours: float | None, as_json: 
 @pass_relay
 def resume(relay: Relay, name: str, as_json: bool) -> None:
     """Send a provider mail again; the relay's workers begin with what waits."""
+    now = time.time()
+    with relay.store.read() as session:
+        waits = providers.what_waits(session, name, now)
     with relay.store.write() as session:
-        order = order_facts(session, providers.resume(session, name, time.time(), BY))
+        order = order_facts(session, providers.resume(session, name, waits, now, BY))
     show(as_json, plain(order), f"{name} is sent mail again; {order.matched:,} recipients are tried soon.")
 
 
