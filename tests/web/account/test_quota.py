@@ -13,7 +13,7 @@ from flask import Flask
 from postmeter.store import ledger
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Account
-from support.panel import NOW, Browser, House
+from support.panel import NOW, OWNER, Browser, House
 from support.shopping import BOOK, DAY, QUOTA, agreed, blocks, booked, changes, confirmed, order, visit, words
 
 
