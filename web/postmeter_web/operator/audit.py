@@ -11,12 +11,11 @@ from flask_babel import get_timezone
 
 from postmeter.errors import UsageError
 from postmeter.store import accounts, audit
-from postmeter_web.context import now, reading
+from postmeter_web.context import now, number_asked, reading
 
 blueprint = Blueprint("audit", __name__)
 
 PAGE = 50  # entries
-MOST = 1 << 62  # numbers beyond it no database has
 FILTERS = ("find", "account", "action", "from", "until")
 
 
@@ -24,7 +23,7 @@ FILTERS = ("find", "account", "action", "from", "until")
 def show() -> ResponseReturnValue:
     """The changes that the filters leave, newest first."""
     given = {name: request.args.get(name, "").strip()[:100] for name in FILTERS}
-    before = request.args.get("before", type=int)
+    before = number_asked("before")
     with reading() as db:
         number = None
         if given["account"]:
@@ -35,7 +34,7 @@ def show() -> ResponseReturnValue:
         found = audit.entries(
             db,
             number,
-            before=before and min(before, MOST),
+            before=before,
             find=given["find"],
             action=given["action"],
             since=_midnight(given["from"]),
