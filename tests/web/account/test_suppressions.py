@@ -48,8 +48,7 @@ def shown(page: str) -> list[str]:
 
 
 def actions(house: House) -> list[tuple[str, str]]:
-    with house.store.read() as session:
-        return [(one.action, one.subject) for one in audit.entries(session)]
+    return [(one.action, one.subject) for one in house.changes()]
 
 
 def send(browser: Browser, octets: bytes, name: str = "list.csv") -> TestResponse:
