@@ -181,7 +181,8 @@ def _error_page(error: Exception) -> tuple[str, int] | HTTPException | Response:
     if isinstance(error, HTTPException) and error.code not in _SENTENCES:
         return error
     if not isinstance(error, HTTPException):
-        current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
+        where = request.url_rule if "token" in (request.view_args or {}) else request.path  # a secret of a mail's link
+        current_app.logger.error("%s %s failed", request.method, where, exc_info=error)
         error = ServiceUnavailable() if isinstance(error, DBAPIError) else InternalServerError()
     code = error.code or 500
     title, sentence = _SENTENCES[code]
