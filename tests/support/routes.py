@@ -46,19 +46,21 @@ def doors(app: Flask, *places: str) -> Iterator[Door]:
             yield Door(rule, method)
 
 
-def path(door: Door, account: str, things: Furniture) -> str:
-    """The address of a door in an account, to a thing of ``things``."""
+def path(door: Door, account: str, things: Furniture, number: int | None = None) -> str:
+    """The address of a door in an account, to a thing of ``things``; ``number`` in the place of all numbers."""
     values = _values(things)
 
     def fill(found: re.Match[str]) -> str:
-        name = found[1]
+        kind, name = found[1], found[2]
         if name == "name":
             return account
+        if kind == "int" and number is not None:
+            return str(number)
         value = values.get(f"{door.place}.{name}", values.get(name))
         assert value is not None, f"{door.rule.rule}: say what a foreign {name} is"
         return quote(str(value), safe="")
 
-    return re.sub(r"<(?:[^<>:]+:)?(\w+)>", fill, door.rule.rule)
+    return re.sub(r"<(?:([^<>:]+):)?(\w+)>", fill, door.rule.rule)
 
 
 def _values(things: Furniture) -> dict[str, object]:

@@ -17,6 +17,7 @@ from support.panel import OPERATOR, OTHER, OWNER, Browser, House
 from support.routes import Door, doors, path
 
 MARK, OWN_MARK = MARKS["forum"], MARKS["shop"]
+HUGE = 1 << 64
 STRANGE = ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND")
 OWN = {"name", "kind", "verb"}  # parameters that name nothing of anybody's
 PLACES = (access.ACCOUNT, access.OPERATOR, access.PERSON)
@@ -86,6 +87,23 @@ def test_a_foreign_thing_in_an_own_account_does_not_exist(app: Flask, owner: Bro
             assert (answer.status_code, answer.text) == (404, missing), door
             named |= door.rule.arguments
     assert named >= {"domain", "selector", "connection", "message_id", "block", "user", "ticket", "number"}
+
+
+def test_a_number_that_no_row_can_have_leads_nowhere(
+    app: Flask, owner: Browser, operator: Browser, things: Furniture
+) -> None:
+    numbered = [door for door in doors(app, *PLACES) if "<int:" in door.rule.rule]
+    assert len(numbered) >= 30
+    for door in numbered:
+        browser = operator if door.rule.rule.startswith("/operator") else owner
+        assert send(browser, door, path(door, "shop", things, HUGE)).status_code == 404, door
+
+
+@pytest.mark.parametrize("number", [HUGE, -HUGE])
+def test_nor_does_one_that_a_list_is_to_begin_with(owner: Browser, operator: Browser, number: int) -> None:
+    for address in ("/accounts/shop/team/log", "/accounts/shop/quota/ledger"):
+        assert owner.get(f"{address}?before={number}").status_code == 200
+    assert operator.get(f"/operator/audit/?before={number}").status_code == 200
 
 
 def test_both_tenants_see_as_little_of_each_other(app: Flask, things: Furniture) -> None:
