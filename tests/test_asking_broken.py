@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import MagicMock
 
 import pytest
 import pytest_twisted
@@ -146,7 +146,7 @@ async def test_a_start_that_fails_is_a_failure_of_the_hook(desks: Desks) -> None
     manager = new_manager()
     manager.register(late := Late(lambda m: None), "late")
     plugins = Plugins(manager, own={"late": PluginSettings(policy="open")})
-    plugins.attach(Settings(), Mock(spec=Store), cast(Any, None))
+    plugins.attach(Settings(), MagicMock(spec=Store), cast(Any, None))
     asking = Asking(plugins, desks.clock, desks.news.append)
     asking.start()
     desks.made.append(asking)

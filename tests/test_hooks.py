@@ -6,7 +6,7 @@ import sys
 import threading
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import MagicMock
 
 import pytest
 from attrs import frozen
@@ -152,7 +152,7 @@ class Counting:
 
 def attached(monkeypatch: pytest.MonkeyPatch, plugin: Counting, **table: Any) -> Plugins:
     found = load(monkeypatch, ["counting"], {"counting": table}, counting=plugin)
-    found.attach(Settings(), Mock(spec=Store), cast(Any, None))
+    found.attach(Settings(), MagicMock(spec=Store), cast(Any, None))
     return found
 
 

@@ -22,11 +22,11 @@ from postmeter.hooks import Plugins
 from postmeter.hookspecs import MAX_ADDED, HeaderField, Message
 from postmeter.message import editing
 from postmeter.message.editing import MAX_REFERENCE
+from postmeter.roster import ASKED
 from postmeter.smtp.reply import Refused, Reply
 
 log = logging.getLogger(__name__)
 
-ASKED = ("on_accept", "on_sign")
 THREADS = 8  # of each plugin, in each process
 REFERENCE = editing.REFERENCE.decode()
 OWNED_PREFIXES = ("resent-", "content-", "x-postmeter-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +18,15 @@ from postmeter import hookspecs
 from postmeter.config import Settings
 from postmeter.containment import contained, usable
 from postmeter.core import Core
+from postmeter.errors import ConfigError
 from postmeter.hookspecs import Service
-from postmeter.plugin_settings import PluginSettings, plugin_settings
+from postmeter.plugin_settings import Layers, PluginSettings, layers_of
 from postmeter.setting import kinds
+from postmeter.store.chosen import chosen
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
+
+log = logging.getLogger(__name__)
 
 GROUP = "postmeter"
 ALWAYS = ("web",)  # the panel has its own switch: web.listen
@@ -39,9 +44,11 @@ class Plugins:
         manager: pluggy.PluginManager,
         missing: Sequence[str] = (),
         own: Mapping[str, PluginSettings] | None = None,
+        layers: Mapping[str, Layers] | None = None,
     ) -> None:
         self.manager = manager
         self.missing = tuple(missing)
+        self._layers = dict(layers or {})
         self._own = dict(own or {})
         self._starts: dict[str, Start] = {}
         choosing = self.implementing("by_connection")
@@ -58,16 +65,20 @@ class Plugins:
         for name in (*ALWAYS, *settings.plugins.enabled):
             if name in found and not manager.has_plugin(name):
                 usable(name, _register, manager, name, found[name])
-        own = plugin_settings(settings.plugins, _schemas(manager))
-        return cls(manager, [name for name in settings.plugins.enabled if name not in found], own)
+        layers = layers_of(settings.plugins, _schemas(manager))
+        own = {name: one.settings(name) for name, one in layers.items()}
+        return cls(manager, [name for name in settings.plugins.enabled if name not in found], own, layers)
 
     def attach(
         self, settings: Settings, store: Store, secrets: Secrets, clock: Callable[[], float] = time.time
     ) -> None:
         """Give the plugins the relay that they work with; each is started before its first call.
 
-        Each is lent the database of ``store``, and closing that closes what they have opened.
+        Each is lent the database of ``store``, and closing that closes what they have opened. What was set in the
+        panel counts from here on.
         """
+        with store.read() as session:
+            self.overlay(chosen(session, secrets))
         for name, _ in self.manager.list_name_plugin():
             core = Core(name, settings, self.own(name), store.lend(name), secrets, clock)
             self._starts[name] = Start(core, self.implementing("on_start", name))
@@ -75,6 +86,20 @@ class Plugins:
     def own(self, name: str) -> PluginSettings:
         """The settings of a plugin."""
         return self._own.get(name) or PluginSettings()
+
+    def layers(self, name: str) -> Layers:
+        """What is set for a plugin, and where."""
+        return self._layers.get(name) or Layers(type(self.own(name)))
+
+    def overlay(self, chosen: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put what was set in the panel over the file; of a plugin for which that cannot be, the log says so."""
+        for name in chosen.keys() & dict(self.manager.list_name_plugin()).keys():
+            layers = self.layers(name).with_panel(chosen[name])
+            try:
+                self._own[name] = layers.settings(name)
+                self._layers[name] = layers
+            except ConfigError as error:
+                log.error("what the panel has set for the plugin %s is passed over: %s", name, error)
 
     def core(self, name: str) -> Core:
         """What a plugin works with, once it is attached."""

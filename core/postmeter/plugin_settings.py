@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
+from typing import Any
 
+import attrs
 from attrs import frozen
 
 from postmeter.config import PREFIX, Plugins
@@ -27,32 +28,67 @@ class PluginSettings:
     time_limit: int = setting(2, "seconds that the plugin has for an answer", least=1, most=30)
 
 
-def plugin_settings(plugins: Plugins, schemas: Schemas) -> dict[str, PluginSettings]:
-    """The settings of each loaded plugin, the file's under the environment's; ConfigError names what is wrong.
+DEFAULT, FILE, PANEL, ENVIRONMENT = "default", "file", "panel", "environment"  # where a value comes from
 
-    So does what is set for a plugin that is not enabled: nobody would read it.
+
+@frozen
+class Layers:
+    """What is set for a plugin, by where: the environment counts before the panel, and that before the file."""
+
+    schema: type[PluginSettings]
+    file: Mapping[str, Any] = attrs.Factory(dict)
+    panel: Mapping[str, Any] = attrs.Factory(dict)
+    environment: Mapping[str, Any] = attrs.Factory(dict)
+
+    def with_panel(self, values: Mapping[str, Any]) -> Layers:
+        """The same with these values of the panel; keys that there are no longer do not matter."""
+        known = kinds(self.schema)
+        return attrs.evolve(self, panel={key: value for key, value in values.items() if key in known})
+
+    def settings(self, name: str) -> PluginSettings:
+        """The settings of the plugin of that name; ConfigError names what is wrong."""
+        table = {**self.file, **self.panel, **self.environment}
+        made: PluginSettings = usable(name, section, f"plugins.{name}", self.schema, table)
+        return made
+
+    def source(self, key: str) -> str:
+        """Where the value of a key comes from."""
+        layers = ((ENVIRONMENT, self.environment), (PANEL, self.panel), (FILE, self.file))
+        return next((source for source, layer in layers if key in layer), DEFAULT)
+
+
+def plugin_settings(plugins: Plugins, schemas: Schemas) -> dict[str, PluginSettings]:
+    """The settings of each loaded plugin, the file's under the environment's; ConfigError names what is wrong."""
+    return {name: layers.settings(name) for name, layers in layers_of(plugins, schemas).items()}
+
+
+def layers_of(plugins: Plugins, schemas: Schemas) -> dict[str, Layers]:
+    """What file and environment say for each loaded plugin; ConfigError for a key that does not exist.
+
+    So it does for what is set for a plugin that is not enabled: nobody would read it.
     """
-    tables = {name: dict(table) for name, table in plugins.tables.items()}
-    for name in tables:
+    for name in plugins.tables:
         if name not in plugins.enabled and name not in schemas:
             raise ConfigError(f"[plugins.{name}]: there is no such key, and plugins.enabled names no such plugin")
+    environment: dict[str, dict[str, Any]] = {}
     for variable, text in plugins.texts.items():
-        _overlay(tables, schemas, plugins.enabled, variable, text)
+        _read(environment, schemas, plugins.enabled, variable, text)
     return {
-        name: usable(name, section, f"plugins.{name}", schema, tables.get(name, {})) for name, schema in schemas.items()
+        name: Layers(schema, file=plugins.tables.get(name, {}), environment=environment.get(name, {}))
+        for name, schema in schemas.items()
     }
 
 
-def _overlay(
-    tables: dict[str, dict[str, typing.Any]], schemas: Schemas, enabled: tuple[str, ...], variable: str, text: str
+def _read(
+    environment: dict[str, dict[str, Any]], schemas: Schemas, enabled: tuple[str, ...], variable: str, text: str
 ) -> None:
-    """Put one variable over the file's value; what is for a plugin that is enabled but not installed is passed over."""
+    """What one variable says; what is for a plugin that is enabled but not installed is passed over."""
     owners = [name for name in {*schemas, *enabled} if variable.startswith(f"{name}_")]
     name = max(owners, key=len, default="")
     key = variable.removeprefix(f"{name}_")
     known = kinds(schemas[name]) if name in schemas else {}
     if key in known:
-        tables.setdefault(name, {})[key] = from_text(f"plugins.{name}.{key}", known[key], text)
+        environment.setdefault(name, {})[key] = from_text(f"plugins.{name}.{key}", known[key], text)
     elif not name or name in schemas:
         full = f"{PREFIX}PLUGINS_{variable.upper()}"
         raise ConfigError(f"unknown setting plugins.{name or variable} (environment variable {full})")

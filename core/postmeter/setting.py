@@ -13,11 +13,21 @@ from postmeter.errors import ConfigError
 
 
 def setting(
-    default: Any, help: str, *, least: int | None = None, most: int | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    help: str,
+    *,
+    least: int | None = None,
+    most: int | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
 ) -> Any:
-    """One key: its default, what it means (README's table says the same), the numbers or the values allowed."""
+    """One key: its default, what it means (README's table says the same), the numbers or the values allowed.
+
+    What is ``secret`` is never shown, and sealed where it is stored.
+    """
     factory = attrs.Factory(lambda: default) if isinstance(default, dict) else default
-    return attrs.field(default=factory, metadata={"help": help, "least": least, "most": most, "choices": choices})
+    metadata = {"help": help, "least": least, "most": most, "choices": choices, "secret": secret}
+    return attrs.field(default=factory, metadata=metadata)
 
 
 def from_text(name: str, kind: Any, text: str) -> Any:

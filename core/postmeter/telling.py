@@ -12,6 +12,7 @@ import pluggy
 
 from postmeter.hooks import Plugins
 from postmeter.listener import Doing, Functions, Listener
+from postmeter.roster import HOOKS
 from postmeter.store import cursors, moved, troubles
 from postmeter.store.engine import Store
 from postmeter.store.troubles import Trouble
@@ -22,27 +23,6 @@ DUTY = "telling"  # one worker of all does it
 DUTY_LEASE = 30.0  # seconds
 PATIENCE = 1.0  # seconds that one plugin may keep the others waiting
 HANGS = 60.0  # seconds that a call takes: then it is said to hang
-HOOKS = {
-    "accepted": "on_arrive",
-    "delivered": "on_deliver",
-    "deferred": "on_defer",
-    "bounced": "on_bounce",
-    "expired": "on_bounce",
-    "complained": "on_complaint",
-    "address_suppressed": "on_suppress",
-    "quota_low": "on_quota_low",
-    "quota_exhausted": "on_quota_low",
-    "quota_overdraft": "on_quota_low",
-    "quota_booked": "on_quota_change",
-    "quota_renewed": "on_quota_change",
-    "quota_expiring": "on_quota_change",
-    "quota_expired": "on_quota_change",
-    "connection_paused": "on_connection_change",
-    "connection_resumed": "on_connection_change",
-    "domain_verified": "on_domain_change",
-    "domain_broken": "on_domain_change",
-    "notice": "on_notice",
-}
 OTHERS = ("flush", "jobs")
 
 

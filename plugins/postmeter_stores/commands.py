@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from postmeter import Core, UnreachableError, console, pass_core
-from postmeter_stores import facts, queue
-from postmeter_stores.api import STRANGE
+from postmeter_stores import desk, facts, queue
 from postmeter_stores.kinds import KINDS
 from postmeter_stores.reference import Pattern
-from postmeter_stores.settings import Settings
-from postmeter_stores.tables import GIVEN_UP, MISSING, REJECTED, WAITING, ShopRow
-from postmeter_stores.web import Absent, ShopError, Unusable, clean_base, iso
-from postmeter_stores.writer import open_shop
+from postmeter_stores.tables import GIVEN_UP, MISSING, REJECTED, WAITING
+from postmeter_stores.web import clean_base, iso
 
 CREDENTIALS = ("key", "secret", "token", "token_secret")
 MAX_SHOWN = 100  # notes
@@ -51,21 +46,15 @@ def connect(
     **given: str | None,
 ) -> None:
     """Connect the shop that sends by a connection, or connect it anew; credentials not given are asked for."""
-    base = clean_base(url, _own(core))
+    base = clean_base(url, desk.own(core))
     if pattern:
         Pattern(pattern)
     with core.read() as session:
         facts.connection_of(core, session, account, connection)
-    sealed = core.seal(json.dumps(KINDS[kind].complete(_asked(kind, given))).encode())
+    sealed = desk.seal(core, kind, _asked(kind, given))
     with core.write() as session:
         found = facts.connection_of(core, session, account, connection)
-        row = session.get(ShopRow, found.id)
-        row = row or ShopRow(connection_id=found.id, account_id=found.account_id, created_at=core.clock())
-        row.kind, row.url, row.credentials, row.pattern, row.deliveries = kind, base, sealed, pattern, deliveries
-        session.add(row)
-        session.flush()
-        queue.resume(session, found.id, core.clock())
-        core.follow(session, found.id)
+        desk.connect(session, core, found, kind, base, sealed, pattern=pattern, deliveries=deliveries)
     data = {"connection": connection, "kind": kind, "url": base}
     console.show(as_json, data, f"{connection} is connected with {base}. Try it with `postmeter store test`.")
 
@@ -92,12 +81,8 @@ def test(core: Core, account: str, connection: str, as_json: bool) -> None:
     """Log in to a shop and say what is wrong; when nothing is, what waits for it is written."""
     with core.read() as session:
         row = facts.shop_of(core, session, account, connection)
-    try:
-        open_shop(core, _own(core), row).check()
-    except ShopError as error:
-        raise UnreachableError(_advice(row, error)) from None
-    except STRANGE as error:
-        raise UnreachableError(f"{row.url} answers, but not as {KINDS[row.kind].title} does: {error!r}") from None
+    if trouble := desk.trouble(core, row):
+        raise UnreachableError(trouble)
     with core.write() as session:
         queue.resume(session, row.connection_id, core.clock())
     told = f"{KINDS[row.kind].title} at {row.url} takes the log-in, and notes may be written."
@@ -137,11 +122,6 @@ def show_queue(core: Core, account: str, ended: bool, as_json: bool) -> None:
     console.show(as_json, console.plain(found), console.table(heads, rows) if found else empty)
 
 
-def _own(core: Core) -> Settings:
-    assert isinstance(core.own, Settings)
-    return core.own
-
-
 def _asked(kind: str, given: dict[str, str | None]) -> dict[str, str]:
     """The credentials that were given; those that are needed besides are asked for, unseen."""
     credentials = {name: (given[name] or "").strip() for name in CREDENTIALS}
@@ -149,14 +129,6 @@ def _asked(kind: str, given: dict[str, str | None]) -> dict[str, str]:
         if not credentials[name]:
             credentials[name] = click.prompt(f"{KINDS[kind].title}: {title}", hide_input=True).strip()
     return credentials
-
-
-def _advice(row: ShopRow, error: ShopError) -> str:
-    """What is wrong in plain words, and where it can be mended."""
-    said = f"{KINDS[row.kind].title} at {row.url}: {error}"
-    if isinstance(error, Unusable) and not isinstance(error, Absent):
-        return f"{said}. What is needed: {KINDS[row.kind].where}"
-    return said
 
 
 def _writes(shop: facts.ShopFacts) -> str:

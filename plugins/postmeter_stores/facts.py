@@ -61,6 +61,15 @@ def shop_of(core: Core, session: Session, account: str, name: str) -> ShopRow:
     return row
 
 
+def shop_of_account(
+    core: Core, session: Session, account_id: int, connection_id: int
+) -> tuple[ConnectionFacts, ShopRow] | None:
+    """A connection of the account by its number, with its shop; None when it has none, or is not the account's."""
+    connection = next((one for one in core.connections(session, account_id) if one.id == connection_id), None)
+    row = session.get(ShopRow, connection.id) if connection else None
+    return (connection, row) if connection and row else None
+
+
 def shops(core: Core, session: Session, account: str, now: float) -> list[ShopFacts]:
     """The account's shops, by the names of their connections."""
     names = _names(core, session, account)

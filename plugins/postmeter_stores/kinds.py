@@ -43,6 +43,11 @@ class Kind:
         return credentials
 
 
+def N_(text: str) -> str:
+    """Mark a text for translation."""
+    return text
+
+
 def option(name: str) -> str:
     """The option of `store connect` for a credential."""
     return "--" + name.replace("_", "-")
@@ -52,29 +57,29 @@ KINDS = {
     "woocommerce": Kind(
         "WooCommerce",
         WooCommerce,
-        {"key": "consumer key", "secret": "consumer secret"},
-        "WooCommerce, Settings, Advanced, REST API: a key with Read/Write of a user who may edit orders",
+        {"key": N_("consumer key"), "secret": N_("consumer secret")},
+        N_("WooCommerce, Settings, Advanced, REST API: a key with Read/Write of a user who may edit orders"),
         {},
     ),
     "shopware": Kind(
         "Shopware",
         Shopware,
-        {"key": "access key ID", "secret": "secret access key"},
-        "Settings, System, Integrations: an integration that may read and edit orders and create custom field sets",
+        {"key": N_("access key ID"), "secret": N_("secret access key")},
+        N_("Settings, System, Integrations: an integration that may read and edit orders and create custom field sets"),
         {},
     ),
     "magento": Kind(
         "Magento",
         Magento,
-        {"token": "access token"},
-        "System, Extensions, Integrations: an integration with the resources Sales, Orders, View and Comment",
-        {"key": "consumer key", "secret": "consumer secret", "token_secret": "access token secret"},
+        {"token": N_("access token")},
+        N_("System, Extensions, Integrations: an integration with the resources Sales, Orders, View and Comment"),
+        {"key": N_("consumer key"), "secret": N_("consumer secret"), "token_secret": N_("access token secret")},
     ),
     "prestashop": Kind(
         "PrestaShop",
         PrestaShop,
-        {"key": "webservice key"},
-        "Advanced Parameters, Webservice: a key that may GET orders, customers and messages and POST messages",
+        {"key": N_("webservice key")},
+        N_("Advanced Parameters, Webservice: a key that may GET orders, customers and messages and POST messages"),
         {},
     ),
 }

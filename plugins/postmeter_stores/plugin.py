@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import click
 from sqlalchemy import Connection
 
-from postmeter import Core, Event, Job, Message, PluginSettings, hookimpl
+from postmeter import Core, Event, Job, Message, Page, PluginSettings, hookimpl
 from postmeter_stores import queue
 from postmeter_stores.commands import store
 from postmeter_stores.directory import Directory
 from postmeter_stores.reference import order_in
 from postmeter_stores.settings import Settings
-from postmeter_stores.tables import first_tables
+from postmeter_stores.tables import first_tables, notes_by_shop
 from postmeter_stores.writer import Writer
 
 EVERY = 2.0  # seconds
@@ -37,12 +37,19 @@ class StoresPlugin:
     @hookimpl
     def migrations(self) -> Sequence[Callable[[Connection], None]]:
         """The tables stores_shop and stores_note."""
-        return [first_tables]
+        return [first_tables, notes_by_shop]
 
     @hookimpl
     def commands(self) -> Sequence[click.Command]:
         """`postmeter store`."""
         return [store]
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """An account's shops."""
+        from postmeter_stores.pages import pages  # Flask is where the panel runs
+
+        return pages(self._core)
 
     @hookimpl
     def by_connection(self) -> bool:

@@ -14,6 +14,7 @@ from postmeter import Event
 from postmeter_stores.note import Note
 from postmeter_stores.tables import GIVEN_UP, WAITING, NoteRow, ShopRow
 
+BY_HAND = "paused by hand"
 BATCH = 50  # notes that a thread takes at a time, and rows that are deleted at once
 
 
@@ -113,6 +114,19 @@ def resume(session: Session, connection_id: int, now: float) -> None:
     change_shop(session, connection_id, **well)
     waiting = (NoteRow.connection_id == connection_id) & (NoteRow.state == WAITING)
     session.execute(update(NoteRow).where(waiting).values(next_at=now))
+
+
+def pause(session: Session, connection_id: int) -> None:
+    """Write nothing into a shop until somebody lets it go on."""
+    change_shop(session, connection_id, paused=BY_HAND)
+
+
+def history(session: Session, connection_id: int, limit: int, before: int | None = None) -> list[NoteRow]:
+    """A shop's notes before the one of that number, newest first."""
+    query = select(NoteRow).where(NoteRow.connection_id == connection_id)
+    if before is not None:
+        query = query.where(NoteRow.id < before)
+    return list(session.scalars(query.order_by(NoteRow.id.desc()).limit(limit)))
 
 
 def give_up(session: Session, now: float, before: float) -> int:

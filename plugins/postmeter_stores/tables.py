@@ -79,6 +79,14 @@ class NoteRow(Base):
     )
 
 
+_BY_SHOP = Index("ix_stores_note_connection_id_id", NoteRow.connection_id, NoteRow.id)
+
+
 def first_tables(connection: Connection) -> None:
     """Make the tables of the first version."""
     Base.metadata.create_all(connection)
+
+
+def notes_by_shop(connection: Connection) -> None:
+    """A shop's notes are listed, newest first."""
+    _BY_SHOP.create(connection, checkfirst=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,16 +10,14 @@ import click
 from sqlalchemy.orm import Session
 
 from postmeter import Core, UsageError, check_url, console, pass_core
-from postmeter_webhooks import deliveries, endpoints
-from postmeter_webhooks.body import PING, TYPES, render, rfc3339
+from postmeter_webhooks import deliveries, endpoints, ping
+from postmeter_webhooks.again import catch_up
+from postmeter_webhooks.body import rfc3339
 from postmeter_webhooks.deliveries import DeliveryFacts
-from postmeter_webhooks.directory import Directory, read_names
+from postmeter_webhooks.directory import read_names
 from postmeter_webhooks.endpoints import BY_HAND, Added, Endpoint
-from postmeter_webhooks.schedule import DELIVERED, FAILED, Answer, Verdict
-from postmeter_webhooks.sending import Sender
 from postmeter_webhooks.settings import own
 
-PAGE = 500  # events that are read, and queued with one commit
 HEADS = ("Endpoint", "Account", "Connection", "URL", "Events", "State")
 
 
@@ -132,7 +129,10 @@ def test(core: Core, context: click.Context, endpoint: int, as_json: bool) -> No
     """Send test.ping now and print the answer; the exit code is 1 unless it is 2xx."""
     with core.read() as session:
         found = endpoints.find(session, core, endpoint)
-    answer = _ping(core, found)
+    sent = ping.send(core, found)
+    with core.write() as session:
+        ping.keep(session, sent, core.clock())
+    answer = sent.answer
     data = {"endpoint": endpoint, "ok": answer.ok, "status": answer.status, "answer": answer.text}
     console.show(as_json, data, f"{'Taken' if answer.ok else 'Not taken'}: {answer.text}")
     if not answer.ok:
@@ -162,7 +162,7 @@ def replay(core: Core, endpoint: int, since: str | None, event_id: int | None, f
         now = core.clock()
         number = deliveries.replay(session, endpoint, now, since=begin, event_id=event_id, failed=failed)
     if begin is not None and event_id is None and not failed:
-        number += _catch_up(core, found, begin)
+        number += catch_up(core, found, begin)
     console.show(as_json, {"endpoint": endpoint, "deliveries": number}, f"{number:,} deliveries will be sent again.")
 
 
@@ -209,34 +209,6 @@ def _time(text: str) -> float:
     except ValueError:
         raise UsageError(f"{text!r} is not a time such as 2026-11-23 or 2026-11-23T08:00") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-
-
-def _catch_up(core: Core, endpoint: Endpoint, since: float) -> int:
-    """Queue what happened since then and is not known as the endpoint's; how many."""
-    directory, behind, number = Directory(core), 0, 0
-    while True:
-        with core.read() as session:
-            events = core.events(session, endpoint.account_id, tuple(TYPES), since, behind, PAGE)
-        if not events:
-            return number
-        if rows := directory.rows(events, [endpoint]):
-            with core.write() as session:
-                number += deliveries.enqueue(session, rows)
-        behind = events[-1].id
-
-
-def _ping(core: Core, endpoint: Endpoint) -> Answer:
-    """Send a test and keep what came of it."""
-    names, now = read_names(core, endpoint.account_id), core.clock()
-    connection = names.connections.get(endpoint.connection_id or 0)
-    body = render(PING, now, {"account": names.account, "connection": connection, "endpoint": endpoint.id})
-    key = f"msg_ping{os.urandom(8).hex()}_{endpoint.id}"
-    answer = Sender(core).post(endpoint, key, body.encode("ascii"))
-    row = deliveries.row(key, endpoint.account_id, endpoint.id, None, PING, "", body, now)
-    with core.write() as session:
-        judged = Verdict(DELIVERED if answer.ok else FAILED, 1, now)
-        deliveries.keep(session, row, answer, judged, core.clock())
-    return answer
 
 
 def _show_secret(added: Added, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from postmeter_webhooks import tables
@@ -173,21 +173,44 @@ def replay(
     failed: bool = False,
 ) -> int:
     """Have finished deliveries sent again, under the same webhook-id: those of these conditions; how many."""
-    conditions = [_table.c.endpoint_id == endpoint_id, _table.c.event_id.is_not(None), ~_waits]
-    if since is not None:
-        conditions.append(_table.c.created_at >= since)
-    if event_id is not None:
-        conditions.append(_table.c.event_id == event_id)
-    if failed:
-        conditions.append(_table.c.state == FAILED)
-    again = update(_table).where(*conditions).values(state=WAITING, attempts=0, next_at=now, done_at=None)
+    finished = _finished(endpoint_id, since, event_id, failed)
+    again = update(_table).where(*finished).values(state=WAITING, attempts=0, next_at=now, done_at=None)
     return session.connection().execute(again).rowcount
+
+
+def replayable(session: Session, endpoint_id: int, *, since: float | None = None, failed: bool = False) -> int:
+    """How many deliveries ``replay`` would have sent again."""
+    query = select(func.count()).select_from(_table).where(*_finished(endpoint_id, since, None, failed))
+    return session.scalar(query) or 0
+
+
+def known(session: Session, webhook_ids: Sequence[str]) -> int:
+    """How many of these there are."""
+    query = select(func.count()).select_from(_table).where(_table.c.webhook_id.in_(webhook_ids))
+    return session.scalar(query) or 0
+
+
+def waiting(session: Session, endpoint_ids: Sequence[int]) -> dict[int, int]:
+    """How many deliveries wait, by endpoint; one for which none does is missing."""
+    query = select(_table.c.endpoint_id, func.count()).where(_table.c.endpoint_id.in_(endpoint_ids), _waits)
+    return {row[0]: row[1] for row in session.execute(query.group_by(_table.c.endpoint_id))}
 
 
 def recent(session: Session, endpoint_id: int, limit: int) -> list[DeliveryFacts]:
     """The newest deliveries of an endpoint, newest first."""
+    return [facts for _, facts in older(session, endpoint_id, limit)]
+
+
+def older(
+    session: Session, endpoint_id: int, limit: int, before: int | None = None, state: str = ""
+) -> list[tuple[int, DeliveryFacts]]:
+    """An endpoint's deliveries (in one state) before the one of that number, newest first, with their numbers."""
     query = select(_table).where(_table.c.endpoint_id == endpoint_id).order_by(_table.c.id.desc()).limit(limit)
-    return [_facts(found) for found in session.execute(query)]
+    if before is not None:
+        query = query.where(_table.c.id < before)
+    if state:
+        query = query.where(_table.c.state == state)
+    return [(found.id, _facts(found)) for found in session.execute(query)]
 
 
 def give_up(session: Session, before: float, now: float) -> int:
@@ -201,6 +224,17 @@ def prune(session: Session, before: float) -> int:
     """Delete some of the deliveries that were finished before then; how many."""
     over = select(_table.c.id).where(_table.c.done_at < before).limit(PRUNED)
     return session.connection().execute(delete(_table).where(_table.c.id.in_(over))).rowcount
+
+
+def _finished(endpoint_id: int, since: float | None, event_id: int | None, failed: bool) -> list[ColumnElement[bool]]:
+    conditions = [_table.c.endpoint_id == endpoint_id, _table.c.event_id.is_not(None), ~_waits]
+    if since is not None:
+        conditions.append(_table.c.created_at >= since)
+    if event_id is not None:
+        conditions.append(_table.c.event_id == event_id)
+    if failed:
+        conditions.append(_table.c.state == FAILED)
+    return conditions
 
 
 def _lock(session: Session, endpoint_ids: set[int]) -> set[int]:

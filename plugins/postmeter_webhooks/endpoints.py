@@ -34,6 +34,8 @@ class Endpoint:
     alive_at: float
     created_at: float
     sealed: tuple[bytes, ...] = field(repr=False)  # the secret, then the one before it while that is valid
+    failing_since: float | None = None
+    old_until: float | None = None  # how long the secret before signs as well
 
     def wants(self, type: str, connection_id: int | None) -> bool:
         """Whether it is to be told an event of that type, which is about a connection or not."""
@@ -91,6 +93,13 @@ def find(session: Session, core: Core, number: int) -> Endpoint:
     if row is None:
         raise UsageError(f"there is no endpoint {number}")
     return _endpoint(core, row)
+
+
+def of_account(session: Session, core: Core, account_id: int, number: int, *, lock: bool = False) -> Endpoint | None:
+    """The account's endpoint of that number; ``lock``: nobody else changes it until the transaction ends."""
+    query = select(_table).where(_table.c.id == number, _table.c.account_id == account_id)
+    row = session.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else _endpoint(core, row)
 
 
 def every(session: Session, core: Core, account_id: int | None = None) -> list[Endpoint]:
@@ -173,4 +182,6 @@ def _endpoint(core: Core, row: Row[tuple[object, ...]]) -> Endpoint:
         alive_at=row.alive_at,
         created_at=row.created_at,
         sealed=tuple(sealed),
+        failing_since=row.failing_since,
+        old_until=row.old_until if len(sealed) > 1 else None,
     )

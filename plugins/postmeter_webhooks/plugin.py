@@ -8,7 +8,7 @@ import click
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from postmeter import Core, Event, Job, PluginSettings, hookimpl
+from postmeter import Core, Event, Job, Page, PluginSettings, hookimpl
 from postmeter_webhooks import deliveries, endpoints, tables
 from postmeter_webhooks.commands import webhook
 from postmeter_webhooks.directory import Directory
@@ -51,6 +51,13 @@ class Webhooks:
         self._core = core
         self._directory = Directory(core)
         self._sender = Sender(core)
+
+    @hookimpl
+    def pages(self) -> Sequence[Page]:
+        """An account's endpoints."""
+        from postmeter_webhooks.pages import pages  # Flask is where the panel runs
+
+        return pages(self._core)
 
     @hookimpl
     def jobs(self) -> list[Job]:

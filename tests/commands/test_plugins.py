@@ -49,7 +49,7 @@ def world(cli: Cli, data: Path, monkeypatch: pytest.MonkeyPatch) -> Both:
         for name, version, made in (("checker", "1.2", Checker()), ("both", "3.0", both), ("spare", "0.1", Checker()))
     }
     monkeypatch.setattr(hooks, "installed", lambda: installed)
-    monkeypatch.setattr("postmeter.commands.plugins.installed", lambda: installed)
+    monkeypatch.setattr("postmeter.roster.hooks.installed", lambda: installed)
     data.parent.joinpath("postmeter.toml").write_text(
         '[plugins]\nenabled = ["both", "checker", "gone"]\n[plugins.checker]\npolicy = "open"\ntime_limit = 7\n'
     )

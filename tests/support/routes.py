@@ -75,4 +75,6 @@ def VALUES(things: Furniture) -> dict[str, object]:
         "provider": "Google",
         "verb": "hold",
         "number": 77,  # of a request for access
+        "plugin": "billing",
+        "key": "policy",
     }

@@ -24,6 +24,9 @@ CONNECTIONS = (  # why one is off
     N_("This connection is paused: {reason}"),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
+    N_("{host} would be asked in clear text; only https is allowed"),
+    N_("{host} is not a public address, so nothing is sent there"),
+    N_("{url} is not a URL such as https://shop.example/path"),
     # quota
     N_("the account has no paid block {block} that could be renewed"),
     # account

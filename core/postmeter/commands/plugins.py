@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
 
-from postmeter import hookspecs
-from postmeter.asking import ASKED
 from postmeter.commands import plugin_new
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, pairs, plain, show
 from postmeter.errors import UsageError
-from postmeter.hooks import Plugins, installed
+from postmeter.plugin_settings import DEFAULT
+from postmeter.roster import Listed, kinds_of, roster, wanted_by
 from postmeter.store import parked, replays
-from postmeter.store.events import Conditions, wanted
-from postmeter.store.plugin_facts import CursorFacts, FailureFacts, PluginFacts, TroubleFacts, plugin_facts
+from postmeter.store.chosen import chosen
+from postmeter.store.plugin_facts import CursorFacts
 from postmeter.store.quota import iso
 from postmeter.store.replays import FOREVER, LAST, Span
-from postmeter.telling import HOOKS
-
-ENABLED, MISSING, OFF = "enabled", "missing", "not enabled"
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A plugin as it is listed; ``order``: as which one it is asked by each hook that asks."""
-
-    name: str
-    version: str | None
-    state: str
-    hooks: tuple[str, ...]
-    order: dict[str, int]
-    policy: str | None
-    time_limit: int | None
-    cursor: CursorFacts | None
-    last_failure: FailureFacts | None
-    troubles: tuple[TroubleFacts, ...]
 
 
 def register(group: click.Group) -> None:
@@ -56,13 +35,9 @@ def plugin() -> None:
 @pass_relay
 def list_plugins(relay: Relay, as_json: bool) -> None:
     """Print the plugins, what they implement, how far they are and what is wrong with them."""
-    plugins = relay.plugins
     with relay.store.read() as session:
-        names = [name for name, _ in plugins.manager.list_name_plugin()]
-        facts = plugin_facts(session, {name: _wanted(plugins, name) for name in names}, time.time())
-    listed = [_loaded(plugins, name, facts[name]) for name in names]
-    listed += [_absent(name, MISSING) for name in plugins.missing]
-    listed += [_absent(name, OFF) for name in sorted(installed()) if name not in names]
+        relay.plugins.overlay(chosen(session, relay.secrets))
+        listed = roster(session, relay.plugins, time.time())
     show(as_json, plain(listed), "\n\n".join(map(_text, listed)) or "There are no plugins.")
 
 
@@ -106,15 +81,6 @@ def replay(
     show(as_json, {"plugin": name, "events": number}, f"Events that {name} is told again: {number:,}")
 
 
-def kinds_of(plugins: Plugins, name: str) -> list[str]:
-    """The kinds of events that a plugin is told."""
-    return [kind for kind, hook in HOOKS.items() if plugins.implementing(hook, name)]
-
-
-def _wanted(plugins: Plugins, name: str) -> Conditions:
-    return wanted(kinds_of(plugins, name), name if name in plugins.choosing else None)
-
-
 def _revive(relay: Relay, name: str) -> int:
     with relay.store.write() as session:
         number = parked.revive(session, name)
@@ -125,7 +91,7 @@ def _revive(relay: Relay, name: str) -> int:
 
 def _wish(relay: Relay, name: str, span: Span) -> int:
     with relay.store.read() as session:
-        number, span = replays.survey(session, name, span, _wanted(relay.plugins, name))
+        number, span = replays.survey(session, name, span, wanted_by(relay.plugins, name))
     if not number:
         raise UsageError(f"there is no event there that {name} was told; what it has not been told comes anyway")
     with relay.store.write() as session:
@@ -144,35 +110,6 @@ def _time(text: str | None, default: float) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _loaded(plugins: Plugins, name: str, facts: PluginFacts) -> Listed:
-    hooks = [hook for hook in vars(hookspecs) if hasattr(getattr(hookspecs, hook), "postmeter_spec")]
-    own = plugins.own(name)
-    return Listed(
-        name=name,
-        version=_version(name),
-        state=ENABLED,
-        hooks=tuple(hook for hook in hooks if plugins.implementing(hook, name)),
-        order={
-            hook: n for hook in ASKED for n, one in enumerate(plugins.implementing(hook), 1) if one.plugin_name == name
-        },
-        policy=own.policy,
-        time_limit=own.time_limit,
-        cursor=facts.cursor,
-        last_failure=facts.last_failure,
-        troubles=facts.troubles,
-    )
-
-
-def _absent(name: str, state: str) -> Listed:
-    return Listed(name, _version(name), state, (), {}, None, None, None, None, ())
-
-
-def _version(name: str) -> str | None:
-    """The version of the package that a plugin comes with."""
-    entry = installed().get(name)
-    return entry.dist.version if entry is not None and entry.dist is not None else None
-
-
 def _text(one: Listed) -> str:
     head = f"{one.name} {one.version or ''}".rstrip() + f" ({one.state})"
     lines: list[tuple[str, object]] = []
@@ -185,6 +122,8 @@ def _text(one: Listed) -> str:
         )
     if one.order:
         lines.append(("no answer", f"{one.policy}, after {one.time_limit} s"))
+    if changed := [f"{own.key} ({own.source})" for own in one.settings if own.source != DEFAULT]:
+        lines.append(("set", ", ".join(changed)))
     if one.cursor:
         lines += _cursor(one.cursor)
     lines += [("trouble", f"{t.hook} in worker {t.worker} since {iso(t.since_at)}: {t.error}") for t in one.troubles]

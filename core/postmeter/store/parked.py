@@ -46,6 +46,16 @@ class Waiting:
     failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeadFacts:
+    """A dead letter: its event (None: it is gone), and what the plugin said when it failed for the last time."""
+
+    fact: Fact | None
+    event_id: int
+    error: str
+    at: float
+
+
 def due(session: Session, plugin: str, now: float, limit: int) -> list[Waiting]:
     """The first ones of their lanes whose time has come, in order."""
     found = session.execute(_DUE.limit(limit), {"plugin": plugin, "now": now}).all()
@@ -89,9 +99,20 @@ def forget_dead(session: Session, plugin: str, numbers: Sequence[int]) -> None:
     session.execute(delete(DeadLetter).where(DeadLetter.plugin == plugin, DeadLetter.event_id.in_(numbers)))
 
 
-def revive(session: Session, plugin: str) -> int:
-    """Have all dead letters of a plugin told again, as if they were new; how many."""
-    dead = list(session.scalars(select(DeadLetter.event_id).where(DeadLetter.plugin == plugin)))
+def dead(session: Session, plugin: str, limit: int, behind: int = 0) -> list[DeadFacts]:
+    """The dead letters of a plugin by their events' numbers, behind that one."""
+    query = select(DeadLetter).where(DeadLetter.plugin == plugin, DeadLetter.event_id > behind)
+    rows = session.scalars(query.order_by(DeadLetter.event_id).limit(limit)).all()
+    facts = events.these(session, [row.event_id for row in rows]) if rows else {}
+    return [DeadFacts(facts.get(row.event_id), row.event_id, row.error, row.at) for row in rows]
+
+
+def revive(session: Session, plugin: str, event_id: int | None = None) -> int:
+    """Have a dead letter of a plugin (None: all) told again, as if it were new; how many."""
+    query = select(DeadLetter.event_id).where(DeadLetter.plugin == plugin)
+    if event_id is not None:
+        query = query.where(DeadLetter.event_id == event_id)
+    dead = list(session.scalars(query))
     for place in range(0, len(dead), BATCH):
         numbers = dead[place : place + BATCH]
         park(session, plugin, [Waiting(fact, 0) for fact in events.these(session, numbers).values()])

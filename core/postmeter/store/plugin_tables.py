@@ -81,6 +81,17 @@ class PluginStep(Base):
     taken: Mapped[int]
 
 
+class PluginSetting(Base):
+    """A setting of a plugin that was chosen in the panel: ``value`` in JSON, or ``sealed`` when it is secret."""
+
+    __tablename__ = "plugin_setting"
+    plugin: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    sealed: Mapped[bytes | None]
+    at: Mapped[float]
+
+
 class PluginTrouble(Base):
     """What a worker has trouble with at present: a hook by which a plugin is not asked, or in which it hangs."""
 

@@ -24,6 +24,7 @@ from postmeter.message.editing import prepare
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.message.header import HeaderSection
 from postmeter.message.identifier import IdFactory
+from postmeter.roster import HOOKS
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store import accounts, connections, domains, events, plugin_steps, queue, quota, schema, tables
 from postmeter.store.accept import Acceptance, Submission
@@ -36,7 +37,6 @@ from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.secrets import NewPassword, Secrets
 from postmeter.store.settle import Settlement, settle
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED
-from postmeter.telling import HOOKS
 from postmeter.testing.recipient_side import Arrived
 
 NOW = 1_800_000_000.0  # seconds since the epoch: the beginning of a test
