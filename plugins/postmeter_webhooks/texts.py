@@ -23,7 +23,8 @@ def switched_off(endpoint: Endpoint, answer: str, gone: bool, now: float) -> Map
             )
             + f"\n\nThe last answer was: {answer}\n\n"
             "Your mail is not affected; only your system is not told any more what became of it. When the address "
-            f"answers again, ask your provider to run `postmeter webhook enable {endpoint.id}`, then "
+            "answers again, switch it on in the panel, under Webhooks, and have sent again there what it has missed. "
+            f"Without a panel, ask your provider to run `postmeter webhook enable {endpoint.id}`, then "
             f"`{replay} --failed` for what it did not take, and `{replay} --since {since}` for what has happened "
             "since it was switched off.",
         ),
@@ -37,7 +38,8 @@ def switched_off(endpoint: Endpoint, answer: str, gone: bool, now: float) -> Map
             )
             + f"\n\nDie letzte Antwort war: {answer}\n\n"
             "Ihre Mails sind davon nicht betroffen; Ihr System erfährt nur nicht mehr, was aus ihnen geworden ist. "
-            "Wenn die Adresse wieder antwortet, bitten Sie Ihren Anbieter um "
+            "Wenn die Adresse wieder antwortet, schalten Sie sie im Panel unter Webhooks ein und lassen Sie dort erneut "
+            "senden, was sie verpasst hat. Ohne Panel bitten Sie Ihren Anbieter um "
             f"`postmeter webhook enable {endpoint.id}`, danach um `{replay} --failed` für das, was sie nicht "
             f"angenommen hat, und um `{replay} --since {since}` für das, was seit der Abschaltung geschehen ist.",
         ),

@@ -36,8 +36,8 @@ def test_a_lost_second_factor_is_reset_and_sessions_end(cli: Cli, data: Path) ->
             assert facts is not None
             assert (facts.second_factor, facts.epoch) == (False, 1)
             assert logins.logins_of(session, ann, time.time()) == []
-            (entry,) = audit.entries(session)
-    assert (entry.actor, entry.action, entry.subject) == ("command line", "user.second_factor_off", ANN)
+            entry = audit.entries(session)[0]
+    assert (entry.actor, entry.action, entry.subject) == ("command line", "user.reset-second-factor", ANN)
 
 
 def test_a_user_is_logged_out_and_keeps_the_second_factor(cli: Cli, data: Path) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 
 import click
-from sqlalchemy.orm import Session
 
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, pairs, show
 from postmeter.errors import UsageError
-from postmeter.store import audit, logins, second_factors
+from postmeter.store import logins, second_factors
 from postmeter.store.accounts import ROLES, account_by_name, add_user, clean_email, known_user, set_password, set_role
-from postmeter.store.audit import COMMAND_LINE, Actor
 from postmeter.store.secrets import NewPassword
 
 SHORTEST_PASSWORD = 12  # characters
@@ -69,7 +67,6 @@ def log_out(relay: Relay, email: str, as_json: bool) -> None:
     with relay.store.write() as session:
         known = known_user(session, email)
         logins.end_all(session, known.id)
-        _note(session, "user.end_logins", known.email)
     show(as_json, {"user": known.email}, f"{known.email} is logged out everywhere")
 
 
@@ -83,16 +80,11 @@ def reset_second_factor(relay: Relay, email: str, as_json: bool) -> None:
         known = known_user(session, email)
         second_factors.turn_off(session, known.id)
         logins.end_all(session, known.id)
-        _note(session, "user.second_factor_off", known.email)
     show(
         as_json,
         {"user": known.email},
         f"{known.email} logs in with the password only",
     )
-
-
-def _note(session: Session, action: str, email: str) -> None:
-    audit.record(session, Actor(None, COMMAND_LINE, ""), action, email, time.time())
 
 
 def _ask() -> str:

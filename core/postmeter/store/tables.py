@@ -25,7 +25,6 @@ class User(Base):
 
     ``totp`` is the sealed secret of the second factor (None: there is none), and ``totp_step`` the time step of the
     last code that was used (RFC 6238, 5.2). ``language`` and ``timezone`` empty: as the browser and the settings say.
-    ``seen_at``: when the user last used the panel, to a minute.
     """
 
     __tablename__ = "user"
@@ -39,7 +38,7 @@ class User(Base):
     language: Mapped[str] = mapped_column(default="")
     timezone: Mapped[str] = mapped_column(default="")
     created_at: Mapped[float]
-    seen_at: Mapped[float | None]
+    seen_at: Mapped[float | None]  # when the user last used the panel, to a minute
 
 
 class Account(Base):

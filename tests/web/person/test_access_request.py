@@ -97,6 +97,7 @@ def test_who_is_approved_chooses_a_password_and_is_in(
 ) -> None:
     ask(browser)
     with app.test_request_context(), house.store.write() as session:
+        house.now += 1
         number = access_requests.open_requests(session)[0].id
         operator = accounts.known_user(session, OPERATOR).id
         done = access_requests.approve(

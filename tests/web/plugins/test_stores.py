@@ -55,7 +55,7 @@ class Street:
         self.plugin = Played()
         plugin_steps.migrate(house.store, {"stores": StoresPlugin().migrations()})
         self.own, self.foreign = house.connection("shop", "Web shop"), house.connection("forum", "Secret forum")
-        self.app = house.app(own={"stores": Settings()}, stores=self.plugin)
+        self.app = house.app(own_settings={"stores": Settings()}, stores=self.plugin)
         self.core = Core("stores", house.settings, Settings(), house.store.lend("s"), house.secrets, lambda: house.now)
 
     def visit(self, email: str = OWNER) -> Browser:
@@ -247,7 +247,7 @@ def test_the_files_for_a_shop_are_an_archive(street: Street, kind: str, names: l
 
 def test_an_account_without_connections_is_told_what_comes_first(house: House) -> None:
     plugin_steps.migrate(house.store, {"stores": StoresPlugin().migrations()})
-    browser = Browser(house.app(own={"stores": Settings()}, stores=Played()))
+    browser = Browser(house.app(own_settings={"stores": Settings()}, stores=Played()))
     browser.log_in(OWNER)
     assert "There is no connection yet." in browser.get(ALL).text
     assert "Es gibt noch keine Verbindung." in browser.get(ALL, **{"Accept-Language": "de"}).text

@@ -46,7 +46,7 @@ class Desk:
         self.played = Endpoints()
         plugin_steps.migrate(house.store, {"webhooks": Webhooks().migrations()})
         settings = WebhookSettings(max_endpoints=3)
-        self.app: Flask = house.app(own={"webhooks": settings}, webhooks=Played(self.played))
+        self.app: Flask = house.app(own_settings={"webhooks": settings}, webhooks=Played(self.played))
         self.core = Core("webhooks", house.settings, settings, house.store.lend("w"), house.secrets, lambda: house.now)
 
     def visit(self, email: str) -> Browser:
