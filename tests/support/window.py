@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from support.foreign import need_program
 from support.panel import OWNER, PASSWORD, House, Served
 
-_ARGUMENTS = [
+ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -28,7 +28,7 @@ def chromium_at(served: Served) -> Iterator[Browser]:
     """A browser with nothing in it, once the panel answers."""
     served.wait()
     with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=need_program("chromium"), args=_ARGUMENTS)
+        chromium = play.chromium.launch(executable_path=need_program("chromium"), args=ARGUMENTS)
         yield chromium
         chromium.close()
 
