@@ -16,6 +16,7 @@ from postmeter.store import (
     plugin_steps,
     suppressions,
     team,
+    terms,
 )
 from postmeter.store.access_requests import NewRequest
 from postmeter.store.audit import Actor
@@ -95,6 +96,8 @@ def _sell(house: House) -> None:
     now, office = house.now, Bureau(house)
     office.now = now - 32 * DAY
     office.enter(house.ids["shop"], **ADDRESS)
+    with house.store.write() as session:
+        terms.set_terms(session, house.ids["shop"], now, agreement=True, threshold=5_000)
     office.book(house.ids["shop"], 25_000)
     office.run(account="shop")
     office.now = now - 9 * DAY

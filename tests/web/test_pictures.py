@@ -111,6 +111,7 @@ def take(page: Page, pages: Mapping[str, str], folder: Path, language: str) -> N
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
             expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
+            page.evaluate("Promise.all([...document.images].map((image) => image.decode()))")
             page.screenshot(path=folder / f"{name}.png", full_page=True)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"too wide: {name}"
 
