@@ -38,8 +38,8 @@ def switched_off(endpoint: Endpoint, answer: str, gone: bool, now: float) -> Map
             )
             + f"\n\nDie letzte Antwort war: {answer}\n\n"
             "Ihre Mails sind davon nicht betroffen; Ihr System erfährt nur nicht mehr, was aus ihnen geworden ist. "
-            "Wenn die Adresse wieder antwortet, schalten Sie sie im Panel unter Webhooks ein und lassen Sie dort erneut "
-            "senden, was sie verpasst hat. Ohne Panel bitten Sie Ihren Anbieter um "
+            "Wenn die Adresse wieder antwortet, schalten Sie sie im Panel unter Webhooks ein und lassen Sie dort "
+            "erneut senden, was sie verpasst hat. Ohne Panel bitten Sie Ihren Anbieter um "
             f"`postmeter webhook enable {endpoint.id}`, danach um `{replay} --failed` für das, was sie nicht "
             f"angenommen hat, und um `{replay} --since {since}` für das, was seit der Abschaltung geschehen ist.",
         ),

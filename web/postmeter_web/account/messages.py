@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response, abort, g, redirect, render_template, request, stream_with_context, url_for
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from postmeter import csv_file
 from postmeter.csv_file import Cell
 from postmeter.message.identifier import is_id
 from postmeter.store import charges, connections, domains, statistics, timeline
@@ -21,6 +20,7 @@ from postmeter_web.account import reasons, state
 from postmeter_web.account.message_search import Choices, Looked, SearchForm, look
 from postmeter_web.account.message_steps import steps
 from postmeter_web.context import changing, now, panel, reading
+from postmeter_web.downloads import MOST, download
 from postmeter_web.show import iso
 
 blueprint = own_pages(Blueprint("messages", __name__))
@@ -29,7 +29,6 @@ blueprint.add_app_template_filter(state.state_word)
 
 PAGE = 50  # rows of a page
 PART = 1_000  # rows of a file that are read at a time
-MOST = 100_000  # rows of a file
 SEEN = 32 * 86_400  # seconds that a receiving provider stays in the list
 HEADS = (
     *("accepted_at", "message", "recipient", "state", "ended_at", "attempts", "provider", "last_answer"),
@@ -77,9 +76,7 @@ def export() -> ResponseReturnValue:
         wanted = look(form, partial(_search, db, before=None)).wanted
     with changing("messages.export") as change:
         change.facts["wanted"] = {name: value for name, value in vars(wanted).items() if value not in ("", None)}
-    rows = csv_file.lines(_lines(g.account.id, wanted))
-    headers = {"Content-Disposition": 'attachment; filename="messages.csv"'}
-    return Response(stream_with_context(rows), content_type="text/csv; charset=utf-8", headers=headers)
+    return download("messages", _lines(g.account.id, wanted))
 
 
 @blueprint.get("/<message_id>")

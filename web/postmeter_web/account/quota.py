@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
@@ -13,18 +14,20 @@ from wtforms import BooleanField, IntegerField
 from wtforms.validators import InputRequired, NumberRange
 
 from postmeter import Tariff
+from postmeter.csv_file import Cell
 from postmeter.errors import UsageError
 from postmeter.quota.block import MOST_MAILS, check_size, expiry
 from postmeter.quota.price import cents, tax
 from postmeter.store import accounts, ledger, quota, terms, usage
 from postmeter.store.accounts import AccountFacts
-from postmeter_web.access import BILL, needs, own_pages
+from postmeter_web.access import BILL, MEMBER, needs, own_pages
 from postmeter_web.account.quota_words import KINDS, at_zero, entry_words, hourly_limit, why_not
 from postmeter_web.account.tariff import tariff_of
 from postmeter_web.context import changing, now, panel, reading
+from postmeter_web.downloads import backwards, download
 from postmeter_web.forms import Form, Once
 from postmeter_web.sentences import in_words
-from postmeter_web.show import number
+from postmeter_web.show import iso, number
 
 blueprint = own_pages(Blueprint("quota", __name__))
 
@@ -135,8 +138,7 @@ def book() -> ResponseReturnValue:
 @blueprint.get("/ledger")
 def show_ledger() -> ResponseReturnValue:
     """Every move of the account's units, newest first."""
-    kind = request.args.get("kind", "")
-    kind = kind if kind in KINDS else ""
+    kind = _kind(request.args)
     before = request.args.get("before", type=int)
     with reading() as db:
         found = ledger.entries_of(db, g.account.id, PAGE + 1, before=before and min(before, 1 << 62), kind=kind)
@@ -149,6 +151,27 @@ def show_ledger() -> ResponseReturnValue:
         newer=url_for(".show_ledger", kind=kind or None) if before else "",
         older=url_for(".show_ledger", kind=kind or None, before=entries[-1].id) if more else "",
     )
+
+
+@blueprint.post("/ledger")
+@needs(MEMBER)
+def export_ledger() -> ResponseReturnValue:
+    """The same as a file; the log tells of it."""
+    account, kind = g.account.id, _kind(request.form)
+    with changing("quota.export", kind):
+        entries = backwards(lambda db, before, limit: ledger.entries_of(db, account, limit, before=before, kind=kind))
+        return download("ledger", _rows(entries))
+
+
+def _rows(entries: Iterable[ledger.Entry]) -> Iterator[tuple[Cell, ...]]:
+    yield ("at", "kind", "block", "units")
+    for one in entries:
+        yield (iso(one.at), one.kind, one.block, one.units)
+
+
+def _kind(given: Mapping[str, str]) -> str:
+    kind = given.get("kind", "")
+    return kind if kind in KINDS else ""
 
 
 def _page(form: Threshold) -> str:

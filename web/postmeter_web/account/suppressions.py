@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time
 
-from flask import Blueprint, Response, abort, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext, ngettext, to_utc
 from flask_wtf.file import FileField, FileRequired
@@ -18,6 +18,7 @@ from postmeter.store.suppression_list import Table
 from postmeter.store.suppressions import EVERY_ACCOUNT, MANUAL, MAX_DETAIL, Suppression
 from postmeter_web.access import VIEW, needs, own_pages
 from postmeter_web.context import changing, now, reading
+from postmeter_web.downloads import download
 from postmeter_web.forms import Form
 from postmeter_web.sentences import in_words
 
@@ -120,11 +121,9 @@ def import_file() -> ResponseReturnValue:
 def export() -> ResponseReturnValue:
     """The list as a file; the log tells of it."""
     with reading() as db:
-        octets = b"".join(csv_file.lines(suppression_list.written(db, g.account.id, now())))
-    with changing("suppressions.export") as change:  # a moment: a long list must keep nobody from writing
-        change.facts["octets"] = len(octets)
-    headers = {"Content-Disposition": 'attachment; filename="suppressions.csv"'}
-    return Response(octets, content_type="text/csv; charset=utf-8", headers=headers)
+        rows = list(suppression_list.written(db, g.account.id, now()))
+    with changing("suppressions.export"):  # a moment: a long list must keep nobody from writing
+        return download("suppressions", rows)
 
 
 def _page(

@@ -16,6 +16,7 @@ from postmeter.store.team import GIVES, Teammate
 from postmeter.store.tickets import TicketFacts
 from postmeter_web.access import MANAGE, needs, own_pages
 from postmeter_web.context import changing, now, panel, reading, visitor
+from postmeter_web.downloads import backwards, changes, download
 from postmeter_web.forms import Form
 from postmeter_web.person import guard, letters
 from postmeter_web.person.guard import Denied
@@ -141,6 +142,15 @@ def log() -> ResponseReturnValue:
     older = url_for("team.log", before=found[PAGE - 1].id, find=find or None) if len(found) > PAGE else None
     newer = url_for("team.log", find=find or None) if before is not None else None
     return render_template("account/team_log.html", entries=found[:PAGE], find=find, newer=newer, older=older)
+
+
+@blueprint.post("/log")
+def export_log() -> ResponseReturnValue:
+    """The same as a file; the log tells of it."""
+    account, find = g.account.id, request.form.get("find", "").strip()[:200]
+    with changing("team.export", find):
+        entries = backwards(lambda db, before, limit: audit.entries(db, account, before=before, find=find, limit=limit))
+        return download("changes", changes(entries))
 
 
 def _page(form: InviteForm, status: int = 200) -> ResponseReturnValue:

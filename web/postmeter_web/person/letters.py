@@ -94,7 +94,7 @@ def requested(db: Session, to: str, tongue: str, what: NewRequest) -> None:
             account=what.name,
         )
         decide = gettext("Approve or decline it here:")
-        _send(db, to, subject, told, *what.text.splitlines(), decide, link("accounts.show_all"))
+        _send(db, to, subject, told, *what.text.splitlines(), decide, link("requests.show"))
 
 
 @contextmanager
