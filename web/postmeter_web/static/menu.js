@@ -1,3 +1,7 @@
 // On a narrow window the menu scrolls: the line of this page is brought into sight.
 
-document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+const here = document.querySelector(".menu [aria-current]");
+const show = () => here?.scrollIntoView({ block: "nearest", inline: "center" });
+
+addEventListener("resize", show);
+show();
