@@ -25,6 +25,13 @@ def test_without_an_end_it_lasts_until_it_is_resumed(cli: Cli) -> None:
     assert "until it is resumed: pause" in cli("provider", "suspend", "Google", "--reason", "pause").stdout
 
 
+def test_a_name_that_is_nobodys_is_refused_since_it_would_stop_nobody(cli: Cli) -> None:
+    line = told(cli("provider", "suspend", "google", "--reason", "pause"), 2)
+    assert line.startswith("no provider is called 'google'; there are: ")
+    assert ", Google, " in line
+    assert cli("provider", "suspend", "other", "--reason", "pause").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -90,6 +91,16 @@ def test_the_lifetime_goes_on() -> None:
     assert "suspended" in expired.reply
 
 
+def test_nobody_waits_beyond_the_end_of_the_lifetime() -> None:
+    made = bench(STOP)
+    one = leased("joe@gmail.com")
+    end = one.message.accepted_at + 86_400.0
+    made.clock.advance(86_300.0)
+    made.take(one)
+    made.gather()
+    assert made.writer.settled[0].next_attempt_at == end
+
+
 class Office:
     """A desk whose reads and commits the test answers; ``open`` are the batches that are found."""
 
@@ -98,12 +109,13 @@ class Office:
         self.open: list[Batch | None] = []
         self.submitted: list[tuple[Any, Any]] = []
         self.answer: Any = True
+        self.until_stop: float = math.inf  # batches until the operator suspends a provider
         self.desk = Desk(self._read, self._submit, lambda: self.now, (STOP,))
 
     def _read(self, function: Any) -> Deferred[Any]:
         if function.func is orders.next_batch:
             return succeed(self.open.pop(0) if self.open else None)
-        return succeed([])
+        return succeed([STOP] if len(self.submitted) >= self.until_stop else [])
 
     def _submit(self, change: Any, item: Any, done: Any) -> None:
         self.submitted.append((change, item))
@@ -131,6 +143,13 @@ def test_orders_are_followed_until_none_is_open() -> None:
     office.open = [batch(1), batch(2), None, batch(3)]
     office.follow()
     assert office.submitted == [(orders.carry_out, (batch(n), 1_000.0)) for n in (1, 2)]
+
+
+def test_what_is_suspended_during_a_long_order_is_learned_at_once() -> None:
+    office = Office()
+    office.open, office.until_stop = [batch(1), batch(1)], 1
+    office.follow()
+    assert office.desk.suspensions.of("Google", 5.0) == STOP
 
 
 def test_another_worker_at_it_is_not_disturbed() -> None:

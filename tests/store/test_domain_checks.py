@@ -15,7 +15,7 @@ from postmeter.store.domains import NewKey
 from postmeter.store.engine import Store
 from postmeter.store.tables import Account, Event, SendingDomain
 from support.postage import at_once
-from support.tenants import HELP, NOW, SECRETS, make_account, make_domain
+from support.tenants import HELP, NOW, SECRETS, make_account, make_domain, new_key
 
 GONE = "s1._domainkey.shop.example: There is no TXT record."
 HOUR, DAY = 3_600.0, 86_400.0
@@ -230,7 +230,8 @@ def test_workers_that_ask_at_once_get_each_domain_once(store: Store) -> None:
 def test_a_second_key_that_is_not_published_keeps_a_domain_from_being_whole(store: Store, account: int) -> None:
     with store.write() as session:
         customer = session.get_one(Account, account)
-        domains.add_domain(session, SECRETS, customer, "shop.example", HELP, False, [NewKey.generate(ED25519)], NOW)
-        keys = domains.account_keys(session, SECRETS, account, "shop.example")
+        both = [new_key(), NewKey.generate(ED25519)]
+        domains.add_domain(session, SECRETS, customer, "new.example", HELP, False, both, NOW)
+        keys = domains.account_keys(session, SECRETS, account, "new.example")
     problems = domains.judge(keys, {keys[0].dns_name: [keys[0].dns_value()]})
     assert problems == [f"{keys[1].dns_name}: There is no TXT record."]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from postmeter.errors import UsageError
 from postmeter.store import orders, providers, sources, waiting
@@ -36,6 +39,19 @@ def worker(store: Store) -> int:
     """A worker, and an account with a block of 1,000."""
     funded(store)
     return add_worker(store)
+
+
+@contextmanager
+def written(store: Store) -> Iterator[list[str]]:
+    """The statements of a transaction."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(store.engine, "before_cursor_execute", note)
 
 
 def test_a_suspension_is_in_force_until_its_end(store: Store) -> None:
@@ -70,8 +86,13 @@ def test_what_waits_is_tried_when_it_is_resumed(store: Store, worker: int) -> No
     settle_all(store, lease(store, worker), worker, DEFERRED, provider="Google", again=NOW + 3_600)
     with store.write() as session:
         providers.suspend(session, "Google", "pause", None, NOW, "ann")
-    with store.write() as session:
-        number = providers.resume(session, "Google", NOW, "ann")
+    with store.read() as session:
+        waits = providers.what_waits(session, "Google", NOW)
+    assert waits.count == 3
+    with written(store) as statements, store.write() as session:
+        number = providers.resume(session, "Google", waits, NOW, "ann")
+    assert not any("FROM recipient" in statement for statement in statements)  # nobody waits for such a search
+    with store.read() as session:
         assert providers.suspensions(session, NOW) == []
     with store.read() as session:
         batch = orders.next_batch(session, NOW, number)
@@ -80,7 +101,7 @@ def test_what_waits_is_tried_when_it_is_resumed(store: Store, worker: int) -> No
         orders.carry_out(session, [(batch, NOW)])
     assert len(lease(store, worker)[0].recipients) == 3
     with pytest.raises(UsageError, match="is not suspended"), store.write() as session:
-        providers.resume(session, "Google", NOW, "ann")
+        providers.resume(session, "Google", waits, NOW, "ann")
 
 
 @pytest.mark.parametrize("tried", [False, True])

@@ -39,12 +39,21 @@ def test_a_filter_is_written_as_it_is_read(text: str, again: str | None) -> None
         ("state:bounced", "nothing waits in the state 'bounced'; there are: queued, leased, deferred, held"),
         ("domain:", "'domain:' is no condition"),
         ("error:'mailbox", "a quotation mark in the filter is not closed"),
+        ("error:a\0b", "is no condition"),  # PostgreSQL would refuse the query
         ("error:" + 1_000 * "x", "a filter has at most 1,000 characters"),
+        ('error:"' + 300 * "'" + '"', "a filter has at most 1,000 characters"),  # it is longer when it is written again
     ],
 )
 def test_what_cannot_be_understood_is_told(text: str, line: str) -> None:
     with pytest.raises(UsageError, match=line):
         Filter.parse(text)
+
+
+def test_words_are_not_too_long_either_so_that_an_order_can_be_read_again() -> None:
+    with pytest.raises(UsageError, match="a filter has at most 1,000 characters"):
+        Filter.of(["error:" + 1_000 * "x"])
+    chosen = Filter.of(["error:" + 150 * "'"])
+    assert Filter.parse(str(chosen)) == chosen
 
 
 @pytest.fixture

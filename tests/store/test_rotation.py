@@ -13,7 +13,8 @@ from postmeter.store.domain_checks import AGAIN, EVERY, SOON, Look, record_check
 from postmeter.store.domains import NewKey
 from postmeter.store.engine import Store
 from postmeter.store.tables import Account, SendingDomain, SigningKey
-from support.tenants import NOW, SECRETS, make_account, make_domain, new_key
+from support.postage import at_once
+from support.tenants import HELP, NOW, SECRETS, make_account, make_domain, new_key
 
 SHOP, DAY = "shop.example", 86_400.0
 
@@ -108,6 +109,34 @@ def test_one_key_of_a_kind_waits_at_a_time(store: Store, account: int) -> None:
     with pytest.raises(UsageError, match="waits for its record already"):
         rotate(store, account)
     rotate(store, account, key=NewKey.generate(ED25519))
+
+
+def test_of_two_who_want_a_new_key_at_once_one_gets_it(store: Store, account: int) -> None:
+    refused: list[int] = []
+
+    def try_it(n: int) -> None:
+        try:
+            rotate(store, account)
+        except UsageError:
+            refused.append(n)
+
+    at_once(try_it, 4)
+    assert (len(refused), states(store, account)) == (3, ["active", "waiting"])
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_key_that_is_added_to_a_domain_in_use_waits_for_its_record(store: Store, account: int, trust: bool) -> None:
+    for _ in range(2):  # the second time there is one already
+        key = NewKey.generate(ED25519)
+        with store.write() as session:
+            added = domains.add_domain(
+                session, SECRETS, session.get_one(Account, account), SHOP, HELP, trust, [key], NOW + 1
+            )
+    assert states(store, account) == ["active", "waiting"]
+    assert [record.required for record in added.records] == [True, True, False]  # all that is to be published
+    assert next_look(store, account) == SOON + 1
+    with store.read() as session:
+        assert len(domains.keys_for(session, SECRETS, account, SHOP)) == 1
 
 
 def test_a_domain_that_is_not_verified_gets_no_new_key(store: Store, account: int) -> None:

@@ -19,13 +19,16 @@ from sqlalchemy import inspect, text
 
 from postmeter.errors import PostmeterError
 from postmeter.quota.level import OVERDRAFT
-from postmeter.store import quota, renewal, schema
+from postmeter.store import quota, renewal, rotation, schema
 from postmeter.store.accept import Accepted, Duplicate
+from postmeter.store.connection_changes import retire
+from postmeter.store.connections import add_connection
 from postmeter.store.counters import Change, count
 from postmeter.store.domain_checks import claim, record_check
+from postmeter.store.domains import domain_keys
 from postmeter.store.engine import Store
 from postmeter.store.quota_tables import Block, Ledger
-from postmeter.store.tables import BOUNCED, Account, Base, Counter
+from postmeter.store.tables import BOUNCED, Account, Base, Connection, Counter
 from support import old_tables
 from support.postage import (
     accept,
@@ -42,7 +45,7 @@ from support.postage import (
     told_quota,
 )
 from support.postgres import Cluster
-from support.tenants import NOW, make_account, make_domain
+from support.tenants import NOW, SECRETS, make_account, make_domain, new_key
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -233,6 +236,34 @@ def test_counters_of_all_domains_and_providers_are_summed_up_for_an_older_versio
         ]
     schema.upgrade(store)
     assert sum(row.arrived for row in rows(store, Counter)) == 13
+
+
+def test_keys_that_were_replaced_are_not_taken_for_new_ones_after_a_step_back_and_forth(store: Store) -> None:
+    with store.write() as session:
+        account = make_account(session)
+        make_domain(session, account, "shop.example", trust=False)
+        record_check(session, account.id, "shop.example", [], NOW)
+        rotation.rotate(session, SECRETS, account.id, "shop.example", signs := new_key(), NOW)
+        record_check(session, account.id, "shop.example", [], NOW + 1, [signs.selector])
+        rotation.rotate(session, SECRETS, account.id, "shop.example", new_key(), NOW + 2)
+    with store.write() as session:
+        command.downgrade(schema._config(session.connection()), "0006")
+    schema.upgrade(store)
+    with store.read() as session:
+        keys = domain_keys(session, SECRETS, 1, "shop.example")
+    assert ([key.selector for key in keys.active], keys.waiting) == ([signs.selector], ())
+
+
+def test_a_name_that_was_used_again_is_not_in_the_way_of_an_older_version(store: Store) -> None:
+    with store.write() as session:
+        account = make_account(session)
+        for _ in range(2):
+            added = add_connection(session, SECRETS, account, "web shop", (), NOW)
+            retire(session, session.get_one(Connection, added.connection_id), NOW)
+        add_connection(session, SECRETS, account, "web shop", (), NOW)
+        command.downgrade(schema._config(session.connection()), "0006")
+        names = session.execute(text("SELECT name FROM connection ORDER BY id")).scalars().all()
+    assert names == ["web shop (1)", "web shop (2)", "web shop"]
 
 
 def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:

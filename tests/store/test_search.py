@@ -174,6 +174,21 @@ def test_it_looks_further_back_as_long_as_its_patience_lasts(store: Store, monke
     assert [hit.subject for hit in answer.hits] == ["The needle"]
 
 
+def test_a_message_with_more_recipients_than_a_step_is_got_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "FIRST", 5)
+    old = add(store, NOW - 100, (BOUNCED, "550 needle"))
+    add(store, NOW, *[(BOUNCED, "550 no")] * 12)
+    place: Place | None = None
+    hits: tuple[Hit, ...] = ()
+    for _ in range(5):
+        with store.read() as session:
+            part = search(session, 7, Wanted(state="bounced", reason="needle"), before=place, patience=0)
+        hits, place = hits + part.hits, part.older
+        if place is None:
+            break
+    assert (keys(hits), place) == ([(old, 0)], None)
+
+
 @pytest.mark.parametrize(
     "place",
     ["", "x", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAV.", "Z.1", "01ARZ3NDEKTSV4RRFFQ69G5FAV.-1"],

@@ -197,3 +197,12 @@ def test_who_leaves_takes_the_invitations_along(store: Store, acme: int) -> None
         token = team.invite(session, SECRETS, acme, "admin", "friend@evil.example", "admin", ann, NOW)
         team.remove(session, acme, "owner", ann)
         assert team.invitation(session, SECRETS, token, NOW) is None
+
+
+def test_an_admin_does_not_replace_the_invitation_of_an_owner(store: Store, acme: int) -> None:
+    secret = invite(store, acme, role="owner")
+    with pytest.raises(UsageError, match="only an owner"):
+        invite(store, acme, role="viewer", by="admin")
+    with store.read() as session:
+        assert team.invitation(session, SECRETS, secret, NOW)
+    assert invite(store, acme, role="viewer", by="owner")

@@ -9,7 +9,6 @@ from typing import Any
 from attrs import evolve
 from flask import Flask
 
-from postmeter.store import audit
 from postmeter_billing import customers
 from postmeter_billing.customers import Customer
 from postmeter_billing.plugin import Billing
@@ -48,8 +47,7 @@ def customer(office: Bureau, account: str = "shop") -> Customer | None:
 
 def changes(house: House) -> list[tuple[str, str, int | None, dict[str, Any]]]:
     """What the audit log says: action, subject, account, facts; the latest first."""
-    with house.store.read() as session:
-        return [(one.action, one.subject, one.account_id, dict(one.facts)) for one in audit.entries(session)]
+    return [(one.action, one.subject, one.account_id, dict(one.facts)) for one in house.changes()]
 
 
 def words(page: str) -> str:

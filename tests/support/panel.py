@@ -21,7 +21,8 @@ from postmeter.config import Settings
 from postmeter.hooks import Plugins, new_manager
 from postmeter.looking import Heard
 from postmeter.plugin_settings import PluginSettings
-from postmeter.store import accounts, connections, domains
+from postmeter.store import accounts, audit, connections, domains
+from postmeter.store.audit import Entry
 from postmeter.store.counters import Change, count
 from postmeter.store.engine import Store
 from postmeter.store.secrets import NewPassword, Secrets
@@ -74,6 +75,12 @@ class House:
             added = accounts.add_account(session, name, owner, False, self.settings, hashed, self.now)
         self.ids[name] = added.account_id
         return added.account_id
+
+    def changes(self, account: str | None = None) -> list[Entry]:
+        """What the audit log tells of an account (None: of all) but for log-ins, the latest first."""
+        with self.store.read() as session:
+            found = audit.entries(session, self.ids[account] if account else None)
+        return [one for one in found if one.action != "user.login"]
 
     def member(self, account: str, email: str, role: str, hashed: NewPassword) -> str:
         """Somebody new in that account, in that role; the address to log in with."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from postmeter import Tariff, hookimpl, prices
 from postmeter.config import Block as BlockSettings
-from postmeter.store import audit, quota
+from postmeter.store import quota
 from postmeter.store.quota import book_block
 from postmeter.store.terms import set_terms
 from support.panel import OWNER, Browser, House
@@ -73,8 +73,7 @@ def booked(house: House, size: int = 25_000, **options: Any) -> int:
 
 def changes(house: House) -> list[tuple[str, str, dict[str, Any]]]:
     """What the audit log says: action, subject, facts; the latest first."""
-    with house.store.read() as session:
-        return [(entry.action, entry.subject, dict(entry.facts)) for entry in audit.entries(session)]
+    return [(entry.action, entry.subject, dict(entry.facts)) for entry in house.changes()]
 
 
 def words(page: str) -> str:

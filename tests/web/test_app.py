@@ -34,6 +34,12 @@ def test_pages_use_nothing_that_the_policy_forbids(owner: Browser, house: House)
     assert "https://" not in page
 
 
+@pytest.mark.parametrize("path", ["messages/?subject=a%00b", "messages/?subject=x&subject=%00", "domains/a%00b/"])
+def test_a_nul_finds_nothing_whatever_the_database(owner: Browser, path: str) -> None:
+    assert owner.get(f"/accounts/shop/{path}").status_code == 404
+    assert owner.client.post("/login", data={"email": "a\0b"}).status_code == 404
+
+
 def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(browser: Browser) -> None:
     cookie = browser.get("/login").headers["Set-Cookie"]
     assert "HttpOnly" in cookie

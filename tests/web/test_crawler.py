@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from flask import Flask
+from werkzeug.routing import IntegerConverter
 from werkzeug.test import TestResponse
 
 from postmeter.store.secrets import NewPassword
 from postmeter_web import access
 from support.furnished import Furniture, furnish
 from support.panel import NOW, OPERATOR, Browser, House
-from support.routes import Door, doors, path
+from support.routes import VALUES, Door, doors, path
 
 MARK = "zzforeign"
+HUGE = 1 << 64
 
 
 @pytest.fixture
@@ -45,6 +48,30 @@ def test_a_foreign_thing_in_an_own_account_does_not_exist(app: Flask, owner: Bro
         assert MARK not in answer.text, door
         if door.rule.arguments - {"name"}:
             assert answer.status_code == 404, door
+
+
+def test_a_number_that_no_row_can_have_leads_nowhere(
+    app: Flask, owner: Browser, operator: Browser, things: Furniture
+) -> None:
+    doors_with_numbers = [
+        door
+        for door in doors(app, access.ACCOUNT, access.OPERATOR, access.PERSON)
+        if any(isinstance(part, IntegerConverter) for part in door.rule._converters.values())
+    ]
+    assert len(doors_with_numbers) >= 20
+    for door in doors_with_numbers:
+        browser = operator if door.rule.rule.startswith("/operator") else owner
+        address = path(door, "shop", replace(things, connection=HUGE, block=HUGE, member_id=HUGE, invitation=HUGE))
+        for name in ("number", "login"):
+            address = re.sub(rf"/{VALUES(things)[name]}(?=/|$)", f"/{HUGE}", address)
+        assert send(browser, door, address).status_code in (404, 405), door
+
+
+@pytest.mark.parametrize("number", [HUGE, -HUGE])
+def test_nor_does_one_that_a_list_is_to_begin_with(owner: Browser, operator: Browser, number: int) -> None:
+    for address in ("/accounts/shop/team/log", "/accounts/shop/quota/ledger"):
+        assert owner.get(f"{address}?before={number}").status_code == 200
+    assert operator.get(f"/operator/audit/?before={number}").status_code == 200
 
 
 def test_a_customer_sees_nothing_of_the_operator(app: Flask, owner: Browser, things: Furniture) -> None:

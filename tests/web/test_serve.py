@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import pytest
 
 from postmeter.config import Settings, Web
 from postmeter_web import plugin
-from postmeter_web.app import SessionCookie
 from postmeter_web.serve import MAX_BODY
-from support.panel import House, Served
+from support.panel import OPERATOR, Browser, House, Served
 
 
 @pytest.fixture
@@ -26,11 +25,13 @@ def served(house: House) -> Iterator[Served]:
 
 
 def logged_in(house: House) -> str:
-    """The cookie of the first user, who is the operator."""
-    with house.app().test_request_context():
-        signer = SessionCookie().get_signing_serializer(house.app())
-    assert signer
-    return f"postmeter={signer.dumps({'_user_id': '1.0'})}"
+    """The cookie of the operator, who has logged in elsewhere."""
+    house.now = time()
+    browser = Browser(house.app())
+    browser.log_in(OPERATOR)
+    cookie = browser.client.get_cookie("postmeter")
+    assert cookie
+    return f"postmeter={cookie.value}"
 
 
 def test_it_answers_on_the_socket_that_was_handed_over(served: Served) -> None:
@@ -66,11 +67,12 @@ def test_a_body_beyond_the_limit_is_cut_off(served: Served) -> None:
 
 
 def test_a_failure_is_told_on_stderr(house: House) -> None:
+    cookie = logged_in(house)
     with house.store.write() as session:
         session.connection().exec_driver_sql("ALTER TABLE user RENAME TO lost")
     with Served(house) as served:
         connection = served.connect()
-        connection.request("GET", "/", headers={"Cookie": logged_in(house)})
+        connection.request("GET", "/", headers={"Cookie": cookie})
         assert connection.getresponse().status == 503
         connection.close()
         _, errors = served.stop()

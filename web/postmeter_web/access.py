@@ -11,12 +11,12 @@ from flask import Blueprint, Flask, abort, current_app, g, redirect, request, se
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy.orm import Session
-from werkzeug.routing import UnicodeConverter
+from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 
 from postmeter.errors import UsageError
 from postmeter.store import accounts
 from postmeter.store.accounts import UserFacts
-from postmeter_web.context import note, panel, visitor
+from postmeter_web.context import MOST, note, panel, visitor
 from postmeter_web.person import guard
 
 OPEN, PERSON, ACCOUNT, OPERATOR = "open", "person", "account", "operator"  # places: who comes in at all
@@ -76,10 +76,17 @@ class AccountName(UnicodeConverter):
         return unquote(super().to_python(value))
 
 
+class RowNumber(IntegerConverter):
+    """A number in a path; one that is greater than those of a database leads nowhere."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=MOST)
+
+
 def init_app(app: Flask) -> None:
     """Put the door in front of every page of ``app``."""
     app.extensions["postmeter places"] = Places()
-    app.url_map.converters["account"] = AccountName
+    app.url_map.converters.update({"account": AccountName, "int": RowNumber})
     app.before_request(_check)
     app.url_defaults(_same_account)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, abort, current_app, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import force_locale, lazy_gettext
 from flask_bootstrap import Bootstrap5
@@ -115,6 +115,7 @@ def create_app(
     app.session_interface = SessionCookie()
     app.extensions["postmeter"] = Panel(settings, store, secrets, plugins, clock)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.before_request(_refuse_nul)
     CSRFProtect(app)
     Bootstrap5(app)
     languages.init_app(app, [Path(__file__).parent, *pages.packages(plugins)])
@@ -128,6 +129,13 @@ def create_app(
     _version_static_files(app)
     app.wsgi_app = _believe_near_proxy(app.wsgi_app)  # type: ignore[assignment,method-assign]
     return app
+
+
+def _refuse_nul() -> None:
+    """Nothing has a NUL in its name, nobody can enter one, and PostgreSQL fails with it."""
+    entered = (text for values in (request.args, request.form) for _, text in values.items(multi=True))
+    if any("\0" in text for text in (request.path, *entered)):
+        abort(404)
 
 
 def _secure(response: Response) -> Response:
@@ -173,7 +181,8 @@ def _error_page(error: Exception) -> tuple[str, int] | HTTPException | Response:
     if isinstance(error, HTTPException) and error.code not in _SENTENCES:
         return error
     if not isinstance(error, HTTPException):
-        current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
+        where = request.url_rule if "token" in (request.view_args or {}) else request.path  # a secret of a mail's link
+        current_app.logger.error("%s %s failed", request.method, where, exc_info=error)
         error = ServiceUnavailable() if isinstance(error, DBAPIError) else InternalServerError()
     code = error.code or 500
     title, sentence = _SENTENCES[code]

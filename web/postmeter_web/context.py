@@ -25,6 +25,7 @@ from postmeter_web.looks import Looks
 from postmeter_web.person.throttle import Throttle
 
 HOUR = 3_600.0  # seconds
+MOST = (1 << 63) - 1  # as the number of a row
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ def now() -> float:
     if "now" not in g:
         g.now = panel().clock()
     return cast(float, g.now)
+
+
+def number_asked(name: str) -> int | None:
+    """The number of a row that the query of the address has; None: it has none, or one that no row can have."""
+    number = request.args.get(name, type=int)
+    return number if number is not None and 0 <= number <= MOST else None
 
 
 def reading() -> AbstractContextManager[Session]:

@@ -9,8 +9,8 @@ from flask_babel import gettext
 
 from postmeter_web.operator.health_sentences import HEALTH
 
-# Every sentence of the core that people read in the panel; what stands in braces is copied. tests/web/test_sentences.py
-# finds those that are missing. N_ marks them for the catalogs.
+# Every sentence of the core that people read in the panel; what stands in braces is copied.
+# N_ marks them for the catalogs.
 MOST = 2_000  # characters of a sentence that is looked up
 
 
@@ -146,7 +146,12 @@ def _patterns() -> list[tuple[str, re.Pattern[str]]]:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """What a template can have become: in each place of braces anything, as little as possible."""
-    parts = re.split(r"\{(\w+)\}", template)
-    fixed = [re.escape(part) if n % 2 == 0 else f"(?P<{part}>.*?)" for n, part in enumerate(parts)]
-    return re.compile("".join(fixed), re.DOTALL)
+    """What a template can have become: in each place of braces anything, as little as possible.
+
+    Where such a place ends is not reconsidered ((?>...)): if the rest does not follow from there, it follows from
+    nowhere, and to look for it for every end of every place would take seconds for a text made for that.
+    """
+    start, *parts = re.split(r"\{(\w+)\}", template)
+    places = [f"(?P<{name}>.*?){re.escape(after)}" for name, after in zip(parts[::2], parts[1::2], strict=True)]
+    middle = [f"(?>{place})" for place in places[:-1]]
+    return re.compile("".join([re.escape(start), *middle, *places[-1:]]), re.DOTALL)

@@ -9,6 +9,8 @@ import click
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.commands.queue_verbs import BY
 from postmeter.console import json_option, pairs, plain, show, table
+from postmeter.delivery.provider import names
+from postmeter.errors import UsageError
 from postmeter.store import providers, statistics, waiting
 from postmeter.store.orders import order_facts
 from postmeter.store.providers import Suspension
@@ -37,7 +39,7 @@ def list_providers(relay: Relay, as_json: bool) -> None:
         shares = {share.of: share.totals for share in statistics.by_provider(session, None, now - WEEK)}
         waits = waiting.by_provider(session)
         suspended = {one.provider: one for one in providers.suspensions(session, now)}
-    names = sorted({*shares, *waits, *suspended} - {""})
+    found = sorted({*shares, *waits, *suspended} - {""})
     data = [
         {
             "provider": name,
@@ -46,7 +48,7 @@ def list_providers(relay: Relay, as_json: bool) -> None:
             "waiting": waits.get(name, 0),
             "suspension": plain(suspended.get(name)),
         }
-        for name in names
+        for name in found
     ]
     rows = [(*(one[key] for key in list(one)[:4]), _state(suspended.get(one["provider"]))) for one in data]
     heads = ("Provider", "Delivered", "Bounced", "Waiting", "Suspended")
@@ -61,6 +63,8 @@ def list_providers(relay: Relay, as_json: bool) -> None:
 @pass_relay
 def suspend(relay: Relay, name: str, reason: str, hours: float | None, as_json: bool) -> None:
     """Send a provider nothing (without --hours: until it is resumed); its mail waits, and its lifetime goes on."""
+    if name not in names():  # it would stop nobody
+        raise UsageError(f"no provider is called {name!r}; there are: {', '.join(sorted(names(), key=str.lower))}")
     now = time.time()
     with relay.store.write() as session:
         made = providers.suspend(session, name, reason, now + hours * HOUR if hours else None, now, BY)
@@ -73,8 +77,11 @@ def suspend(relay: Relay, name: str, reason: str, hours: float | None, as_json: 
 @pass_relay
 def resume(relay: Relay, name: str, as_json: bool) -> None:
     """Send a provider mail again; the relay's workers begin with what waits."""
+    now = time.time()
+    with relay.store.read() as session:
+        waits = providers.what_waits(session, name, now)
     with relay.store.write() as session:
-        order = order_facts(session, providers.resume(session, name, time.time(), BY))
+        order = order_facts(session, providers.resume(session, name, waits, now, BY))
     show(as_json, plain(order), f"{name} is sent mail again; {order.matched:,} recipients are tried soon.")
 
 

@@ -22,6 +22,7 @@ from postmeter.store.suppressions import (
     clean_address,
     lift,
     suppress,
+    suppress_all,
     suppressions_of,
 )
 
@@ -103,13 +104,16 @@ def import_file(relay: Relay, account: str, file: BinaryIO, as_json: bool) -> No
     FILE may be - for standard input.
     """
     rows = csv_file.read(file.read())
-    with relay.store.write() as session:
+    with relay.store.read() as session:
         asked = suppression_list.read(rows, _number(session, account), time.time())
-        if asked.problems:
-            wrong = "; ".join(f"line {one.line}: {one.text}" for one in asked.problems[:FEW])
-            more = f"; and {len(asked.problems) - FEW} more" if len(asked.problems) > FEW else ""
-            raise UsageError(f"nothing was imported: {wrong}{more}")
-        number = suppression_list.add(session, asked)
+    if asked.problems:
+        wrong = "; ".join(f"line {one.line}: {one.text}" for one in asked.problems[:FEW])
+        more = f"; and {len(asked.problems) - FEW} more" if len(asked.problems) > FEW else ""
+        raise UsageError(f"nothing was imported: {wrong}{more}")
+    for part in suppression_list.parts(asked):
+        with relay.store.write() as session:
+            suppress_all(session, part)
+    number = len(asked.made)
     show(as_json, {"imported": number}, f"{number:,} addresses are suppressed.")
 
 

@@ -79,14 +79,14 @@ class Desk:
 
     async def follow(self) -> None:
         """What is done every second: until no order is open, or another worker is at it."""
-        if self._clock() - self._reported >= REPORT_EVERY:
-            self.report()
-        self.suspensions.learn(await self._read(partial(providers.suspensions, now=self._clock())))
-        while True:
+        going_on = True
+        while going_on:  # a long order must not keep us from the rest
             now = self._clock()
+            if now - self._reported >= REPORT_EVERY:
+                self.report()
+            self.suspensions.learn(await self._read(partial(providers.suspensions, now=now)))
             batch = await self._read(partial(orders.next_batch, now=now))
-            if batch is None or not await self._carry_out(batch, now):
-                return
+            going_on = batch is not None and await self._carry_out(batch, now)
 
     async def _carry_out(self, batch: orders.Batch, now: float) -> bool:
         done: Deferred[bool | Exception] = Deferred()

@@ -68,11 +68,14 @@ class Judge:
         now: float,
         random: float,
     ) -> Settlement | None:
-        """How a recipient waits until its provider may be sent mail again; None when its lifetime is over."""
-        since = message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
-        if now >= since + self._lifetime:
+        """How a recipient waits until its provider may be sent mail again; None when its lifetime is over.
+
+        It is looked at when that ends, so that its sender is told in time.
+        """
+        end = (message.accepted_at if recipient.leaves_at is None else recipient.leaves_at) + self._lifetime
+        if now >= end:
             return None
-        again = now + LOOK_AGAIN * (0.5 + random)
+        again = min(now + LOOK_AGAIN * (0.5 + random), end)
         if suspension.until is not None:
             again = min(again, suspension.until + SPREAD * random)
         return Settlement(

@@ -23,6 +23,11 @@ def provider(host: str) -> str:
     return suffixes[name]
 
 
+def names() -> frozenset[str]:
+    """All that ``provider`` may give for a host name."""
+    return frozenset((*_suffixes().values(), OTHER))
+
+
 @cache
 def _suffixes() -> dict[str, str]:
     """What host names end in, each with the provider's name."""

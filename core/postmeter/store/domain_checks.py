@@ -128,6 +128,12 @@ def look_next(session: Session, domain: SendingDomain, seconds: float | None, no
     domain.next_check_at = None if seconds is None else now + seconds
 
 
+def look_for_new_key(session: Session, domain: SendingDomain, now: float) -> None:
+    """A key of the domain waits from now on: have its record looked for soon."""
+    left = None if domain.next_check_at is None else domain.next_check_at - now
+    look_next(session, domain, left, now)
+
+
 def waiting(account_id: int | None, name: str) -> tuple[ColumnElement[bool], ...]:
     """Says which keys wait for their record: a domain's, of an account or (None) of the operator."""
     owner = SigningKey.account_id.is_(None) if account_id is None else SigningKey.account_id == account_id

@@ -120,8 +120,9 @@ def add_domain(
 ) -> AddedDomain:
     """Add a From domain, or change the List-Help and trust of one that is there; UsageError when it cannot be one.
 
-    Of ``keys`` those are kept whose algorithm the account has no key for in this domain. ``trust`` marks the domain
-    verified without a look at the DNS; it is never taken away here.
+    Of ``keys`` those are kept whose algorithm the account has no key for in this domain; where others sign already,
+    they wait for their records. ``trust`` marks the domain verified without a look at the DNS; it is never taken away
+    here.
     """
     name = clean_domain(name)
     domain = session.get(SendingDomain, (account.id, name))
@@ -129,15 +130,20 @@ def add_domain(
         domain = SendingDomain(account_id=account.id, name=name, list_help="", created_at=now)
         session.add(domain)
     domain.list_help = _list_help(list_help)
+    active, waiting = _rows(session, account.id, name), _waiting(session, account.id, name)
+    waits = domain.verified_at is not None and bool(active)
     if trust:
         domain.trusted, domain.verified_at, domain.problem = True, now, ""
         domain_checks.settle(session, domain, None, now)
-    present = {key.algorithm for key in _rows(session, account.id, name)}
+    present = {key.algorithm for key in (*active, *waiting)}
     for key in keys:
         if key.algorithm not in present:
-            add_key(session, secrets, account.id, name, key, now)
+            add_key(session, secrets, account.id, name, key, now, active=not waits)
+    if waits:
+        domain_checks.look_for_new_key(session, domain, now)
     session.flush()
-    return AddedDomain(name, domain.verified_at is not None, _records(session, account.id, name))
+    new = map(dkim_record, _waiting(session, account.id, name))
+    return AddedDomain(name, domain.verified_at is not None, (*new, *_records(session, account.id, name)))
 
 
 def add_operator_key(session: Session, secrets: Secrets, domain: str, key: NewKey, now: float) -> DnsRecord:
@@ -217,7 +223,7 @@ def account_keys(session: Session, secrets: Secrets, account_id: int, domain: st
 
 def domain_keys(session: Session, secrets: Secrets, account_id: int, domain: str) -> DomainKeys:
     """The account's own keys for a sending domain, also those that wait."""
-    rows = session.scalars(select(SigningKey).where(*domain_checks.waiting(account_id, domain)).order_by(SigningKey.id))
+    rows = _waiting(session, account_id, domain)
     return DomainKeys(account_keys(session, secrets, account_id, domain), tuple(_load(secrets, row) for row in rows))
 
 
@@ -299,6 +305,11 @@ def _rows(session: Session, account_id: int, domain: str) -> list[SigningKey]:
             .order_by(SigningKey.id)
         )
     )
+
+
+def _waiting(session: Session, account_id: int, domain: str) -> list[SigningKey]:
+    query = select(SigningKey).where(*domain_checks.waiting(account_id, domain))
+    return list(session.scalars(query.order_by(SigningKey.id)))
 
 
 def _load(secrets: Secrets, row: SigningKey) -> signature.SigningKey:

@@ -12,6 +12,7 @@ from postmeter.store import orders
 from postmeter.store.base import table
 from postmeter.store.connections import told_reason
 from postmeter.store.operator_tables import ProviderSuspension
+from postmeter.store.orders import Matching
 from postmeter.store.queue_filter import Filter
 
 MOST_NAME = 100  # characters
@@ -44,14 +45,17 @@ def suspend(session: Session, provider: str, reason: str, until: float | None, n
     return Suspension(row.provider, row.reason, row.since, row.until, row.by)
 
 
-def resume(session: Session, provider: str, now: float, by: str) -> int:
+def what_waits(session: Session, provider: str, now: float) -> Matching:
+    """What ``resume`` would make due. To be asked for in a read transaction: it looks through the queue."""
+    return orders.matching(session, "retry", _of(provider), now, limit=0)
+
+
+def resume(session: Session, provider: str, waiting: Matching, now: float, by: str) -> int:
     """Send it mail again; the number of the order that makes due what waits. UsageError when it is not suspended."""
     gone = delete(table(ProviderSuspension)).where(ProviderSuspension.provider == provider)
     if session.connection().execute(gone).rowcount == 0:
         raise UsageError(f"the provider {provider!r} is not suspended")
-    chosen = Filter((("provider", provider),))
-    counted = orders.matching(session, "retry", chosen, now, limit=0)
-    return orders.place(session, "retry", chosen, counted.count, counted.upto, now, by)
+    return orders.place(session, "retry", _of(provider), waiting.count, waiting.upto, now, by)
 
 
 def suspensions(session: Session, now: float) -> list[Suspension]:
@@ -59,3 +63,7 @@ def suspensions(session: Session, now: float) -> list[Suspension]:
     in_force = or_(ProviderSuspension.until.is_(None), ProviderSuspension.until > now)
     rows = session.scalars(select(ProviderSuspension).where(in_force).order_by(ProviderSuspension.provider))
     return [Suspension(row.provider, row.reason, row.since, row.until, row.by) for row in rows]
+
+
+def _of(provider: str) -> Filter:
+    return Filter((("provider", provider),))

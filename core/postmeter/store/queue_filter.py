@@ -33,17 +33,17 @@ class Filter:
     @classmethod
     def parse(cls, text: str) -> Filter:
         """Read ``name:value`` words; UsageError says which one cannot be understood."""
-        if len(text) > MOST:
-            raise UsageError(f"a filter has at most {MOST:,} characters")
         try:
-            return cls.of(shlex.split(text))
+            return cls.of(shlex.split(_short(text)))
         except ValueError:
             raise UsageError("a quotation mark in the filter is not closed") from None
 
     @classmethod
     def of(cls, words: Iterable[str]) -> Filter:
-        """The same when the words are known."""
-        return cls(tuple(_condition(word) for word in words if word != ALL))
+        """The same when the words are known; what it is written as can be read again."""
+        made = cls(tuple(_condition(word) for word in words if word != ALL))
+        _short(str(made))
+        return made
 
     def __str__(self) -> str:
         return " ".join(f"{name}:{shlex.quote(value)}" for name, value in self.conditions) or ALL
@@ -59,9 +59,15 @@ class Filter:
         return [_CLAUSES[name](value) for name, value in self.conditions]
 
 
+def _short(text: str) -> str:
+    if len(text) > MOST:
+        raise UsageError(f"a filter has at most {MOST:,} characters")
+    return text
+
+
 def _condition(word: str) -> tuple[str, str]:
     name, colon, value = word.partition(":")
-    if not (colon and value and name in _CLAUSES):
+    if not (colon and value and name in _CLAUSES and "\0" not in value):  # no database takes that everywhere
         raise UsageError(f"{word!r} is no condition; there are: {', '.join(f'{name}:…' for name in _CLAUSES)}")
     if name == "state" and value not in STATES:
         raise UsageError(f"nothing waits in the state {value!r}; there are: {', '.join(STATES)}")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
 from postmeter.message.signature import SigningKey as Key
-from postmeter.store.domain_checks import look_next, take_over, waiting
+from postmeter.store.domain_checks import look_for_new_key, take_over, waiting
 from postmeter.store.domains import DnsRecord, NewKey, add_key, dkim_record, judge
 from postmeter.store.secrets import Secrets
 from postmeter.store.tables import SendingDomain, SigningKey
@@ -54,24 +54,30 @@ def rotate(session: Session, secrets: Secrets, account_id: int | None, name: str
     It takes the place of the active one of its algorithm, if there is one. UsageError when one waits already, or
     nothing is signed for the domain yet.
     """
+    domain = _may_rotate(session, account_id, name)
     rows = session.scalars(select(SigningKey).where(*waiting(account_id, name))).all()
     if any(row.algorithm == key.algorithm for row in rows):
         raise UsageError(f"a new key of {name} waits for its record already; publish that, or cancel the key")
-    domain = None
-    if account_id is None:
-        if not any(known.state == "active" for known in keys_of(session, None, name)):
-            raise UsageError(f"there is no key of the operator's for {name}; make one with `postmeter key add`")
-    else:
-        domain = session.get_one(SendingDomain, (account_id, name), with_for_update=True)
-        if domain.verified_at is None:
-            raise UsageError(f"the domain {name} is not verified; publish the records that it has")
     session.execute(delete(SigningKey).where(SigningKey.retired_at < now - FORGOTTEN))
     record = dkim_record(add_key(session, secrets, account_id, name, key, now, active=False))
     if domain is not None:
-        left = None if domain.next_check_at is None else domain.next_check_at - now
-        look_next(session, domain, left, now)
+        look_for_new_key(session, domain, now)
     session.flush()
     return record
+
+
+def _may_rotate(session: Session, account_id: int | None, name: str) -> SendingDomain | None:
+    """The account's domain, if it is one's; of two who want a new key at once the second waits here for the first."""
+    if account_id is None:
+        owner, of_domain, *_ = waiting(None, name)
+        active = select(SigningKey.id).where(owner, of_domain, SigningKey.active).order_by(SigningKey.id)
+        if not session.scalars(active.with_for_update()).all():
+            raise UsageError(f"there is no key of the operator's for {name}; make one with `postmeter key add`")
+        return None
+    domain = session.get_one(SendingDomain, (account_id, name), with_for_update=True)
+    if domain.verified_at is None:
+        raise UsageError(f"the domain {name} is not verified; publish the records that it has")
+    return domain
 
 
 def cancel(session: Session, account_id: int | None, name: str, selector: str) -> None:

@@ -184,9 +184,11 @@ class _Way:
     def behind(self, high: Place) -> Select[Any]:
         """The candidates from a place on.
 
-        There is no lower bound here: SQLite would think more of two bounds than of the index that leads to few.
+        There is no lower bound here: SQLite would think more of two bounds than of the index that leads to few. A
+        message behind whose recipients it goes on is over, however many candidates it has.
         """
-        return select(self.key).where(*self.conditions, self.key <= high.message_id).order_by(self.key.desc())
+        rest = self.key < high.message_id if high.n == _LAST else self.key <= high.message_id
+        return select(self.key).where(*self.conditions, rest).order_by(self.key.desc())
 
     def reach(self, session: Session, oldest: str, high: Place, step: int) -> str | None:
         """The id of the candidate that is ``step`` further than ``high``; None: there are not so many."""

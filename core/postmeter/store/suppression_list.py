@@ -18,13 +18,12 @@ from postmeter.store.suppressions import (
     clean_address,
     clean_detail,
     page,
-    suppress_all,
 )
 
 HEADS = ("address", "reason", "detail", "since", "expires", "message")
 _WITHOUT_HEADS = ("address", "detail", "expires")
 _REASONS = (BOUNCE, COMPLAINT, MANUAL)
-_PART = 1_000  # rows read at a time, and written by one statement
+_PART = 1_000  # rows read, and written, at a time
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,13 @@ def read(rows: Sequence[Sequence[str]], account_id: int, now: float) -> Table:
     return Table(tuple(made.values()), tuple(problems))
 
 
-def add(session: Session, table: Table) -> int:
-    """Suppress all that a table without problems asks for; how many addresses."""
+def parts(table: Table) -> Iterator[tuple[Suppression, ...]]:
+    """What a table without problems asks for, in parts that ``suppress_all`` writes in a moment each.
+
+    Each is to be a transaction of its own: a long list must keep nobody from writing.
+    """
     for start in range(0, len(table.made), _PART):
-        suppress_all(session, table.made[start : start + _PART])
-    return len(table.made)
+        yield table.made[start : start + _PART]
 
 
 def _suppression(cells: Mapping[str, str], account_id: int, now: float) -> Suppression:

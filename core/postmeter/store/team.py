@@ -98,7 +98,10 @@ def invite(
     _may_give(by, role)
     if any(member.email == email for member in members(session, account_id)):
         raise UsageError(f"{email} belongs to the account already")
-    others = [one for one in invitations(session, account_id, now) if one.email != email]
+    found = invitations(session, account_id, now)
+    for before in (one for one in found if one.email == email):
+        _may_give(by, before.role)  # the new one takes its place
+    others = [one for one in found if one.email != email]
     if len(others) >= MOST_INVITATIONS:
         raise UsageError(f"at most {MOST_INVITATIONS} invitations can be open; withdraw one first")
     return tickets.issue(

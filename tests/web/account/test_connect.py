@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from postmeter.fetch import Fetched, FetchError
-from postmeter.store import audit, connections, domains
+from postmeter.store import connections, domains
 from postmeter.store.connections import ConnectionFacts
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Message
@@ -111,8 +111,7 @@ def test_a_system_is_connected_from_its_name_to_its_password(house: House, owner
 def test_every_step_is_in_the_audit_log_and_no_secret_is(house: House, owner: Browser) -> None:
     where = ready(house, owner)
     shown = owner.post(f"{where}/access", f"{where}/access", **reveal_form(owner.get(f"{where}/access").text))
-    with house.store.read() as session:
-        entries = [(one.action, one.facts) for one in session.query(audit.Audit).order_by(audit.Audit.id)]
+    entries = [(one.action, one.facts) for one in reversed(house.changes())]
     assert [action for action, _ in entries] == [
         *("connection.begin", "connection.domain", "domain.look", "connection.secret")
     ]

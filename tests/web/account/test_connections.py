@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from postmeter.store import audit, connections
+from postmeter.store import connections
 from postmeter.store.connections import Caps, ConnectionFacts
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
@@ -40,8 +40,7 @@ def send(owner: Browser, where: str, what: str, **fields: str) -> Any:
 
 
 def actions(house: House) -> list[tuple[str, str]]:
-    with house.store.read() as session:
-        return [(one.action, one.subject) for one in session.query(audit.Audit).order_by(audit.Audit.id)]
+    return [(one.action, one.subject) for one in reversed(house.changes())]
 
 
 def hidden(page: str) -> dict[str, str]:

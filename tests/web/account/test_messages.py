@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from functools import partial
 from typing import Any
 
@@ -154,11 +155,30 @@ def test_a_page_that_nothing_has_linked_to_does_not_exist(owner: Browser, query:
 
 
 @pytest.mark.parametrize(
-    "query", ["state=nothing", "connection=x", "since=yesterday", "until=9999-12-31", "find=%00", "find=" + "x" * 400]
+    "query",
+    [
+        "state=nothing",
+        "connection=x",
+        "since=yesterday",
+        "until=9999-12-31",
+        "find=%00",
+        "find=" + "x" * 400,
+        "find=" + "a+" * 3_000,
+    ],
 )
 def test_a_search_that_makes_no_sense_is_answered(house: House, owner: Browser, query: str) -> None:
     put(house)
     assert owner.get(f"{LIST}?{query}").status_code == 200
+
+
+def test_a_text_that_is_too_long_is_no_search_and_no_entry_of_the_log(house: House, owner: Browser) -> None:
+    put(house)
+    before = time.thread_time()
+    fields = {"subject": "a " * 200_000, "provider": "p" * 50_000}
+    assert owner.post(f"{LIST}export", f"{LIST}?since=2020-01-01", **fields).status_code == 200
+    assert time.thread_time() - before < 5
+    with house.store.read() as session:
+        assert audit.entries(session)[0].facts == {"wanted": {}}
 
 
 def test_an_empty_list_says_what_comes_next(owner: Browser) -> None:

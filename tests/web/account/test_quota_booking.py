@@ -194,8 +194,8 @@ def test_without_an_agreement_a_renewal_can_be_cancelled_but_not_resumed(house: 
 def test_a_block_that_has_ended_meanwhile_is_not_renewed(house: House) -> None:
     agreed(house)
     block = booked(house, renews=False)
-    browser = visit(house)
     house.now += 30 * DAY
+    browser = visit(house)
     browser.post(f"{QUOTA}blocks/{block}/renewal", QUOTA, renews="1")
     assert f"the account has no paid block {block} that could be renewed" in words(browser.get(QUOTA).text)
 

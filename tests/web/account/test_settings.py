@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postmeter.store import accounts, audit
+from postmeter.store import accounts
 from postmeter.store.secrets import NewPassword
 from support.panel import OWNER, Browser, House
 
@@ -19,8 +19,8 @@ def test_the_owner_renames_the_account_and_its_links_change(house: House, owner:
     assert "Müller &amp; Söhne" in page
     assert "The account has a new name." in page
     assert owner.get(SETTINGS).status_code == 404
+    (entry,) = house.changes()
     with house.store.read() as session:
-        (entry,) = audit.entries(session)
         assert accounts.account_by_name(session, "Müller & Söhne").id == house.ids["shop"]
     assert (entry.action, entry.subject, entry.facts) == ("account.rename", "Müller & Söhne", {"before": "shop"})
 
@@ -39,8 +39,8 @@ def test_a_name_that_cannot_be_is_refused(house: House, owner: Browser, name: st
     answer = owner.post(f"{SETTINGS}name", SETTINGS, name=name)
     assert answer.status_code == 400
     assert said in answer.text
+    assert house.changes() == []
     with house.store.read() as session:
-        assert audit.entries(session) == []
         assert accounts.account_by_name(session, "shop").id == house.ids["shop"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from postmeter import csv_file
-from postmeter.store import audit
+from postmeter.store import audit, suppression_list
 from postmeter.store.secrets import NewPassword
 from postmeter.store.suppressions import (
     BOUNCE,
@@ -48,8 +48,7 @@ def shown(page: str) -> list[str]:
 
 
 def actions(house: House) -> list[tuple[str, str]]:
-    with house.store.read() as session:
-        return [(one.action, one.subject) for one in audit.entries(session)]
+    return [(one.action, one.subject) for one in house.changes()]
 
 
 def send(browser: Browser, octets: bytes, name: str = "list.csv") -> TestResponse:
@@ -146,6 +145,17 @@ def test_only_ones_own_can_be_lifted(house: House, owner: Browser) -> None:
     for address in ("any@example.org", "foreign@example.org", "nonsense"):
         assert owner.post(f"{LIST}lift", LIST, address=address).status_code == 404
     assert len(kept(house, "forum")) == 1
+
+
+def test_a_long_file_is_written_in_parts_so_that_mail_is_taken_meanwhile(
+    house: House, owner: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suppression_list, "_PART", 2)
+    assert send(owner, b"".join(b"r%d@example.org\n" % n for n in range(5))).status_code == 302
+    assert len(kept(house)) == 5
+    with house.store.read() as session:
+        told = [one.facts for one in audit.entries(session) if one.action == "suppressions.import"]
+    assert told == [{"addresses": n, "of": 5} for n in (1, 2, 2)]
 
 
 def test_a_file_that_was_exported_is_imported_as_it_was(house: House, owner: Browser) -> None:

@@ -17,8 +17,7 @@ KINDS = {"blocked": ["shop"], "agreement": ["forum"], "trial": ["forum", "shop"]
 
 
 def entries(house: House) -> list[audit.Entry]:
-    with house.store.read() as session:
-        return [one for one in audit.entries(session) if one.action != "user.login"]
+    return house.changes()
 
 
 @pytest.mark.parametrize("page", PAGES)

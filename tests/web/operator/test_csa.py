@@ -12,7 +12,7 @@ import pytest
 from postmeter.config import Demo, Server, Settings, Smtp, Web
 from postmeter.health.finding import Finding, ok, problem, warning
 from postmeter.health.report import Group
-from postmeter.store import audit, csa
+from postmeter.store import csa
 from postmeter.store.csa import AccountRates, Facts
 from postmeter.store.statistics import Totals
 from postmeter_web.operator import criteria, health
@@ -144,8 +144,8 @@ def test_what_the_operator_answers_is_kept_with_name_and_date(operator: Browser,
     page = operator.get(PAGE).text
     assert "Ann reads it, &lt;b&gt;daily&lt;/b&gt;" in page
     assert "operator@relay.example" in page
+    [entry] = house.changes()
     with house.store.read() as session:
-        [entry] = audit.entries(session)
         answer = csa.answers(session)["abuse"]
     assert (entry.action, entry.subject, entry.facts["done"]) == ("csa.answer", "abuse", True)
     assert (answer.done, answer.at, answer.by) == (True, NOW, "operator@relay.example")

@@ -14,7 +14,7 @@ from postmeter import ConfigError, Event, PluginSettings, hookimpl, hooks, setti
 from postmeter.config import Plugins as Section
 from postmeter.config import Settings
 from postmeter.hooks import Plugins
-from postmeter.store import audit, cursors, events, parked
+from postmeter.store import cursors, events, parked
 from postmeter.store.chosen import choose, chosen
 from postmeter.store.plugin_tables import PluginSetting, Replay
 from postmeter.store.tables import Event as EventRow
@@ -113,8 +113,7 @@ def hall(house: House, monkeypatch: pytest.MonkeyPatch) -> Hall:
 
 
 def changes(house: House) -> list[tuple[str, str, dict[str, Any]]]:
-    with house.store.read() as session:
-        return [(one.action, one.subject, dict(one.facts)) for one in audit.entries(session)]
+    return [(one.action, one.subject, dict(one.facts)) for one in house.changes()]
 
 
 def words(page: str) -> str:

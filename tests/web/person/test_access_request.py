@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import attrs
 import pytest
 from flask import Flask
@@ -82,6 +84,19 @@ def test_an_address_may_ask_three_times_an_hour(browser: Browser, house: House) 
 def test_what_is_wrong_is_said_and_not_kept(browser: Browser, house: House, wrong: dict[str, str]) -> None:
     assert ask(browser, **wrong) == 400
     assert open_requests(house) == []
+
+
+def test_a_website_of_any_length_is_judged_at_once(browser: Browser) -> None:
+    before = time.thread_time()
+    assert ask(browser, website="a." * 100_000 + "@") == 400
+    assert time.thread_time() - before < 2
+
+
+@pytest.mark.parametrize(
+    "website", [" lindenhof.example ", "https://www.lindenhof.example./shop?a=1", "bücher.example"]
+)
+def test_a_website_is_written_in_many_ways(browser: Browser, website: str) -> None:
+    assert ask(browser, website=website) == 302
 
 
 def test_what_strangers_write_is_text_in_the_operator_s_mail(browser: Browser, house: House) -> None:

@@ -7,7 +7,9 @@ import pytest
 from flask import Flask
 
 from postmeter.config import Web
-from postmeter.store import accounts, tickets
+from postmeter.store import accounts, audit, tickets
+from postmeter.store.secrets import NewPassword
+from postmeter_web.person.password import PasswordForm
 from support.panel import NOW, OTHER, OWNER, PASSWORD, Browser, House
 from support.people import link, mails, set_up, text
 
@@ -149,3 +151,31 @@ def test_mails_are_in_the_language_of_their_reader(browser: Browser, house: Hous
     (mail,) = mails(house)
     assert mail["Subject"] == "Ein neues Passwort"
     assert text(mail).startswith("Guten Tag,")
+
+
+def test_a_link_that_is_used_twice_at_once_changes_the_password_once(
+    browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, choosing = asked(browser, house), PasswordForm.chosen
+
+    def overtaken(form: PasswordForm, email: str) -> NewPassword | None:
+        with house.store.write() as session:
+            assert tickets.use(session, house.secrets, tickets.PASSWORD, path.rpartition("/")[2], house.now)
+        return choosing(form, email)
+
+    monkeypatch.setattr(PasswordForm, "chosen", overtaken)
+    assert browser.post(path, path, password=NEW).headers["Location"] == FORGOTTEN
+    assert "used already" in browser.get(FORGOTTEN).text
+    with house.store.read() as session:
+        assert "user.password" not in [one.action for one in audit.entries(session)]
+    assert browser.log_in(OWNER).status_code == 302
+
+
+def test_what_fails_is_logged_without_the_link_s_secret(
+    browser: Browser, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = asked(browser, house)
+    monkeypatch.setattr(tickets, "find", lambda *_: 1 // 0)
+    assert browser.get(path).status_code == 500
+    assert "GET /password/<token> failed" in caplog.text
+    assert path.rpartition("/")[2] not in caplog.text

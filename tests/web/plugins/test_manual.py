@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from postmeter.store import audit, plugin_steps
+from postmeter.store import plugin_steps
 from postmeter.store.secrets import NewPassword
 from support.panel import OTHER, OWNER, Browser, House
 
@@ -59,8 +59,7 @@ def test_the_example_keeps_what_is_entered_and_notes_it(owner: Browser, house: H
     page = owner.get(PAGE).text
     assert "The greeting is saved." in page
     assert 'value="&lt;script&gt;alert(1)&lt;/script&gt;"' in page
-    with house.store.read() as session:
-        (entry,) = audit.entries(session)
+    (entry,) = house.changes()
     assert (entry.action, entry.subject, entry.account_id) == ("greeting.change", "shop", house.ids["shop"])
     other = visit(house, greeter, OTHER)
     assert "alert(1)" not in other.get("/accounts/forum/greeter/").text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from postmeter.store import audit
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Recipient
 from postmeter_notify import tables
@@ -52,11 +51,10 @@ def test_the_language_is_chosen_and_taken_back(house: House) -> None:
         assert owner.post(f"{NOTICES}language", NOTICES, language=chosen).headers["Location"] == NOTICES
         assert language(house) == kept
     assert owner.post(f"{NOTICES}language", NOTICES, language="fr").status_code == 400
-    with house.store.read() as session:
-        assert [(one.action, dict(one.facts)) for one in audit.entries(session)] == [
-            ("notices.language", {"language": ""}),
-            ("notices.language", {"language": "de"}),
-        ]
+    assert [(one.action, dict(one.facts)) for one in house.changes()] == [
+        ("notices.language", {"language": ""}),
+        ("notices.language", {"language": "de"}),
+    ]
 
 
 def test_a_test_is_sent_to_every_admin(house: House, password: NewPassword) -> None:

@@ -89,8 +89,7 @@ def street(house: House) -> Street:
 
 
 def changes(house: House) -> list[tuple[str, str, int | None]]:
-    with house.store.read() as session:
-        return [(one.action, one.subject, one.account_id) for one in audit.entries(session)]
+    return [(one.action, one.subject, one.account_id) for one in house.changes()]
 
 
 def words(page: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from postmeter import Core, Fetched, FetchError, Page, hookimpl
-from postmeter.store import audit, events, plugin_steps
+from postmeter.store import events, plugin_steps
 from postmeter.store.secrets import NewPassword
 from postmeter_webhooks import deliveries, endpoints, pages
 from postmeter_webhooks.plugin import Webhooks
@@ -88,8 +88,7 @@ def desk(house: House) -> Desk:
 
 
 def changes(house: House) -> list[tuple[str, str, int | None]]:
-    with house.store.read() as session:
-        return [(one.action, one.subject, one.account_id) for one in audit.entries(session)]
+    return [(one.action, one.subject, one.account_id) for one in house.changes()]
 
 
 def words(page: str) -> str:

@@ -71,9 +71,9 @@ class SearchForm(FlaskForm):  # type: ignore[misc]
     reference = StringField(lazy_gettext("Reference, such as order:1234"), _SHORT)
     since = DateField(lazy_gettext("From day"), [Optional()])
     until = DateField(lazy_gettext("To day"), [Optional()])
-    connection = SelectField(lazy_gettext("Connection"), validate_choice=False)
-    domain = SelectField(lazy_gettext("Sending domain"), validate_choice=False)
-    provider = SelectField(lazy_gettext("Receiving provider"), validate_choice=False)
+    connection = SelectField(lazy_gettext("Connection"), _SHORT, validate_choice=False)
+    domain = SelectField(lazy_gettext("Sending domain"), _SHORT, validate_choice=False)
+    provider = SelectField(lazy_gettext("Receiving provider"), _SHORT, validate_choice=False)
 
     def offer(self, choices: Choices) -> None:
         """Fill the lists; what was asked for stays chosen, whether or not it is among them."""
@@ -91,9 +91,13 @@ class SearchForm(FlaskForm):  # type: ignore[misc]
         """Whether one of the further filters is used."""
         return any(getattr(self, name).data for name in (*TEXTS, "since", "until", "connection"))
 
+    def text_of(self, name: str) -> str:
+        """What a field says; nothing when that is wrong: too long a text is no search that a database could do."""
+        return "" if name in self.errors else (getattr(self, name).data or "").strip()
+
     def wanted(self) -> Wanted:
         """What the filters say; those that are wrong say nothing (``errors`` has them)."""
-        texts = {name: (getattr(self, name).data or "").strip() for name in TEXTS}
+        texts = {name: self.text_of(name) for name in TEXTS}
         number = self.connection.data or ""
         return Wanted(
             **texts,
@@ -128,9 +132,10 @@ class Looked:
 
 def look(form: SearchForm, search: Callable[[Wanted], Found]) -> Looked:
     """Try what the text in the box may stand for, one after the other, until something is found."""
+    form.validate()
     filters, found = form.wanted(), Found(())
     reading: dict[str, Any] = {}
-    for reading in finding.readings(form.find.data or ""):
+    for reading in finding.readings(form.text_of("find")):
         found = search(replace(filters, **reading))
         if found.hits:
             break

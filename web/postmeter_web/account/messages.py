@@ -50,7 +50,6 @@ def show() -> ResponseReturnValue:
     form = SearchForm(request.args)
     with reading() as db:
         form.offer(_choices(db))
-        form.validate()
         looked = look(form, partial(_search, db, before=_before()))
     hits = looked.found.hits
     if looked.taken_for == "id" and hits:

@@ -23,7 +23,7 @@ from postmeter.store.accounts import AccountFacts
 from postmeter_web.access import BILL, MEMBER, needs, own_pages
 from postmeter_web.account.quota_words import KINDS, at_zero, entry_words, hourly_limit, why_not
 from postmeter_web.account.tariff import tariff_of
-from postmeter_web.context import changing, now, panel, reading
+from postmeter_web.context import changing, now, number_asked, panel, reading
 from postmeter_web.downloads import backwards, download
 from postmeter_web.forms import Form, Once
 from postmeter_web.sentences import in_words
@@ -139,9 +139,9 @@ def book() -> ResponseReturnValue:
 def show_ledger() -> ResponseReturnValue:
     """Every move of the account's units, newest first."""
     kind = _kind(request.args)
-    before = request.args.get("before", type=int)
+    before = number_asked("before")
     with reading() as db:
-        found = ledger.entries_of(db, g.account.id, PAGE + 1, before=before and min(before, 1 << 62), kind=kind)
+        found = ledger.entries_of(db, g.account.id, PAGE + 1, before=before, kind=kind)
     entries, more = found[:PAGE], len(found) > PAGE
     return render_template(
         "account/quota_ledger.html",

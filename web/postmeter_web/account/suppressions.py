@@ -108,8 +108,10 @@ def import_file() -> ResponseReturnValue:
         return _page(AddForm(formdata=None), form, 400)
     if table.problems:
         return _page(AddForm(formdata=None), form, 400, table)
-    with changing("suppressions.import", addresses=len(table.made)) as change:
-        number = suppression_list.add(change.db, table)
+    number = len(table.made)
+    for part in suppression_list.parts(table):
+        with changing("suppressions.import", addresses=len(part), of=number) as change:
+            suppressions.suppress_all(change.db, part)
     flash(
         ngettext("%(num)d address of the file is suppressed.", "%(num)d addresses of the file are suppressed.", number)
     )

@@ -15,7 +15,7 @@ from postmeter.store.accounts import ROLES
 from postmeter.store.team import GIVES, Teammate
 from postmeter.store.tickets import TicketFacts
 from postmeter_web.access import MANAGE, needs, own_pages
-from postmeter_web.context import changing, now, panel, reading, visitor
+from postmeter_web.context import changing, now, number_asked, panel, reading, visitor
 from postmeter_web.downloads import backwards, changes, download
 from postmeter_web.forms import Form
 from postmeter_web.person import guard, letters
@@ -136,7 +136,7 @@ def remove(user: int) -> ResponseReturnValue:
 @needs(MANAGE)
 def log() -> ResponseReturnValue:
     """What was changed in the account, newest first."""
-    before, find = request.args.get("before", type=int), request.args.get("find", "").strip()[:200]
+    before, find = number_asked("before"), request.args.get("find", "").strip()[:200]
     with reading() as db:
         found = audit.entries(db, g.account.id, before=before, find=find, limit=PAGE + 1)
     older = url_for("team.log", before=found[PAGE - 1].id, find=find or None) if len(found) > PAGE else None

@@ -14,13 +14,12 @@ from sqlalchemy.orm import Session
 from postmeter.errors import UsageError
 from postmeter.store import accounts, audit
 from postmeter.store.audit import Entry
-from postmeter_web.context import changing, now, reading
+from postmeter_web.context import changing, now, number_asked, reading
 from postmeter_web.downloads import backwards, changes, download
 
 blueprint = Blueprint("audit", __name__)
 
 PAGE = 50  # entries
-MOST = 1 << 62  # numbers beyond it no database has
 FILTERS = ("find", "account", "action", "from", "until")
 
 
@@ -28,9 +27,9 @@ FILTERS = ("find", "account", "action", "from", "until")
 def show() -> ResponseReturnValue:
     """The changes that the filters leave, newest first."""
     given = _given(request.args)
-    before = request.args.get("before", type=int)
+    before = number_asked("before")
     with reading() as db:
-        found = _found(db, given, before and min(before, MOST), PAGE + 1)
+        found = _found(db, given, before, PAGE + 1)
     chosen: dict[str, Any] = {name: value or None for name, value in given.items()}
     return render_template(
         "operator/audit.html",

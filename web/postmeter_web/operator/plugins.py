@@ -18,7 +18,7 @@ from postmeter.setting import kinds
 from postmeter.store import parked, replays
 from postmeter.store.chosen import choose, chosen, take_back
 from postmeter.store.replays import FOREVER, LAST, Span
-from postmeter_web.context import changing, now, panel, reading
+from postmeter_web.context import changing, now, number_asked, panel, reading
 from postmeter_web.forms import Form
 from postmeter_web.operator.plugin_form import SettingsForm, settings_form
 
@@ -49,7 +49,7 @@ def show() -> ResponseReturnValue:
 @blueprint.get("/<plugin>/")
 def one(plugin: str) -> ResponseReturnValue:
     """One that is enabled, with its settings and dead letters."""
-    behind = request.args.get("behind", 0, type=int)
+    behind = number_asked("behind") or 0
     with reading() as db:
         found = _found(db, plugin)
         layers, error = _next(db, plugin)

@@ -94,9 +94,11 @@ def suspend(provider: str) -> ResponseReturnValue:
 @blueprint.post("/<account:provider>/resume")
 def resume(provider: str) -> ResponseReturnValue:
     """Send it mail again, beginning with what waits."""
+    with reading() as db:
+        waits = providers.what_waits(db, provider, now())
     try:
         with changing("provider.resume", provider) as change:
-            change.facts["order"] = providers.resume(change.db, provider, now(), BY)
+            change.facts["order"] = providers.resume(change.db, provider, waits, now(), BY)
     except UsageError as error:
         flash(in_words(str(error)), "problem")
     else:

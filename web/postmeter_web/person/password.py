@@ -18,6 +18,8 @@ from postmeter_web.person.guard import Denied
 
 blueprint = Blueprint("password", __name__)
 
+TOO_LATE = lazy_gettext("This link was used already, or its time is over. Ask for a new one.")
+
 
 class ForgottenForm(Form):
     """Whose password is forgotten."""
@@ -88,16 +90,17 @@ def set_password(token: str) -> ResponseReturnValue:
     if password is None:
         status = 200 if request.method == "GET" else 400
         return render_template("person/new_password.html", form=form, token=token, email=ticket.email), status
-    with changing("user.password", ticket.email, by="link") as change:
-        used = tickets.use(change.db, panel().secrets, tickets.PASSWORD, token, now())
-        if used:
-            accounts.set_password(change.db, used.email, password)
-    if not used:
+    try:
+        with changing("user.password", ticket.email, by="link") as change:
+            if not tickets.use(change.db, panel().secrets, tickets.PASSWORD, token, now()):
+                raise Denied(TOO_LATE)
+            accounts.set_password(change.db, ticket.email, password)
+    except Denied:
         return _too_late()
     flash(f"{strength.in_words(form.password.data)} {gettext('Log in with it now.')}")
     return redirect(url_for("login.log_in"))
 
 
 def _too_late() -> ResponseReturnValue:
-    flash(gettext("This link was used already, or its time is over. Ask for a new one."), "problem")
+    flash(str(TOO_LATE), "problem")
     return redirect(url_for("password.forgotten"))

@@ -65,6 +65,7 @@ def downgrade() -> None:
         op.drop_table(name)
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION audit_keeps()")
+    op.execute("DELETE FROM signing_key WHERE NOT active")  # without the dates a retired one would be taken for new
     for name, column in _columns():
         op.drop_column(name, column.name)
 

@@ -22,7 +22,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back; names that were used again after a connection had been retired are in the way of it."""
+    """Take it back; a retired connection leaves its name to the one that has it now."""
+    op.execute("UPDATE connection SET name = name || ' (' || id || ')' WHERE retired_at IS NOT NULL")
     op.drop_index(INDEX, "connection")
     op.create_index(INDEX, "connection", KEY, unique=True)
     for column in _columns():
