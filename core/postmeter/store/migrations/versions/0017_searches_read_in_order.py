@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 
 NEVER = sa.text("message_id IS NULL")
 IN_ORDER: tuple[tuple[str, str, list[str]], ...] = (  # empty on PostgreSQL
