@@ -96,7 +96,7 @@ def test_a_number_that_no_row_can_have_leads_nowhere(
     assert len(numbered) >= 30
     for door in numbered:
         browser = operator if door.rule.rule.startswith("/operator") else owner
-        assert send(browser, door, path(door, "shop", things, HUGE)).status_code == 404, door
+        assert send(browser, door, path(door, "shop", things, HUGE)).status_code in (404, 405), door
 
 
 @pytest.mark.parametrize("number", [HUGE, -HUGE])

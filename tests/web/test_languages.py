@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from postmeter_web.languages import Catalogs
 from support import catalogs
 from support.catalogs import PACKAGES, ROOT, Key
 from support.panel import OWNER, Browser, House
@@ -28,12 +29,19 @@ def test_no_translation_is_of_a_message_that_is_not_there(package: Path) -> None
     assert [(key, message.path.name) for key, message in catalogs.catalogs(package) if key not in said] == []
 
 
-@packages
-def test_a_message_has_one_translation_and_is_not_doubtful(package: Path) -> None:
+def test_a_message_has_one_translation_and_is_not_doubtful() -> None:
     found: dict[Key, Key] = {}
-    for key, message in catalogs.catalogs(package):
-        assert not message.fuzzy, key
-        assert found.setdefault(key, message.text) == message.text, key
+    for package in PACKAGES:  # all are one catalog in the end
+        for key, message in catalogs.catalogs(package):
+            assert not message.fuzzy, key
+            assert found.setdefault(key, message.text) == message.text, key
+
+
+def test_the_words_of_a_plugin_do_not_change_those_of_the_panel(tmp_path: Path) -> None:
+    for name, german in (("a", "Plugin"), ("b", "Panel")):
+        (tmp_path / name / "translations/de").mkdir(parents=True)
+        (tmp_path / name / "translations/de/x.po").write_text(f'msgid "Go on"\nmsgstr "{german}"\n')
+    assert Catalogs([tmp_path / "b", tmp_path / "a"])._translations["de"].gettext("Go on") == "Panel"
 
 
 @packages

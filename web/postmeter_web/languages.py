@@ -74,12 +74,12 @@ def timezone() -> str:
 
 
 def _translations(folders: Iterable[Path], language: str) -> NullTranslations:
-    """What all the .po files of a language say."""
+    """What all the .po files of a language say; what a package says already, those behind it do not change."""
     whole = Catalog(locale=language)
-    for path in sorted(path for folder in folders for path in (folder / language).glob("*.po")):
+    for path in (path for folder in folders for path in sorted((folder / language).glob("*.po"))):
         with path.open("rb") as file:
             for message in read_po(file, locale=language, abort_invalid=True):
-                if message.id:
+                if message.id and message.id not in whole:
                     whole[message.id] = message
     compiled = io.BytesIO()
     write_mo(compiled, whole)
