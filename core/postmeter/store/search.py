@@ -199,7 +199,9 @@ class _Way:
         if self.all:
             return [*(key <= high.message_id for key in keys), *(key >= low for key in keys)]
         few = Recipient.message_id.in_(self.behind(high).limit(step + 1))
-        return [few, Recipient.message_id >= low] if low else [few]  # SQLite would go by a bound that leaves out nothing
+        return (
+            [few, Recipient.message_id >= low] if low else [few]
+        )  # SQLite would go by a bound that leaves out nothing
 
 
 def _way(account_id: int, wanted: Wanted) -> _Way:

@@ -18,7 +18,7 @@ FINAL = (DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
 ADDRESSED, NAMED, REFERRED = "forward_path <> ''", "message_id <> ''", "reference <> ''"
 TROUBLES = (DEFERRED, HELD, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
 TROUBLE = "state IN ('" + "', '".join(TROUBLES) + "')"
-# An entry somewhere in an index costs SQLite a page in the commit, one at its end next to nothing. So SQLite has none of
+# An entry in the midst of an index costs SQLite a page in the commit, one at its end next to nothing. So it has none of
 # the first kind for Message-IDs and addresses, and reads indexes "in order" from end to end: 50 ms for a million.
 NEVER = "message_id IS NULL"
 _BY_ADDRESS = ("account_id", text("lower(forward_path)"), "message_id")
