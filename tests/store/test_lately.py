@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
+from sqlalchemy import event
 
 from postmeter.store.counters import Change, count
 from postmeter.store.engine import Store
 from postmeter.store.rollup import RollUp
-from postmeter.store.statistics import DAY, HOUR, LATEST, MADE_ANEW, MOST_KNOWN, Lately, buckets, totals
+from postmeter.store.statistics import DAY, HOUR, LATEST, MADE_ANEW, MOST_KNOWN, Ever, Lately, buckets, totals
 from support.tenants import NOW
 
 NAMES = ("arrived", "delivered", "bounced", "deferred")
@@ -71,5 +72,20 @@ def test_only_so_many_times_are_remembered(store: Store) -> None:
     raised(store, Change(1, 7, NOW, "arrived", 1))
     for days in range(2 * MOST_KNOWN):
         with store.read() as session:
-            assert len(lately.buckets(session, None, NOW - days * DAY, NOW)) == 1
+            assert len(lately.buckets(session, 1, NOW - days * DAY, NOW)) == 1
     assert len(lately._known._past) == MOST_KNOWN
+
+
+def test_what_has_just_happened_to_all_is_read_once_in_a_session(store: Store) -> None:
+    ever = Ever()
+    lately = Lately(ever)
+    raised(store, Change(1, 7, NOW - 3 * DAY, "arrived", 5), Change(1, 7, NOW, "arrived", 3))
+    with store.read() as session:
+        ever.totals(session, NOW)
+    asked: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda _c, _x, statement, *_: asked.append(statement))
+    with store.read() as session:
+        assert ever.totals(session, NOW).arrived == 8
+        assert [one.totals.arrived for one in lately.buckets(session, None, NOW - DAY, NOW)] == [3]
+        assert [one.totals.arrived for one in lately.buckets(session, None, NOW - 9 * DAY, NOW, DAY)] == [5, 3]
+    assert len([statement for statement in asked if "FROM counter" in statement]) == 1

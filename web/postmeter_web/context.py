@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 from flask import current_app, g, request
@@ -41,10 +42,14 @@ class Panel:
     letters: Throttle = field(default_factory=lambda: Throttle(3, HOUR))  # of mails that strangers can cause
     invitations: Throttle = field(default_factory=lambda: Throttle(20, HOUR))  # of an account
     ever: Ever = field(default_factory=Ever)
-    lately: Lately = field(default_factory=Lately)
     looks: Looks = field(default_factory=Looks)
     # Checking a password takes 64 MiB for a moment: two at a time are enough for two cores.
     checks: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
+
+    @cached_property
+    def lately(self) -> Lately:
+        """The figures since a time, of which ``ever`` remembers a part."""
+        return Lately(self.ever)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from postmeter.config import Settings, address
 from postmeter.hooks import Plugins
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
+from postmeter_web import warming
 from postmeter_web.app import create_app
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def serve(settings: Settings, listening_socket_fd: int | None = None) -> None:
 
     store = Store.open(settings.store_url)
     try:
-        _listen(reactor, site(reactor, _panel(settings, store)), settings, listening_socket_fd)
+        app = _panel(settings, store)
+        _listen(reactor, site(reactor, app), settings, listening_socket_fd)
+        reactor.callWhenRunning(warming.begin, app.extensions["postmeter"])
         reactor.run()
     finally:
         store.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from postmeter.store.counters import BUCKET, NAMES
@@ -16,11 +18,14 @@ from postmeter.store.tables import Counter
 HOUR, DAY = 3600, 86_400  # seconds: the other steps of ``buckets``
 LATEST = 2 * HOUR  # seconds within which a fact is committed
 MADE_ANEW = 6 * HOUR  # seconds until ``Ever`` and ``Lately`` have what came later than that
-MOST_KNOWN = 300  # sums that are remembered: those that were asked for last
+MOST_KNOWN = 500  # sums that are remembered: those that were asked for last
 
 Name = TypeVar("Name", int, str)
 Sums = tuple[int, ...]  # of the columns in NAMES
 By = tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...]
+_BY_BUCKET: By = (Counter.bucket,)
+# Not the bare column: SQLite would read all of the table in its order.
+_BY_ACCOUNT: By = ((Counter.account_id + literal_column("0")).label("account"),)
 
 
 @dataclass(frozen=True)
@@ -137,26 +142,34 @@ class Ever:
 
     def totals(self, session: Session, now: float, account_id: int | None = None) -> Totals:
         """The totals at present; ``session`` has written nothing itself."""
-        return _totals(self._known.sums(session, (), account_id, None, now).get((), _NONE))
+        if account_id is None:
+            sums = _folded(((), figures) for figures in self._known.by_bucket(session, now).values())
+        else:
+            sums = self._known.sums(session, (), account_id, None, now)
+        return _totals(sums.get((), _NONE))
 
 
 class Lately:
     """The same for the figures since a time, such as this day's beginning."""
 
-    def __init__(self) -> None:
-        self._known = _Known()
+    def __init__(self, ever: Ever | None = None) -> None:
+        """``ever``: who remembers the same of all accounts, so that it is not read twice."""
+        self._known = ever._known if ever else _Known()
 
     def buckets(
         self, session: Session, account_id: int | None, since: float, now: float, step: int = BUCKET, offset: int = 0
     ) -> list[Bucket]:
         """As ``buckets``, up to now."""
-        start = _start(step, offset)
-        sums = self._known.sums(session, (start,), account_id, since, now, (step, offset))
+        if account_id is None:
+            ever = self._known.by_bucket(session, now)
+            sums = _folded(((at - (at + offset) % step,), ever[at,]) for (at,) in ever if at >= since)
+        else:
+            sums = self._known.sums(session, (_start(step, offset),), account_id, since, now, (step, offset))
         return [Bucket(key[0], _totals(sums[key])) for key in sorted(sums)]
 
     def by_account(self, session: Session, since: float, now: float) -> list[Share[int]]:
         """The totals of each account with mail, by its number."""
-        return _parted(self._known.sums(session, (Counter.account_id,), None, since, now), 0)
+        return _parted(self._known.sums(session, _BY_ACCOUNT, None, since, now), 0)
 
     def parts(self, session: Session, account_id: int, since: float, now: float) -> Parts:
         """The totals of an account, parted."""
@@ -169,8 +182,13 @@ class _Known:
     """Sums that were asked for lately, each remembered by itself."""
 
     def __init__(self) -> None:
+        self._all = _Remembered(_BY_BUCKET, None, None)
         self._lock = threading.Lock()
         self._past: dict[Any, _Remembered] = {}
+
+    def by_bucket(self, session: Session, now: float) -> dict[Any, Sums]:
+        """The sums of all accounts: once for every time and step that operators look at."""
+        return self._all.sums(session, now)
 
     def sums(
         self, session: Session, by: By, account_id: int | None, since: float | None, now: float, more: Any = None
@@ -201,22 +219,43 @@ class _Remembered:
         with self._lock:
             self._remember(session, now)
             old, until = self._old, self._until
-        return _plus(old, self._read(session, until, None))
+        if self._by is _BY_BUCKET:
+            return _plus(old, _recent(session, until))
+        return _plus(old, _read(session, self._by, self._account_id, until, None))
 
     def _remember(self, session: Session, now: float) -> None:
         boundary = max((now - LATEST) // HOUR * HOUR, self._since or 0.0)
         if not self._made <= now < self._made + MADE_ANEW:
-            self._old, self._made = self._read(session, self._since, boundary), now
+            self._old, self._made = _read(session, self._by, self._account_id, self._since, boundary), now
         elif boundary > self._until:
-            self._old = _plus(self._old, self._read(session, self._until, boundary))
+            self._old = _plus(self._old, _read(session, self._by, self._account_id, self._until, boundary))
         else:
             return
         self._until = boundary
 
-    def _read(self, session: Session, since: float | None, until: float | None) -> dict[Any, Sums]:
-        query = select(*self._by, *_SUMS).where(*_within(self._account_id, since, until)).group_by(*self._by)
-        width = len(self._by)
-        return {tuple(row[:width]): tuple(map(int, row[width:])) for row in session.execute(query)}
+
+def _recent(session: Session, since: float) -> dict[Any, Sums]:
+    """The sums of all accounts by bucket, which a session reads once: it sees one state of the database."""
+    begin, sums = session.info.get(_recent, (inf, {}))
+    if since < begin:
+        begin, sums = session.info[_recent] = since, _read(session, _BY_BUCKET, None, since, None)
+    return {key: figures for key, figures in sums.items() if key[0] >= since}
+
+
+def _read(
+    session: Session, by: By, account_id: int | None, since: float | None, until: float | None
+) -> dict[Any, Sums]:
+    query = select(*by, *_SUMS).where(*_within(account_id, since, until)).group_by(*by)
+    width = len(by)
+    return {tuple(row[:width]): tuple(map(int, row[width:])) for row in session.execute(query)}
+
+
+def _folded(figures: Iterable[tuple[Any, Sums]]) -> dict[Any, Sums]:
+    """The sums of what has the same key."""
+    groups: dict[Any, list[Sums]] = defaultdict(list)
+    for key, sums in figures:
+        groups[key].append(sums)
+    return {key: tuple(map(sum, zip(*group, strict=True))) for key, group in groups.items()}
 
 
 def _plus(one: dict[Any, Sums], other: dict[Any, Sums]) -> dict[Any, Sums]:
@@ -226,9 +265,7 @@ def _plus(one: dict[Any, Sums], other: dict[Any, Sums]) -> dict[Any, Sums]:
 
 def _parted(sums: dict[Any, Sums], by: int) -> list[Share[Any]]:
     """Sums of several columns, by one of them."""
-    parts: dict[Any, Sums] = {}
-    for key, figures in sums.items():
-        parts[key[by]] = tuple(map(sum, zip(parts.get(key[by], _NONE), figures, strict=True)))
+    parts = _folded((key[by], figures) for key, figures in sums.items())
     return [Share(of, _totals(parts[of])) for of in sorted(parts)]
 
 
