@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 
 from postmeter import csv_file
 from postmeter.store import audit
@@ -51,3 +52,26 @@ def test_the_ledger_is_a_file(house: House, owner: Browser) -> None:
     heads, row = csv_file.read(answer.data)
     assert heads == ["at", "kind", "block", "units"]
     assert (row[1], row[3]) == ("book", "1000")
+
+
+def test_only_a_few_take_files_at_once_and_each_gives_its_place_back(app: Flask, owner: Browser) -> None:
+    where = "/accounts/shop/team/log"
+    room = app.extensions["postmeter"].files
+    for _ in range(5):
+        assert owner.post(where, where).status_code == 200
+    for _ in range(3):
+        assert room.acquire(blocking=False)
+    answer = owner.post(where, where)
+    assert answer.status_code == 429
+    assert "Please try again in a minute." in answer.text
+    room.release()
+    assert owner.post(where, where).status_code == 200
+
+
+def test_a_file_that_breaks_off_gives_its_place_back(
+    app: Flask, owner: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "entries", lambda *_, **__: 1 // 0)
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError):
+            owner.post("/accounts/shop/team/log", "/accounts/shop/team/")

@@ -165,6 +165,10 @@ _SENTENCES = {  # by status: a title, and what to do
     404: (lazy_gettext("Not found"), lazy_gettext("There is no such page, or it is not yours to see.")),
     405: (lazy_gettext("Not possible"), lazy_gettext("This address takes no such request. Go back to the page.")),
     413: (lazy_gettext("Too large"), lazy_gettext("What you sent is too large: at most 1 MB. Send it in parts.")),
+    429: (
+        lazy_gettext("Too many at once"),
+        lazy_gettext("Others are taking files just now. Please try again in a minute."),
+    ),
     500: (
         lazy_gettext("Something went wrong"),
         lazy_gettext("It has been logged; please try again. If it happens again, tell the operator when it did."),

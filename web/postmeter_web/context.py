@@ -43,6 +43,7 @@ class Panel:
     invitations: Throttle = field(default_factory=lambda: Throttle(20, HOUR))  # of an account
     ever: Ever = field(default_factory=Ever)
     looks: Looks = field(default_factory=Looks)
+    files: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(3))  # taken at once
     # Checking a password takes 64 MiB for a moment: two at a time are enough for two cores.
     checks: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from flask import Response, stream_with_context
+from flask import Response, abort, stream_with_context
 from sqlalchemy.orm import Session
 
 from postmeter import csv_file
@@ -30,11 +31,39 @@ class Numbered(Protocol):
 N = TypeVar("N", bound=Numbered)
 
 
+class Turn:
+    """One of the few places for those who take a file: reading one keeps a thread, and what a slow client has not got.
+
+    Given back at the end of the answer, however that comes.
+    """
+
+    def __init__(self) -> None:
+        self._room: threading.BoundedSemaphore | None = panel().files
+        if not self._room.acquire(blocking=False):
+            abort(429)
+
+    def give_back(self) -> None:
+        """Let the next one; once."""
+        room, self._room = self._room, None
+        if room:
+            room.release()
+
+    def during(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces of the file; an error in the midst of them ends the turn, too."""
+        try:
+            yield from pieces
+        finally:
+            self.give_back()
+
+
 def download(name: str, rows: Iterable[Sequence[Cell]]) -> Response:
-    """The answer that is a file of that name."""
+    """The answer that is a file of that name; 429 while others take files."""
+    turn = Turn()
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    written = stream_with_context(csv_file.lines(rows))
-    return Response(written, content_type="text/csv; charset=utf-8", headers=headers)
+    written = stream_with_context(turn.during(csv_file.lines(rows)))
+    answer = Response(written, content_type="text/csv; charset=utf-8", headers=headers)
+    answer.call_on_close(turn.give_back)
+    return answer
 
 
 def backwards(read: Callable[[Session, int | None, int], Sequence[N]]) -> Iterator[N]:
