@@ -199,17 +199,17 @@ def test_what_is_no_place_is_refused(place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "index"),
+    ("wanted", "indexes"),
     [
-        ({}, "ix_message_account_id_id"),
-        ({"message_id": "<a@b>"}, "ix_message_account_id_message_id"),
-        ({"reference": "order:1"}, "ix_message_account_id_reference"),
-        ({"recipient": "a@b"}, "ix_recipient_address"),
-        ({"state": "bounced"}, "ix_recipient_trouble"),
+        ({}, {"ix_message_in_order", "ix_message_account_id_id"}),
+        ({"message_id": "<a@b>"}, {"COVERING INDEX ix_message_in_order", "ix_message_account_id_message_id"}),
+        ({"reference": "order:1"}, {"ix_message_account_id_reference"}),
+        ({"recipient": "a@b"}, {"COVERING INDEX ix_recipient_in_order", "ix_recipient_address"}),
+        ({"state": "bounced"}, {"ix_recipient_trouble"}),
     ],
     ids=str,
 )
-def test_the_candidates_come_from_an_index(store: Store, wanted: dict[str, Any], index: str) -> None:
+def test_the_candidates_come_from_an_index(store: Store, wanted: dict[str, Any], indexes: set[str]) -> None:
     archive.fill(store, 2000)
     query = searching._way(ACCOUNT, Wanted(**wanted)).behind(Place("Z", 0)).limit(1)
     compiled = query.compile(store.engine, compile_kwargs={"render_postcompile": True})
@@ -219,4 +219,5 @@ def test_the_candidates_come_from_an_index(store: Store, wanted: dict[str, Any],
             session.execute(text("SET LOCAL enable_seqscan = off"))
         explain = "EXPLAIN QUERY PLAN" if store.sqlite else "EXPLAIN"
         plan = session.connection().exec_driver_sql(f"{explain} {compiled}", parameters)
-        assert index in "\n".join(str(tuple(row)) for row in plan)
+        told = "\n".join(str(tuple(row)) for row in plan)
+        assert any(index in told for index in indexes)

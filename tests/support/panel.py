@@ -175,6 +175,11 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def url(self) -> str:
+        """Where people reach it."""
+        return "http://{}:{}".format(*self.address)
+
     def connect(self) -> http.client.HTTPConnection:
         """A client that connects when it sends its first request."""
         host, port = self.address

@@ -1,16 +1,9 @@
-"""The panel in a real browser: figures that change by themselves, and how it looks.
-
-Pictures go to the folder named by PM_SCREENSHOTS.
-"""
+"""The panel in a real browser: figures and records that change by themselves."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from itertools import product
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -23,7 +16,7 @@ from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
 from support.foreign import need_program
 from support.names import NameServer
-from support.panel import NOW, OPERATOR, OTHER, OWNER, House, Served
+from support.panel import NOW, OTHER, OWNER, House, Served
 from support.tenants import HELP, new_key
 from support.window import chromium_at, in_thread, owner_of, page_of
 
@@ -147,40 +140,6 @@ def test_without_scripts_the_page_is_complete_and_can_be_refreshed(busy: House) 
             expect(queued).to_have_text(f"{before + 7:,}")
 
     in_thread(watch)
-
-
-def take_pictures(page: Page, folder: Path, name: str) -> None:
-    """Each page of the operator as it looks in this window, from the account to the log-in form."""
-
-    def picture(subject: str) -> None:
-        page.screenshot(path=folder / f"{subject}-{name}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{subject} is too wide at {name}"
-
-    picture("accounts")
-    for subject, account in (("account", "shop"), ("empty", "forum")):
-        page.goto(f"/operator/accounts/{account}/")
-        page.get_by_role("button", name="View as its customer").click()
-        page.wait_for_url(f"**/accounts/{account}/")
-        picture(subject)
-    page.get_by_text(OPERATOR).click()
-    page.get_by_role("button", name="Log out").click()
-    page.wait_for_url("**/login")
-    picture("login")
-
-
-def test_pages_fit_every_window_in_light_and_dark(busy: House, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("PM_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def look() -> None:
-        with Served(busy) as served, chromium_at(served) as chromium:
-            for scheme, width in product(("light", "dark"), (360, 1280, 1920)):
-                window: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
-                with page_of(served, chromium, OPERATOR, **window) as page:
-                    assert page.evaluate("document.documentElement.dataset.bsTheme") == scheme
-                    take_pictures(page, folder, f"{scheme}-{width}")
-
-    in_thread(look)
 
 
 def test_a_key_is_replaced_while_its_owner_watches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

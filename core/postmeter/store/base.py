@@ -38,6 +38,6 @@ def table(entity: type[Base]) -> Table:
     return found
 
 
-def only(condition: str) -> dict[str, Any]:
-    """The arguments of an Index that has only the rows for which the condition holds."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+def only(condition: str, sqlite: str = "") -> dict[str, Any]:
+    """The arguments of an Index that has only the rows for which the condition holds, or another one on SQLite."""
+    return {"sqlite_where": text(sqlite or condition), "postgresql_where": text(condition)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import struct
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from postmeter.errors import ConfigError, UnreachableError
@@ -213,8 +214,12 @@ def _sqlite(url: URL, lent: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("writing")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        sql = "BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN"
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            driver.execute(sql)  # SQLAlchemy would need more for it than all the rest of a small transaction
+        except sqlite3.Error as error:
+            raise OperationalError(sql, None, error, hide_parameters=True) from error
 
     with _checked(engine):
         return engine

@@ -200,7 +200,10 @@ class _Way:
         keys = (Recipient.message_id, Message.id)
         if self.all:
             return [*(key <= high.message_id for key in keys), *(key >= low for key in keys)]
-        return [Recipient.message_id.in_(self.behind(high).limit(step + 1)), Recipient.message_id >= low]
+        few = Recipient.message_id.in_(self.behind(high).limit(step + 1))
+        return (
+            [few, Recipient.message_id >= low] if low else [few]
+        )  # SQLite would go by a bound that leaves out nothing
 
 
 def _way(account_id: int, wanted: Wanted) -> _Way:

@@ -18,6 +18,10 @@ FINAL = (DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
 ADDRESSED, NAMED, REFERRED = "forward_path <> ''", "message_id <> ''", "reference <> ''"
 TROUBLES = (DEFERRED, HELD, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
 TROUBLE = "state IN ('" + "', '".join(TROUBLES) + "')"
+# An entry somewhere in an index costs SQLite a page in the commit, one at its end next to nothing. So SQLite has none
+# of the first kind for Message-IDs and addresses, and reads indexes "in order" from end to end: 50 ms for a million.
+NEVER = "message_id IS NULL"
+_BY_ADDRESS = ("account_id", text("lower(forward_path)"), "message_id")
 
 
 class User(Base):
@@ -186,8 +190,9 @@ class Message(Base):
     sha256: Mapped[bytes]  # of the content as stored
     reference: Mapped[str] = mapped_column(default="")  # what the sender calls its subject matter: order:1234
     __table_args__ = (
-        Index("ix_message_account_id_id", "account_id", "id"),
-        Index("ix_message_account_id_message_id", "account_id", "message_id", "id", **only(NAMED)),
+        Index("ix_message_in_order", "account_id", "id", "message_id", postgresql_where=text(NEVER)),
+        Index("ix_message_account_id_id", "account_id", "id", sqlite_where=text(NEVER)),
+        Index("ix_message_account_id_message_id", "account_id", "message_id", "id", **only(NAMED, sqlite=NEVER)),
         Index("ix_message_account_id_reference", "account_id", "reference", "id", **only(REFERRED)),
         {"sqlite_with_rowid": False},
     )
@@ -236,7 +241,8 @@ class Recipient(Base):
         Index("ix_recipient_due", "next_attempt_at", **only("state IN ('queued', 'deferred')")),
         Index("ix_recipient_held", "next_attempt_at", **only("state = 'held'")),
         Index("ix_recipient_lease_owner", "lease_owner", **only("lease_owner IS NOT NULL")),
-        Index("ix_recipient_address", "account_id", text("lower(forward_path)"), "message_id", **only(ADDRESSED)),
+        Index("ix_recipient_in_order", "account_id", "message_id", "forward_path", postgresql_where=text(NEVER)),
+        Index("ix_recipient_address", *_BY_ADDRESS, **only(ADDRESSED, sqlite=NEVER)),
         Index("ix_recipient_trouble", "account_id", "message_id", "state", **only(TROUBLE)),
         Index("ix_recipient_failed", "account_id", "final_at", **only("state IN ('bounced', 'expired')")),
         {"sqlite_with_rowid": False},

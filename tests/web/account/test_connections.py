@@ -80,7 +80,7 @@ def test_the_page_shows_access_data_and_a_card_without_the_password(house: House
     page = html.unescape(owner.get(f"{where}/").text)
     for text in (facts(house).username, "127.0.0.1", "2587", "2465", "shown once"):
         assert text in page
-    assert "Settings for Another system" in page
+    assert "What to enter in your system" in page
     page = html.unescape(owner.get(f"{where}/?system=django").text)
     assert f"EMAIL_HOST_USER = '{facts(house).username}'" in page
     assert "EMAIL_HOST_PASSWORD = 'YOUR-PASSWORD'" in page

@@ -236,7 +236,7 @@ def test_an_account_without_connections_is_led_to_the_next_step(
 def test_the_quota_shows_what_is_left_and_until_when(owner: Browser) -> None:
     shown = section(owner.get(PAGE).text, "quota")
     assert "1,000 mails left" in shown
-    assert "Demo block 1,000 of 1,000" in shown
+    assert "Demo quota 1,000 of 1,000" in shown
     assert "expires in 30 days" in shown
 
 

@@ -136,7 +136,7 @@ def test_an_address_is_entered_and_noted_without_its_contents(house: House) -> N
         ("vat_id", "DE12", "This is not the form of a VAT identification number"),
         ("email", "joe", "Please enter an e-mail address."),
         ("street", "x" * 201, "is-invalid"),
-        ("street", "a\0b", "is not a line of up to 200 printable characters"),
+        ("street", "a\x1bb", "is not a line of up to 200 printable characters"),
         ("language", "fr", "is-invalid"),
     ],
 )

@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from flask import abort, g
-from flask_babel import get_locale, gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext
 from sqlalchemy.orm import Session
 from wtforms import HiddenField, RadioField
 
@@ -18,6 +18,7 @@ from postmeter_web.account import cards
 from postmeter_web.account.cards import Card
 from postmeter_web.context import changing, now, panel, reading
 from postmeter_web.forms import Form
+from postmeter_web.languages import language
 
 HOUR = 3600
 OVERLAPS = (  # seconds for which the old password stays valid
@@ -80,7 +81,7 @@ def shown(facts: ConnectionFacts, password: str = "", system: str = "") -> dict[
         "where": where,
         "password": password,
         "card": _card(facts, where, password or gettext("YOUR-PASSWORD"), system or facts.system),
-        "systems": cards.systems(),
+        "systems": cards.systems(language()),
         "overlap": connection_changes.SHOWN,
         "now": now(),
     }
@@ -89,7 +90,6 @@ def shown(facts: ConnectionFacts, password: str = "", system: str = "") -> dict[
 def _card(facts: ConnectionFacts, where: Endpoint, password: str, system: str) -> Card:
     """The settings card; without a port for STARTTLS, which all others are about, that of any system."""
     domain = facts.domains[0] if facts.domains else "example.org"
-    locale = get_locale()
     system = system if where.port else cards.OTHER
     access = cards.access_at(where, facts.username, password, domain)
-    return cards.card(system, access, locale.language if locale else "en")
+    return cards.card(system, access, language())

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from postmeter.endpoint import Endpoint
+from postmeter_web.languages import language
 
 OTHER = "other"  # the system that every one can be
 SENDER = "shop"  # in the sender's address that cards propose
@@ -59,14 +60,14 @@ class System:
     name: str
 
 
-def systems() -> tuple[System, ...]:
+def systems(language: str = "en") -> tuple[System, ...]:
     """All that there are cards for, in the order in which they are offered."""
-    return tuple(System(one["key"], one["name"]) for one in _read())
+    return tuple(System(one["key"], _worded(one["name"], language)) for one in _read())
 
 
 def choices() -> list[tuple[str, str]]:
     """The same for a field of a form."""
-    return [(system.key, system.name) for system in systems()]
+    return [(system.key, system.name) for system in systems(language())]
 
 
 def access_at(where: Endpoint, username: str, password: str, domain: str) -> Access:
@@ -81,14 +82,19 @@ def card(key: str, access: Access, language: str) -> Card:
     facts = _facts(access)
 
     def worded(name: str) -> str:
-        return _filled(found.get(name, {}).get(language, found.get(name, {}).get("en", "")), facts)
+        return _filled(_worded(found.get(name, ""), language), facts)
 
     values = tuple(
         Value(one.get(language, one["en"]), None if one.get("on") else _filled(one["value"], facts))
         for one in found.get("fields", ())
     )
     snippet = _filled(found.get("snippet", ""), facts)
-    return Card(found["key"], found["name"], worded("where"), values, worded("snippet_in"), snippet, worded("hint"))
+    return Card(found["key"], worded("name"), worded("where"), values, worded("snippet_in"), snippet, worded("hint"))
+
+
+def _worded(text: str | Mapping[str, str], language: str) -> str:
+    """A text of the file: one for all languages, or each language's own."""
+    return text if isinstance(text, str) else text.get(language, text["en"])
 
 
 def _facts(access: Access) -> dict[str, str]:

@@ -1,6 +1,7 @@
 // Shows the copy buttons, which need a script, and copies what they name.
 
 function reveal() {
+  if (!navigator.clipboard) return; // browsers have it on pages that came by HTTPS or from this machine
   for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
 }
 
