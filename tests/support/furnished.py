@@ -12,7 +12,7 @@ from postmeter.store.audit import Actor
 from postmeter.store.queue import Leased
 from postmeter.store.secrets import NewPassword
 from postmeter.store.settle import Settlement, settle
-from postmeter.store.tables import Account, Connection, SendingDomain
+from postmeter.store.tables import Account, SendingDomain
 from support import plugged
 from support.hostile import LINK, hostile
 from support.panel import House
@@ -78,15 +78,13 @@ def _add_domain(session: Session, house: House, account: Account, domain: str) -
 
 def _add_connection(session: Session, house: House, account: Account, mark: str, domain: str) -> int:
     """One that was used, and one that is paused."""
-    names = [hostile(what, mark) for what in ("connection", "paused")]
-    made, paused = (
-        connections.add_connection(session, house.secrets, account, name, [domain], house.now).connection_id
-        for name in names
-    )
-    session.get_one(Connection, made).last_used_at = house.now
-    connections.pause(session, account, names[1], hostile("why-paused", mark), house.now)
-    assert paused != made
-    return made
+    used, paused = (hostile(what, mark) for what in ("connection", "paused"))
+    for name in (used, paused):
+        connections.add_connection(session, house.secrets, account, name, [domain], house.now)
+    connections.pause(session, account, paused, hostile("why-paused", mark), house.now)
+    row = connections.connection_by_name(session, account, used)
+    row.last_used_at = house.now
+    return row.id
 
 
 def _invite(session: Session, house: House, account: int, email: str) -> int:

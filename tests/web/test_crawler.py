@@ -130,7 +130,7 @@ def test_own_pages_show_nothing_of_others(app: Flask, owner: Browser, things: Fu
         assert MARK not in said(answer), door
 
 
-def test_the_login_of_another_cannot_be_ended(app: Flask, owner: Browser, things: Furniture, house: House) -> None:
+def test_the_login_of_another_cannot_be_ended(owner: Browser, things: Furniture) -> None:
     assert owner.post(f"/me/logins/{things.login}/end", "/me/").status_code == 404
 
 
