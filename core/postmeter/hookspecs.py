@@ -308,7 +308,7 @@ def pages() -> Sequence[Page] | None:
     """Asked once in the panel when it starts, in a thread of the plugin's, for pages to be added to it.
 
     Each page of the answer has an entry in the menu of an account or of the operator. An exception, a page that cannot
-    be shown, or no answer within five seconds, is logged, and the panel goes without.
+    be shown, or no answer within twenty seconds, is logged, and the panel goes without.
     """
 
 

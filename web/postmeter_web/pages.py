@@ -22,7 +22,7 @@ from postmeter_web.navigation import Entry
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 5.0  # seconds that a plugin has for its start and its pages
+PATIENCE = 20.0  # seconds that a plugin has for its start and its pages; a machine that has just started is busy
 _ANY: dict[str, dict[str, Any]] = {ACCOUNT: {"name": "any"}, OPERATOR: {}}
 PREFIXES = {ACCOUNT: "/{plugin}", OPERATOR: "/operator/{plugin}"}  # by place
 
