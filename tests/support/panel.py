@@ -159,8 +159,8 @@ class Served:
         self._process = subprocess.Popen(
             [sys.executable, "-c", self._RUN, *map(str, fds)],
             env={
-                **os.environ,
                 **_of_plugins(house.settings),
+                **os.environ,  # a test may say others
                 "POSTMETER_SERVER_DATA": data,
                 "POSTMETER_WEB_LISTEN": listen,
             },
