@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -161,6 +162,7 @@ class Served:
             env={
                 **_of_plugins(house.settings),
                 **os.environ,  # a test may say others
+                "PYTHONFAULTHANDLER": "1",
                 "POSTMETER_SERVER_DATA": data,
                 "POSTMETER_WEB_LISTEN": listen,
             },
@@ -201,7 +203,12 @@ class Served:
         if self._process.stderr and self._process.stderr.closed:
             return self._process.returncode, ""
         self._process.terminate()
-        _, errors = self._process.communicate(timeout=10)
+        try:
+            _, errors = self._process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # faulthandler says where each thread is
+            _, errors = self._process.communicate()
+            raise AssertionError(f"the panel did not go:\n{errors}") from None
         return self._process.returncode, errors
 
 
