@@ -108,7 +108,8 @@ class Scheduler:
         rest = tuple(one for one in leased.recipients if not self._put_off(parcel, one, one.provider))
         if not rest:
             return
-        parcel.leased = leased = replace(leased, recipients=rest)
+        if len(rest) < len(leased.recipients):
+            parcel.leased = leased = replace(leased, recipients=rest)
         if self._asking.has("on_sign"):
             ensureDeferred(self._ask(parcel)).addErrback(self._failed, parcel, leased.recipients)
         else:
