@@ -7,7 +7,7 @@ import pytest
 from postmeter.errors import UsageError
 from postmeter.message.identifier import new_id
 from postmeter.store import csa, suppressions
-from postmeter.store.counters import count
+from postmeter.store.counters import Change, count
 from postmeter.store.domains import add_operator_key
 from postmeter.store.engine import Store
 from postmeter.store.tables import BOUNCED, Account, Connection, Recipient
@@ -42,8 +42,8 @@ def test_domains_keys_people_and_limits_are_counted(store: Store) -> None:
 def test_rates_are_of_the_last_seven_days_and_by_account(store: Store) -> None:
     with store.write() as session:
         number = make_account(session).id
-        count(session, [(number, 1, NOW - 100 * DAY, "arrived", 9), (number, 1, NOW - 100 * DAY, "bounced", 9)])
-        count(session, [(number, 1, NOW - DAY, name, by) for name, by in (("delivered", 7), ("bounced", 3))])
+        count(session, [Change(number, 1, NOW - 100 * DAY, name, 9) for name in ("arrived", "bounced")])
+        count(session, [Change(number, 1, NOW - DAY, name, by) for name, by in (("delivered", 7), ("bounced", 3))])
     found = facts(store)
     assert (found.totals.delivered, found.totals.bounced) == (7, 3)
     assert found.accounts == (csa.AccountRates("acme", 7, 3, 0),)
