@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -36,7 +37,8 @@ def new_key() -> NewKey:
 
 def make_account(session: Session, name: str = "acme", now: float = NOW) -> Account:
     """An account with its owner and its demo quota."""
-    added = add_account(session, name, f"owner@{name}.example", False, Settings(), PASSWORD, now)
+    domain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    added = add_account(session, name, f"owner@{domain}.example", False, Settings(), PASSWORD, now)
     return session.get_one(Account, added.account_id)
 
 
