@@ -128,9 +128,8 @@ def test_two_nodes_and_late_writers_at_once_lose_nothing(store: Store, store_url
     assert all(row.arrived > 0 for row in rows(store, Counter))
 
 
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_only_one_of_several_nodes_does_it(store: Store, store_url: str) -> None:
-    if store.sqlite:
-        pytest.skip("SQLite has one writer")
     raised(store, Change(1, 7, MIDNIGHT + BUCKET, "arrived", 1))
     other = Store.open(store_url)
     with store.write() as session:
