@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.pool import STOPPING
 from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, NoRoute, Route
 from postmeter.delivery.scheduler import PICK, POLL
@@ -105,10 +106,10 @@ def test_a_pool_that_fails_for_one_route_leaves_the_others_alone(bench: Bench, m
     bench.router.known["b.net"] = route("broken")
     deliver = bench.pool.deliver
 
-    def sometimes(where: Route, mail: Any) -> Any:
+    def sometimes(where: Route, mail: Any, turn: Turn) -> Any:
         if where.key == "broken":
             raise RuntimeError("a defect")
-        return deliver(where, mail)
+        return deliver(where, mail, turn)
 
     monkeypatch.setattr(bench.pool, "deliver", sometimes)
     bench.take(leased("1@example.org", "2@b.net"))

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from postmeter.smtp.replies import QUOTA_EXHAUSTED
-from postmeter.store import idempotency, quota_tables, tables
+from postmeter.store import idempotency, quota_tables, recipient_tables, tables
 from postmeter.store import rows as deleting
 from postmeter.store.accept import Accepted, Duplicate, Submission
 from postmeter.store.engine import Store
@@ -60,7 +60,7 @@ def state(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 def keys(store: Store) -> list[str]:
     """The messages that keys stand for."""
-    return [row.message_id for row in rows(store, tables.Idempotency)]
+    return [row.message_id for row in rows(store, recipient_tables.Idempotency)]
 
 
 def test_the_second_message_with_a_key_is_the_first_and_leaves_nothing(store: Store) -> None:

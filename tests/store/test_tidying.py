@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from postmeter.store.counters import BUCKET, Change, count
 from postmeter.store.engine import Store
+from postmeter.store.recipient_tables import Suppression
 from postmeter.store.suppressions import MANUAL, suppress
-from postmeter.store.tables import Counter, Suppression
+from postmeter.store.tables import Counter
 from postmeter.store.tidying import Tidying
 from support.postage import rows
 from support.tenants import NOW, make_account

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from postmeter.asking import Asking
 from postmeter.delivery.attempt import Delivery, Facts, Talk
 from postmeter.delivery.desk import Desk
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.route import Host, NoRoute, Route, Router
@@ -89,7 +90,7 @@ class FakePool:
         self.sent: list[tuple[Route, Mail, Deferred[Delivery]]] = []
         self.refuse: Exception | None = None
 
-    def deliver(self, route: Route, mail: Mail) -> Deferred[Delivery]:
+    def deliver(self, route: Route, mail: Mail, turn: Turn) -> Deferred[Delivery]:
         """See ``Pool``."""
         if self.refuse is not None:
             raise self.refuse

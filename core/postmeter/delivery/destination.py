@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from postmeter.delivery.attempt import Delivery, Talk
+from postmeter.delivery.fair_queue import FairQueue, Turn
 from postmeter.delivery.opening import NoSession, Opening, Surroundings
 from postmeter.delivery.route import Route
 from postmeter.delivery.sender import SESSION_LIFE, Sender
@@ -31,11 +31,12 @@ class Limits:
 class Job:
     """A mail in the pool since ``began`` (by the reactor's clock) and who waits for it."""
 
-    __slots__ = ("began", "done", "mail")
+    __slots__ = ("began", "done", "mail", "turn")
 
-    def __init__(self, mail: Mail, began: float) -> None:
+    def __init__(self, mail: Mail, began: float, turn: Turn) -> None:
         self.mail = mail
         self.began = began
+        self.turn = turn
         self.done: Deferred[Delivery] = Deferred()
 
     def fail(self, failure: NoSession, now: float) -> None:
@@ -60,7 +61,7 @@ class Room(Protocol):
 
 
 class Destination:
-    """Sends mails over as few sessions as it takes, in the order they came.
+    """Sends mails over as few sessions as it takes, each account's in its turn.
 
     The number of sessions grows by one with every success, and halves when the servers complain.
     """
@@ -71,7 +72,7 @@ class Destination:
         self._limits = limits
         self._room = room
         self._allowed = limits.first_sessions
-        self._waiting: deque[Job] = deque()
+        self._waiting: FairQueue[Job] = FairQueue()
         self._idle: list[Sender] = []
         self._busy: dict[Sender, Job] = {}
         self._openings: set[Opening] = set()
@@ -84,13 +85,13 @@ class Destination:
 
     def submit(self, job: Job) -> None:
         """Send this mail now, or when its turn comes."""
-        self._waiting.append(job)
+        self._waiting.push(job.turn, job)
         self.grow()
 
     def grow(self) -> None:
         """Use idle sessions, and open as many as the waiting mails ask for and the limits allow."""
         while self._waiting and self._idle and len(self._busy) < self._allowed:
-            self._give(self._idle.pop(), self._waiting.popleft())
+            self._give(self._idle.pop(), self._waiting.pop())
         while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
             if not self._room.take(self):
                 return
@@ -129,7 +130,7 @@ class Destination:
         """See ``Owner``: the session gets its next mail first, then the outcomes of this one are told."""
         job = self._busy.pop(sender)
         if sender.mails > 1 and _was_over(sent.outcomes) and not self._stopped:
-            self._waiting.appendleft(job)  # the server had ended the session before this mail: another session
+            self._waiting.push_back(job.turn, job)  # the server had ended the session before this mail: another session
             return
         opening, sender.opening = sender.opening, ()
         talk = Talk(job.began, self._surroundings.reactor.seconds(), sender.mails, opening, sent.exchange)
@@ -168,7 +169,7 @@ class Destination:
             return  # it is closing: session_closed follows
         worn = sender.mails >= self._limits.mails_per_session or self._age(sender) > MOST_AGE
         if self._waiting and not worn and len(self._busy) < self._allowed:
-            self._give(sender, self._waiting.popleft())
+            self._give(sender, self._waiting.pop())
         elif worn or self._room.crowded:
             sender.quit()
         else:
@@ -194,8 +195,7 @@ class Destination:
         return now - sender.opened
 
     def _fail_waiting(self, failure: NoSession) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for job in waiting:
+        for job in self._waiting.drain():
             job.fail(failure, self._surroundings.reactor.seconds())
 
 

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from postmeter.delivery.attempt import Delivery, Facts
 from postmeter.delivery.client_tls import client_context
 from postmeter.delivery.destination import Destination, Job, Limits
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.opening import BrokenTls, NoSession, Surroundings
 from postmeter.delivery.route import Route
 from postmeter.smtp.mail import Mail
@@ -21,6 +22,7 @@ from postmeter.smtp.sending import TlsPolicy
 MX_LIMITS = Limits()
 STATIC_LIMITS = Limits(first_sessions=20, most_sessions=50, mails_per_session=1_000)
 MOST_SESSIONS = 500  # of one process with all destinations
+NOBODY = Turn(0)
 STOPPING = Reply(451, "4.3.2", "This relay is shutting down; the mail stays in its queue")
 
 
@@ -49,13 +51,13 @@ class Pool:
         self._without_room: deque[Destination] = deque()
         self._stopped: Deferred[None] | None = None
 
-    def deliver(self, route: Route, mail: Mail) -> Deferred[Delivery]:
-        """Send a mail; fires with its delivery, whatever became of it.
+    def deliver(self, route: Route, mail: Mail, turn: Turn = NOBODY) -> Deferred[Delivery]:
+        """Send a mail when it is its turn; fires with its delivery, whatever became of it.
 
         It fails with ValueError when a path or a parameter of the envelope holds a control character.
         """
         now = self._surroundings.reactor.seconds()
-        job = Job(mail, now)
+        job = Job(mail, now, turn)
         if self._stopped is not None:
             job.fail(NoSession(STOPPING, "connect", Facts.of(route.hosts[0])), now)
             return job.done

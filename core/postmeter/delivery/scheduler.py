@@ -1,4 +1,4 @@
-"""Mail under way in one worker: takes leases within the window, and has each message signed, routed, sent, settled."""
+"""Mail under way in one worker: takes leases within the window, has each message signed and sent, and settles it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from postmeter.asking import Asking
-from postmeter.delivery.attempt import Delivery, told, unrouted
 from postmeter.delivery.desk import Desk
+from postmeter.delivery.dispatch import Dispatch
 from postmeter.delivery.outcome import Judge, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING, Pool
-from postmeter.delivery.provider import provider
-from postmeter.delivery.route import NoRoute, Route, Router
+from postmeter.delivery.route import Router
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
 from postmeter.delivery.window import Window
 from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.header import split
-from postmeter.smtp.mail import Mail, Outcome
+from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.queue import Leased, Picking, QueuedRecipient, Wish
 from postmeter.store.settle import Settlement
@@ -37,9 +36,6 @@ POLL = 1.0  # seconds between looks for recipients that are due
 PICK = 500  # recipients leased at a time
 _PICKING = Picking()
 TROUBLE = Reply(451, "4.3.0", "Something went wrong in this relay before the mail was sent")
-
-
-Groups = dict[str, tuple[Route, list[QueuedRecipient]]]  # by the route's key: what shares one transaction
 
 
 class Scheduler:
@@ -70,17 +66,14 @@ class Scheduler:
         self._random = random
         self._submit = submit
         self._signer = signer
-        self._router = router
-        self._pool = pool
+        self._dispatch = Dispatch(self, router=router, pool=pool, clock=clock, lease_held=lease_held)
         self._judge = judge
         self._asking = asking
         self._load = load
-        self._lease_held = lease_held
         self._desk = desk
         self._settler = Settler(reactor, submit)
         self._parcels: set[Parcel] = set()
         self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
-        self._paused: list[tuple[Parcel, Signed, Groups]] = []  # not begun: our leases may be another's by now
         self._polling = LoopingCall(self._poll)
         self._picking = False
         self._stopping = False
@@ -105,7 +98,7 @@ class Scheduler:
         numbers = {recipient.n for recipient in leased.recipients}
         parcel = Parcel(leased, content, numbers, len(numbers), len(numbers))
         self._parcels.add(parcel)
-        rest = tuple(one for one in leased.recipients if not self._put_off(parcel, one, one.provider))
+        rest = tuple(one for one in leased.recipients if not self.put_off(parcel, one, one.provider))
         if not rest:
             return
         if len(rest) < len(leased.recipients):
@@ -138,13 +131,11 @@ class Scheduler:
         """The time to stop is over and the pool is cut: what no server was given goes back as it was."""
         for parcel in list(self._parcels):
             for recipient in parcel.leased.recipients:
-                self._settle(parcel, recipient, Outcome(0, STOPPING, "connect"), {})
+                self.settle(parcel, recipient, Outcome(0, STOPPING, "connect"), {})
 
     def resume(self) -> None:
         """The leases were renewed: what waited for that is sent, or given back at the end."""
-        paused, self._paused = self._paused, []
-        for parcel, signed, routed in paused:
-            self._send_all(parcel, signed, routed)
+        self._dispatch.resume(giving_up=self._stopping)
 
     def _check_idle(self) -> None:
         if self._idle is not None and not self._idle.called and not self._parcels:
@@ -205,84 +196,16 @@ class Scheduler:
 
     def _signed(self, parcel: Parcel, result: Signed | Exception) -> None:
         if isinstance(result, Exception):
-            self._fail(parcel, result, parcel.leased.recipients)
-            return
-        unrouted = []
-        routed: Groups = {}
-        for recipient in parcel.leased.recipients:
-            if (route := self._router.static(recipient.path.domain)) is None:
-                unrouted.append(recipient)
-            else:
-                routed.setdefault(route.key, (route, []))[1].append(recipient)
-        self._send_all(parcel, result, routed)
-        if unrouted:
-            d = ensureDeferred(self._find_routes(parcel, result, unrouted))
-            d.addErrback(self._failed, parcel, unrouted)
-
-    async def _find_routes(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
-        """Route all, then send: recipients at the same mail servers share one transaction."""
-        began = self._clock()
-        looking = [
-            ensureDeferred(self._router.route(r.path.domain, unknown_for=self._unknown_for(r))) for r in recipients
-        ]
-        routed: Groups = {}
-        for recipient, route in zip(recipients, await gatherResults(looking, consumeErrors=True), strict=True):
-            if isinstance(route, NoRoute):
-                facts = unrouted(recipient.path.domain, route, began, self._clock())
-                if route.unknown:
-                    facts["unknown_since"] = recipient.unknown_since or self._clock()
-                self._settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
-            else:
-                routed.setdefault(route.key, (route, []))[1].append(recipient)
-        self._send_all(parcel, signed, routed)
-
-    def _unknown_for(self, recipient: QueuedRecipient) -> float:
-        return self._clock() - recipient.unknown_since if recipient.unknown_since else 0.0
-
-    def _send_all(self, parcel: Parcel, signed: Signed, routed: Groups) -> None:
-        held = self._lease_held()
-        if not held and not self._stopping:
-            self._paused.append((parcel, signed, routed))
-            return
-        for route, all_recipients in routed.values():
-            receiver = provider(route.hosts[0].name)
-            recipients = [one for one in all_recipients if not self._put_off(parcel, one, receiver)]
-            if not recipients:
-                continue
-            try:
-                if held:
-                    self._send(parcel, signed, route, recipients)
-                else:
-                    self._not_begun(parcel, recipients)
-            except Exception as error:  # the other groups are on their way, or will be
-                self._fail(parcel, error, recipients)
-
-    def _send(self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient]) -> None:
-        envelope = parcel.leased.message.envelope
-        paths = tuple(recipient.path for recipient in recipients)
-        needs_utf8 = envelope.smtputf8 and (
-            signed.utf8_header
-            or not envelope.reverse_path.isascii()
-            or not all(p.forward_path.isascii() for p in paths)
-        )
-        body = "8BITMIME" if signed.eight_bit else envelope.body
-        mail = Mail(replace(envelope, recipients=paths, smtputf8=needs_utf8, body=body), signed.chunks)
-        d = self._pool.deliver(route, mail)
-
-        def sent(delivery: Delivery) -> None:
-            now = self._clock()
-            for outcome in delivery.outcomes:
-                self._settle(parcel, recipients[outcome.recipient], outcome, told(delivery, outcome, now))
-
-        d.addCallback(sent)
-        d.addErrback(self._failed, parcel, recipients)
+            self.fail(parcel, result, parcel.leased.recipients)
+        else:
+            self._dispatch.send(parcel, result)
 
     # Outcomes
 
     def _failed(self, failure: Failure, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> None:
-        self._fail(parcel, failure.value, recipients)
+        self.fail(parcel, failure.value, recipients)
 
-    def _fail(self, parcel: Parcel, error: BaseException | None, recipients: Sequence[QueuedRecipient]) -> None:
+    def fail(self, parcel: Parcel, error: BaseException | None, recipients: Sequence[QueuedRecipient]) -> None:
         """Something on our side: the recipients are tried again later, unless a plugin refused them for good."""
         reply = TROUBLE
         if isinstance(error, Refused):
@@ -293,20 +216,21 @@ class Scheduler:
         else:
             log.error("message %s could not be sent", parcel.leased.message.id, exc_info=error)
         for recipient in recipients:
-            self._settle(parcel, recipient, Outcome(0, reply, "sign"), {})
+            self.settle(parcel, recipient, Outcome(0, reply, "sign"), {})
 
-    def _settle(self, parcel: Parcel, recipient: QueuedRecipient, outcome: Outcome, facts: dict[str, Any]) -> None:
+    def settle(self, parcel: Parcel, recipient: QueuedRecipient, outcome: Outcome, facts: dict[str, Any]) -> None:
+        """An attempt has ended; what this recipient's outcome comes to is recorded."""
         if recipient.n not in parcel.open:
             return  # a defect after its outcome was known does not change the outcome
         if outcome.reply is STOPPING:
-            self._not_begun(parcel, [recipient])
+            self.not_begun(parcel, [recipient])
             return
         message, now = parcel.leased.message, self._clock()
         settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
         self._desk.note(settlement)
         self._add(parcel, settlement)
 
-    def _put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
+    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
         now = self._clock()
         suspension = self._desk.suspensions.of(receiver, now)
@@ -314,7 +238,7 @@ class Scheduler:
             return suspension is not None
         waits = self._judge.put_off(parcel.leased.message, recipient, suspension, now, self._random())
         if waits is None:
-            self._settle(parcel, recipient, Outcome(0, suspended(suspension), "route"), {})
+            self.settle(parcel, recipient, Outcome(0, suspended(suspension), "route"), {})
         else:
             self._add(parcel, waits)
         return True
@@ -323,7 +247,7 @@ class Scheduler:
         parcel.open.discard(settlement.recipient.n)
         self._settler.add(settlement, partial(self._recorded, parcel))
 
-    def _not_begun(self, parcel: Parcel, recipients: list[QueuedRecipient]) -> None:
+    def not_begun(self, parcel: Parcel, recipients: list[QueuedRecipient]) -> None:
         """They go back with the worker's leases, as they were."""
         for recipient in recipients:
             parcel.open.discard(recipient.n)

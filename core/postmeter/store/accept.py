@@ -30,7 +30,8 @@ RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit, not
 
 _MESSAGE = Statement(insert(table(Message)))
 _CONTENT = Statement(insert(table(Content)))
-_RECIPIENT = Statement(insert(table(Recipient)))
+_UNTOLD = {"warn_at", "route", "failure", "complained_at"}  # what a new recipient has not got
+_RECIPIENT = Statement(insert(table(Recipient)), [c.name for c in table(Recipient).columns if c.name not in _UNTOLD])
 _PAID_BY = Statement(
     select(Recipient.block_id, Recipient.leaves_at, Recipient.lease_owner)
     .where(Recipient.message_id == bindparam("m"), Recipient.account_id == bindparam("a"))
@@ -45,7 +46,8 @@ class Submission:
     ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients that may leave at once
     to the worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key``
     and recipients the first is stored; empty: it has none. ``reference`` is what the sender calls its
-    subject matter. ``capped``: the connection has caps. ``aged``: it was opened by its previous secret.
+    subject matter. ``capped``: the connection has caps. ``aged``: it was opened by its previous secret. ``priority``,
+    ``lifetime`` and ``tls_required`` as the message's table has them.
     """
 
     id: str
@@ -64,6 +66,9 @@ class Submission:
     reference: str = ""
     capped: bool = False
     aged: bool = False
+    priority: int = 1
+    lifetime: int = 0
+    tls_required: bool = False
 
     @property
     def recipients(self) -> int:
@@ -271,6 +276,9 @@ def _message(submission: Submission, sha256: bytes) -> dict[str, Any]:
         "size": submission.size,
         "sha256": sha256,
         "reference": submission.reference,
+        "priority": submission.priority,
+        "lifetime": submission.lifetime,
+        "tls_required": submission.tls_required,
     }
 
 
@@ -333,4 +341,5 @@ def _recipients(submission: Submission, accepted: Accepted, charge: str) -> Iter
             "charge": charge,
             "unknown_since": None,
             "provider": "",
+            "priority": submission.priority,
         }

@@ -11,6 +11,7 @@ from postmeter.errors import UsageError
 from postmeter.message.identifier import new_id
 from postmeter.store import statistics
 from postmeter.store.panel_tables import CsaItem
+from postmeter.store.recipient_tables import Suppression
 from postmeter.store.statistics import Totals
 from postmeter.store.tables import (
     BOUNCED,
@@ -20,7 +21,6 @@ from postmeter.store.tables import (
     Recipient,
     SendingDomain,
     SigningKey,
-    Suppression,
     User,
 )
 

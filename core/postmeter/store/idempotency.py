@@ -9,9 +9,9 @@ from sqlalchemy import bindparam, delete, select, text
 from sqlalchemy.orm import Session
 
 from postmeter.store.base import table
+from postmeter.store.recipient_tables import Idempotency
 from postmeter.store.rows import delete_some
 from postmeter.store.statement import Statement
-from postmeter.store.tables import Idempotency
 
 KEPT = 86_400.0  # seconds for which a key stands for its first message
 _DIGEST = 16  # octets

@@ -33,7 +33,11 @@ class QueueOrder(Base):
 
 
 class ProviderSuspension(Base):
-    """A receiving provider that is sent nothing, until a time or (None) until it is lifted."""
+    """A receiving provider that is sent nothing or only little, until a time or (None) until it is lifted.
+
+    ``sessions`` at most at a time and ``per_minute`` mails at most; both None: nothing at all. ``rule`` is the reply
+    rule that has led to it; empty: a person.
+    """
 
     __tablename__ = "provider_suspension"
     provider: Mapped[str] = mapped_column(primary_key=True)
@@ -41,6 +45,9 @@ class ProviderSuspension(Base):
     since: Mapped[float]
     until: Mapped[float | None]
     by: Mapped[str]
+    sessions: Mapped[int | None]
+    per_minute: Mapped[int | None]
+    rule: Mapped[str] = mapped_column(default="")
 
 
 class SourceDay(Base):

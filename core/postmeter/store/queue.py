@@ -19,7 +19,11 @@ AFTER_DOUBT = 300.0  # seconds of waiting for each attempt in doubt, when the ne
 
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """What delivery needs of a message; ``envelope`` has the parameters of MAIL, its recipients stay empty."""
+    """What delivery needs of a message; ``envelope`` has the parameters of MAIL, its recipients stay empty.
+
+    ``priority`` 0 is urgent, 1 normal, 2 bulk; ``lifetime`` in seconds (0: as the setting says); with
+    ``tls_required`` it must not leave in clear.
+    """
 
     id: str
     account_id: int
@@ -29,6 +33,9 @@ class QueuedMessage:
     accepted_at: float
     size: int
     reference: str = ""
+    priority: int = 1
+    lifetime: int = 0
+    tls_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,8 @@ class QueuedRecipient:
 
     ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
     ``leaves_at``: since when it may leave, if that was not at once when it was accepted. ``provider``: who receives
-    its mail, if an attempt has found that out.
+    its mail, if an attempt has found that out. ``warn_at``: when its sender is to be told that it is late. ``route``:
+    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal.
     """
 
     n: int
@@ -48,6 +56,9 @@ class QueuedRecipient:
     unknown_since: float | None = None
     leaves_at: float | None = None
     provider: str = ""
+    warn_at: float | None = None
+    route: str = ""
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +224,9 @@ def _leased(rows: Iterable[Any]) -> Leased:
             message.accepted_at,
             message.size,
             message.reference,
+            message.priority,
+            message.lifetime,
+            message.tls_required,
         ),
         tuple(_recipient(r) for r, _ in pairs),
     )
@@ -221,7 +235,17 @@ def _leased(rows: Iterable[Any]) -> Leased:
 def _recipient(row: Recipient) -> QueuedRecipient:
     path = ForwardPath(row.forward_path, row.notify, row.orcpt)
     return QueuedRecipient(
-        row.n, path, row.attempts, row.block_id, row.charge, row.unknown_since, row.leaves_at, row.provider
+        row.n,
+        path,
+        row.attempts,
+        row.block_id,
+        row.charge,
+        row.unknown_since,
+        row.leaves_at,
+        row.provider,
+        row.warn_at,
+        row.route,
+        row.failure,
     )
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from postmeter.errors import UsageError
 from postmeter.smtp.address import parse_forward_path
 from postmeter.smtp.reply import Refused
-from postmeter.store import events, tables
+from postmeter.store import events, recipient_tables
 from postmeter.store.base import table
 from postmeter.store.rows import delete_some
 from postmeter.store.statement import Statement
@@ -34,7 +34,7 @@ _SUPPRESS = Statement(
         + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
     )
 )
-_row = tables.Suppression
+_row = recipient_tables.Suppression
 _in_force = or_(_row.expires_at.is_(None), _row.expires_at > bindparam("now"))
 _SELECT = select(*(table(_row).columns[name] for name in _COLUMNS))
 _FIND = Statement(

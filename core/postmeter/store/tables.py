@@ -66,6 +66,7 @@ class Account(Base):
     low_armed: Mapped[bool] = mapped_column(default=False)  # which notices would be given: ``quota.level``
     empty_armed: Mapped[bool] = mapped_column(default=False)
     overdraft_armed: Mapped[bool] = mapped_column(default=True)
+    pool: Mapped[str] = mapped_column(default="")  # of source addresses; empty: as its standing says
     created_at: Mapped[float]
 
 
@@ -119,6 +120,8 @@ class SendingDomain(Base):
     failing_since: Mapped[float | None]
     failures: Mapped[int] = mapped_column(default=0)
     warned_at: Mapped[float | None]
+    return_path: Mapped[str] = mapped_column(default="")  # the domain bounces come back to; empty: the relay's own
+    return_path_verified_at: Mapped[float | None]
     created_at: Mapped[float]
     __table_args__ = (Index("ix_sending_domain_next_check_at", "next_check_at", **only("next_check_at IS NOT NULL")),)
 
@@ -147,6 +150,10 @@ class Connection(Base):
     per_hour: Mapped[int] = mapped_column(default=0)  # recipients at most in a clock hour (UTC); 0: no cap
     per_day: Mapped[int] = mapped_column(default=0)
     per_month: Mapped[int] = mapped_column(default=0)
+    priority: Mapped[int] = mapped_column(default=1)  # of its messages: 0 urgent, 1 normal, 2 bulk
+    lifetime: Mapped[int] = mapped_column(default=0)  # seconds until they expire; 0: as the setting says
+    tls_required: Mapped[bool] = mapped_column(default=False)  # they never leave in clear
+    pool: Mapped[str] = mapped_column(default="")  # of source addresses; empty: its account's
     created_at: Mapped[float]
     __table_args__ = (
         Index(
@@ -170,7 +177,11 @@ class ConnectionDomain(Base):
 
 
 class Message(Base):
-    """An accepted message without its content. ``envelope`` parameters as in RFC 3461 and 6531."""
+    """An accepted message without its content. ``envelope`` parameters as in RFC 3461 and 6531.
+
+    ``priority`` 0 is urgent, 1 normal, 2 bulk; ``lifetime`` in seconds (0: as the setting says); with
+    ``tls_required`` it never leaves in clear.
+    """
 
     __tablename__ = "message"
     id: Mapped[str] = mapped_column(MESSAGE_ID, primary_key=True)
@@ -189,6 +200,9 @@ class Message(Base):
     size: Mapped[int]
     sha256: Mapped[bytes]  # of the content as stored
     reference: Mapped[str] = mapped_column(default="")  # what the sender calls its subject matter: order:1234
+    priority: Mapped[int] = mapped_column(default=1)
+    lifetime: Mapped[int] = mapped_column(default=0)
+    tls_required: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (
         Index("ix_message_in_order", "account_id", "id", "message_id", postgresql_where=text(NEVER)),
         Index("ix_message_account_id_id", "account_id", "id", sqlite_where=text(NEVER)),
@@ -214,7 +228,9 @@ class Recipient(Base):
     ``leaves_at``: when it may first leave, at its acceptance or in its slot of the hourly limit; its lifetime counts
     from there. ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged, released or,
     for the relay's own mail, free.
-    ``in_doubt`` counts attempts that may have arrived though no answer came back.
+    ``in_doubt`` counts attempts that may have arrived though no answer came back. ``priority`` is the message's.
+    ``warn_at``: when its sender is told that it is late, if it still waits then. ``route`` (``host:port``) is where an
+    operator wants it sent instead of where the DNS says; ``failure`` the class of the last refusal.
     """
 
     __tablename__ = "recipient"
@@ -237,6 +253,11 @@ class Recipient(Base):
     charge: Mapped[str]
     unknown_since: Mapped[float | None]  # since when the domain is not found in the DNS
     provider: Mapped[str] = mapped_column(default="")  # who receives its mail, as far as attempts have found out
+    priority: Mapped[int] = mapped_column(default=1)
+    warn_at: Mapped[float | None]
+    route: Mapped[str] = mapped_column(server_default="")
+    failure: Mapped[str] = mapped_column(server_default="")
+    complained_at: Mapped[float | None]
     __table_args__ = (
         Index("ix_recipient_due", "next_attempt_at", **only("state IN ('queued', 'deferred')")),
         Index("ix_recipient_held", "next_attempt_at", **only("state = 'held'")),
@@ -247,36 +268,6 @@ class Recipient(Base):
         Index("ix_recipient_failed", "account_id", "final_at", **only("state IN ('bounced', 'expired')")),
         {"sqlite_with_rowid": False},
     )
-
-
-class Idempotency(Base):
-    """A key that a client gave a message, and its recipients (the digest): for a day it stands for the first one."""
-
-    __tablename__ = "idempotency"
-    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    connection_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    digest: Mapped[bytes] = mapped_column(primary_key=True)
-    message_id: Mapped[str] = mapped_column(MESSAGE_ID)
-    at: Mapped[float] = mapped_column(index=True)  # when that message was accepted
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
-
-
-class Suppression(Base):
-    """An address that is not to be tried for an account; account_id 0: for any, on the operator's word.
-
-    ``address`` has the form in which addresses are compared; ``reason`` is bounce, complaint or manual, ``detail`` the
-    server's answer or a person's words, ``message_id`` the message that led to it.
-    """
-
-    __tablename__ = "suppression"
-    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    address: Mapped[str] = mapped_column(primary_key=True)
-    reason: Mapped[str]
-    detail: Mapped[str] = mapped_column(default="")
-    message_id: Mapped[str | None] = mapped_column(MESSAGE_ID)
-    created_at: Mapped[float]
-    expires_at: Mapped[float | None]  # None: until it is lifted
-    __table_args__ = (Index("ix_suppression_expires_at", "expires_at", **only("expires_at IS NOT NULL")),)
 
 
 class Counter(Base):

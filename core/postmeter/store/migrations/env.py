@@ -9,6 +9,7 @@ from postmeter.store import (  # noqa: F401 - their tables are among all
     panel_tables,
     plugin_tables,
     quota_tables,
+    recipient_tables,
     worker_tables,
 )
 from postmeter.store.tables import Message

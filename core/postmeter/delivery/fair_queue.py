@@ -1,0 +1,64 @@
+"""A queue in which nobody waits behind somebody else's pile: by priority, then each account in turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+URGENT, NORMAL, BULK = range(3)  # priorities of a message
+LOWER = 8  # of so many that leave, one comes from below the highest priority that waits
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose turn it is when this leaves: the account's, within the message's priority."""
+
+    account_id: int
+    priority: int = NORMAL
+
+
+class FairQueue(Generic[Item]):
+    """Gives items by their turn; those of one account and priority in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._lanes: tuple[dict[int, deque[Item]], ...] = ({}, {}, {})
+        self._length = 0
+        self._left = 0  # in a row from the highest priority
+
+    def __len__(self) -> int:
+        return self._length
+
+    def push(self, turn: Turn, item: Item) -> None:
+        """Let an item wait behind those of its account and priority."""
+        self._lane(turn).append(item)
+        self._length += 1
+
+    def push_back(self, turn: Turn, item: Item) -> None:
+        """The same in front of them: it had its turn, and could not use it."""
+        self._lane(turn).appendleft(item)
+        self._length += 1
+
+    def pop(self) -> Item:
+        """Take the item whose turn it is; IndexError when there is none."""
+        waiting = [lane for lane in self._lanes if lane]
+        if not waiting:
+            raise IndexError("nothing waits")
+        self._left = (self._left + 1) % LOWER
+        lane = waiting[0] if self._left or len(waiting) == 1 else waiting[1]
+        account, items = next(iter(lane.items()))
+        del lane[account]
+        item = items.popleft()
+        if items:
+            lane[account] = items  # behind the other accounts
+        self._length -= 1
+        return item
+
+    def drain(self) -> list[Item]:
+        """Take all."""
+        return [self.pop() for _ in range(self._length)]
+
+    def _lane(self, turn: Turn) -> deque[Item]:
+        return self._lanes[turn.priority].setdefault(turn.account_id, deque())
