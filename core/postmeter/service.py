@@ -23,6 +23,7 @@ from postmeter.config import Settings
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
+from postmeter.delivery.ourselves import Ourselves
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.resolver import Resolver, servers
@@ -177,7 +178,12 @@ class Worker:
     def _make_router(self, resolver: Resolver) -> Router:
         settings = self._settings.delivery
         return Router(
-            resolver, settings.routes, random.shuffle, port=settings.port, allow_private=settings.allow_private
+            resolver,
+            settings.routes,
+            random.shuffle,
+            port=settings.port,
+            allow_private=settings.allow_private,
+            ourselves=Ourselves(self._settings.hostname, time.monotonic),
         )
 
     def _make_scheduler(self) -> Scheduler:

@@ -10,9 +10,11 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
+from postmeter.delivery.ourselves import Ourselves
 from postmeter.delivery.resolver import Answer, Resolver, Server, Status
 from postmeter.delivery.route import (
     DNS_FAILURE,
+    LOOP,
     NO_ADDRESS,
     NO_DOMAIN,
     NO_DOMAIN_YET,
@@ -243,6 +245,34 @@ async def test_only_the_public_addresses_of_a_server_are_used() -> None:
         ("mx.test", "AAAA"): ["::1", "::ffff:127.0.0.1"],
     }
     assert addresses(await router(zone).route("example.org")) == ["192.0.2.1"]
+
+
+class Us(Ourselves):
+    """This relay is relay.test, and at 198.51.100.1."""
+
+    def __init__(self) -> None:
+        super().__init__("relay.test", lambda: 0.0)
+
+    def is_at(self, address: str) -> bool:
+        return address == "198.51.100.1"
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("own", ["Relay.test.", "alias.test."])
+async def test_neither_we_nor_who_would_send_it_to_us_get_mail(own: str) -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("a.org", "MX"): ["10 first.test.", f"20 {own}", "30 behind.test."],
+        ("b.org", "MX"): [f"10 {own}", "30 behind.test."],
+        ("first.test", "A"): ["192.0.2.1"],
+        ("relay.test", "A"): ["192.0.2.2"],
+        ("alias.test", "A"): ["198.51.100.1"],
+        ("behind.test", "A"): ["192.0.2.3"],
+    }
+    here = Router(Zone(zone), {}, lambda _: None, ourselves=Us())
+    assert addresses(await here.route("a.org")) == ["192.0.2.1"]
+    failure = refusal(await here.route("b.org"))
+    assert (failure.kind, failure.reply) == ("routing", LOOP)
+    assert failure.reply.transient
 
 
 @pytest_twisted.ensureDeferred

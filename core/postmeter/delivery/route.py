@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, zip_longest
+from itertools import chain, takewhile, zip_longest
 from typing import Literal, Protocol, cast
 
 import dns.rdtypes.ANY.MX
@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from postmeter.addresses import is_public
 from postmeter.config import address
+from postmeter.delivery.ourselves import Ourselves
 from postmeter.delivery.resolver import Answer
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import TlsPolicy
@@ -27,6 +28,7 @@ NO_DOMAIN_YET = Reply(451, "4.1.2", "No such mail domain; it will be looked up a
 DNS_FAILURE = Reply(451, "4.4.3", "The DNS gives no answer about the domain")
 NO_ADDRESS = Reply(451, "4.4.4", "No mail server of the domain has an address")
 NOT_PUBLIC = Reply(451, "4.4.4", "The domain's mail servers have no public address")
+LOOP = Reply(451, "4.4.6", "The domain's mail servers are this relay itself")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Router:
     """Finds routes; ``port`` is where mail servers listen that the DNS names.
 
     ``static`` has the operator's routes by domain or for all (``*``); they may lead to any address. ConfigError when
-    one is no address. ``shuffle`` puts a list into random order in place (``random.Random.shuffle``).
+    one is no address. ``shuffle`` puts a list into random order in place (``random.Random.shuffle``). ``ourselves`` are
+    never among the hosts that the DNS names, nor is what comes behind them.
     """
 
     def __init__(
@@ -90,12 +93,14 @@ class Router:
         *,
         port: int = 25,
         allow_private: bool = False,
+        ourselves: Ourselves | None = None,
     ) -> None:
         self._resolver = resolver
         self._static = {domain.lower().rstrip("."): _static_route(value) for domain, value in static.items()}
         self._shuffle = shuffle
         self._port = port
         self._allow_private = allow_private
+        self._ourselves = ourselves
 
     def static(self, domain: str) -> Route | None:
         """The operator's route for a domain (in lower case), or the one for all; None: the DNS decides."""
@@ -175,8 +180,15 @@ class Router:
             return hosts
         if not hosts:
             return NoRoute("routing", NO_ADDRESS)
-        allowed = [host for host in hosts if self._allow_private or is_public(host.address)]
+        if not (before := list(takewhile(self._is_another, hosts))):
+            return NoRoute("routing", LOOP)
+        allowed = [host for host in before if self._allow_private or is_public(host.address)]
         return Route(key, tuple(allowed[:MAX_ADDRESSES])) if allowed else NoRoute("routing", NOT_PUBLIC)
+
+    def _is_another(self, host: Host) -> bool:
+        """RFC 5321, 5.1: who is less preferred than we are would send the mail to us."""
+        us = self._ourselves
+        return us is None or not (us.is_named(host.name) or us.is_at(host.address))
 
 
 def _static_route(value: str) -> Route:
