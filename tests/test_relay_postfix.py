@@ -10,7 +10,7 @@ import pytest
 
 from support.postfix import Postfix, postfix, smtp_sink
 from support.relay import ACCOUNT, Relay, wait_until
-from support.shop import ORDER, SENDER, Shop
+from support.shop import ORDER, Shop
 
 PATIENCE = 30.0  # seconds for an attempt
 LARGE = ORDER + b"x" * 76 + b"\r\n" + (b"y" * 76 + b"\r\n") * 20_000  # 1.5 MB
