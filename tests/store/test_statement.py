@@ -31,6 +31,7 @@ def account(name: str, agreement: bool = False) -> dict[str, Any]:
         "low_armed": False,
         "empty_armed": False,
         "overdraft_armed": True,
+        "pool": "",
         "created_at": NOW + 0.123456,
     }
 
