@@ -17,6 +17,7 @@ DAY = 86_400.0
 MAX_TEXT = 2048  # characters of a reply that are looked at: no rule needs more
 REPORT = "report"  # the stage of a failure that a notification tells of, after the mail was taken
 STAGES = ("sign", "route", "connect", "banner", "ehlo", "starttls", "mail", "rcpt", "data", "content", REPORT)
+ABOUT_RECIPIENT = ("route", "rcpt", "data", "content", REPORT)  # where a refusal may be the address's fault
 BEGINNING = 2  # letters of a word by which texts are told apart at once
 FINAL_AT_MAIL = ("size", "content")  # about this message, so the same from every machine; the rest may be about ours
 
@@ -33,18 +34,19 @@ class Meaning:
 
     ``patience``: seconds from its acceptance for which a recipient is tried again; 0: a permanent reply ends it, None:
     its lifetime. ``suppress_for``: seconds in which the address is not tried then (None: never); only an address that
-    has failed ``times`` times within as long.
+    has failed ``times`` times ``within`` so many seconds.
     """
 
     patience: float | None = 0.0
     suppress_for: float | None = None
     times: int = 1
+    within: float = 0.0
 
 
 CLASSES = {
     "hard.recipient": Meaning(suppress_for=30 * DAY),  # there is no such mailbox, or it is closed
     "hard.domain": Meaning(suppress_for=7 * DAY),  # the domain does not exist or takes no mail
-    "full": Meaning(patience=DAY, suppress_for=7 * DAY, times=3),  # the mailbox has no room
+    "full": Meaning(patience=DAY, suppress_for=7 * DAY, times=3, within=7 * DAY),  # the mailbox has no room
     "size": Meaning(),  # the message is too large there
     "policy.auth": Meaning(),  # SPF, DKIM, DMARC or the sender's DNS is not in order
     "policy.refused": Meaning(),  # the recipient's side does not want mail from this sender
@@ -68,11 +70,15 @@ UNCLASSIFIED = {4: "unclassified.temporary", 5: "unclassified.permanent"}
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The class of a failure, the rule that says so (empty: none does), and whether another try would be in vain."""
+    """The class of a failure, the rule that says so (empty: none does), and whether another try would be in vain.
+
+    ``suppress_for``: seconds in which the address is not to be tried once the failure is final; None: it may be.
+    """
 
     name: str
     rule: str
     permanent: bool
+    suppress_for: float | None = None
 
     @property
     def patience(self) -> float | None:
@@ -81,18 +87,18 @@ class Classification:
 
     @property
     def about_recipient(self) -> bool:
-        """Whether it tells that the address itself is of no use, so that it may be suppressed."""
+        """Whether it is the address that is of no use, and neither the message nor who sends it."""
         return CLASSES[self.name].suppress_for is not None
 
     @property
-    def suppress_for(self) -> float | None:
-        """Seconds in which the address is not to be tried, once the failure is final; None: it may be."""
-        return CLASSES[self.name].suppress_for
+    def times(self) -> int:
+        """How often this must happen before the address is suppressed,"""
+        return CLASSES[self.name].times
 
     @property
-    def times(self) -> int:
-        """How often that must have happened within ``suppress_for`` seconds before."""
-        return CLASSES[self.name].times
+    def within(self) -> float:
+        """and within how many seconds."""
+        return CLASSES[self.name].within
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +130,20 @@ class Rule:
 class Classifier:
     """Classifies by rules of one's own (tables as in ``bounces.toml``) first, then by the shipped ones.
 
-    ValueError names the rule that is none.
+    No address is suppressed for more than ``longest`` seconds (0: none is). ValueError names the rule that is none.
     """
 
-    def __init__(self, own: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, own: Mapping[str, Any] | None = None, longest: float = 30 * DAY) -> None:
         rules = (*_read(own or {}), *_shipped())
+        self._longest = longest
         self._concerned = lru_cache(maxsize=2_000)(
             lambda stage, code, status: tuple(rule for rule in rules if rule.may_apply(stage, code, status))
         )
 
     def classify(self, stage: str, code: int, status: str, text: str) -> Classification:
-        """The class of a reply of 4xx or 5xx; the first rule that applies decides.
+        """The class of a reply of 4xx or 5xx, by the first rule that applies.
 
-        ``stage`` is where it came, or ``REPORT``; there ``code`` may be 0, and ``status`` (RFC 3463) says whether for good.
+        ``stage`` is where it came, or ``REPORT``: there ``code`` may be 0, and ``status`` (RFC 3463) tells how bad.
         """
         status = status or _status_inside(code, text)
         severity = 4 if (str(code) if code else status).startswith("4") else 5
@@ -144,8 +151,14 @@ class Classifier:
         beginnings = {word[:BEGINNING] for word in said.split()}
         for rule in self._concerned(stage, str(code or severity), status):
             if rule.holds(said, beginnings):
-                return _classification(rule.failure, rule.name, stage, severity)
-        return _classification(UNCLASSIFIED[severity], "", stage, severity)
+                return self._made(rule.failure, rule.name, stage, severity)
+        return self._made(UNCLASSIFIED[severity], "", stage, severity)
+
+    def _made(self, name: str, rule: str, stage: str, severity: int) -> Classification:
+        meaning = CLASSES[name]
+        final = meaning.patience == 0 and stage not in ABOUT_US and (stage != "mail" or name in FINAL_AT_MAIL)
+        suppress_for = min(meaning.suppress_for or 0.0, self._longest) or None
+        return Classification(name, rule, severity == 5 and (final or stage == REPORT), suppress_for)
 
 
 def classify(stage: str, code: int, status: str, text: str) -> Classification:
@@ -160,13 +173,6 @@ def words(text: str) -> str:
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))[:MAX_TEXT]
     kept = " ".join([word for word in text.lower().split() if "@" not in word])  # an address may read like a reason
     return f" {_NO_WORD.sub(' ', kept).strip()} "
-
-
-def _classification(name: str, rule: str, stage: str, severity: int) -> Classification:
-    if stage == REPORT:
-        return Classification(name, rule, severity == 5)
-    about_us = stage in ABOUT_US or (stage == "mail" and name not in FINAL_AT_MAIL)
-    return Classification(name, rule, severity == 5 and CLASSES[name].patience == 0 and not about_us)
 
 
 def _read(tables: Mapping[str, Any]) -> tuple[Rule, ...]:
@@ -201,11 +207,12 @@ def _rule(name: str, table: Any) -> Rule:
         raise ValueError(f"[{name}] has an unknown key {unknown[0]!r}")
     if table.get("class") not in CLASSES:
         raise ValueError(f"[{name}] class must be one of {', '.join(CLASSES)}")
+    stages = STAGES if CLASSES[table["class"]].suppress_for is None else ABOUT_RECIPIENT
     codes, statuses = _texts(name, table, "code"), _texts(name, table, "status")
     return Rule(
         name,
         table["class"],
-        frozenset(_checked(name, "stage", _texts(name, table, "stage"), STAGES.__contains__)),
+        frozenset(_checked(name, "stage", _texts(name, table, "stage") or stages, stages.__contains__)),
         tuple(_checked(name, "code", codes, lambda code: code[0] in "45" and code.isdecimal() and len(code) <= 3)),
         tuple(tuple(one.split(".")) for one in _checked(name, "status", statuses, _status)),
         _by_beginning(_parts(name, one) for one in _texts(name, table, "text")),
@@ -227,7 +234,7 @@ def _checked(name: str, key: str, values: Iterable[str], good: Callable[[str], o
 
 
 def _parts(name: str, text: str) -> Parts:
-    """``mailbox … full`` is ``" mailbox"`` and ``" full"``; the end of a word stays open: ``block`` finds ``blocked``."""
+    """``mailbox … full`` is ``" mailbox"`` and ``" full"``: words may go on, ``block`` finds ``blocked``."""
     parts = tuple(words(part).rstrip() for part in text.split("…"))
     if not all(parts) or len(parts[0]) <= BEGINNING:
         raise ValueError(f"[{name}] text cannot be {text!r}")
