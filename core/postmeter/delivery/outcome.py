@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from postmeter.delivery.retry import GREYLISTED, IN_DOUBT, greylisted, next_attempt
+from postmeter.delivery.retry import next_attempt, pause_after, since, too_late
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Reply
 from postmeter.store.providers import Suspension
@@ -14,12 +14,13 @@ from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, QUEUED
 
 LOOK_AGAIN = 3600.0  # seconds, about, until a recipient of a suspended provider is looked at again
 SPREAD = 300.0  # seconds in which those of a provider leave after its suspension
-EXPIRED_REPLY = "delivery time expired; the last answer was: "
+EXPIRED_REPLY = "554 5.4.7 Delivery time expired; the last answer was: "  # RFC 3463, 3.5
+TOO_LATE = Reply(451, "4.4.7", "This relay could not try it in time")
 HANDED_OVER = ("rcpt", "data", "content")  # stages at which a mail server had been given the recipient
 
 
 class Judge:
-    """Turns outcomes into settlements for one worker; ``lifetime`` in seconds."""
+    """Turns outcomes into settlements for one worker; ``lifetime`` (seconds) is that of messages without their own."""
 
     def __init__(self, worker: int, lifetime: float) -> None:
         self._worker = worker
@@ -39,10 +40,9 @@ class Judge:
         if not outcome.delivered:
             state = BOUNCED if final_refusal(outcome) else DEFERRED
         if state == DEFERRED:
-            pause = _pause(outcome, recipient.attempts)
-            attempts = recipient.attempts + 1
-            since = message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
-            following = next_attempt(now, attempts, since, self._lifetime, random, pause=pause)
+            pause, lifetime = pause_after(outcome, recipient.attempts), message.lifetime or self._lifetime
+            begun = since(message, recipient)
+            following = next_attempt(now, recipient.attempts + 1, begun, lifetime, random, pause=pause)
             if following is None:
                 state, text = EXPIRED, EXPIRED_REPLY + text
             else:
@@ -60,6 +60,10 @@ class Judge:
             facts={"stage": outcome.stage, **facts},
         )
 
+    def too_late(self, message: QueuedMessage, recipient: QueuedRecipient, now: float) -> bool:
+        """Whether the recipient expires without another attempt."""
+        return too_late(message, recipient, self._lifetime, now)
+
     def put_off(
         self,
         message: QueuedMessage,
@@ -72,7 +76,7 @@ class Judge:
 
         It is looked at when that ends, so that its sender is told in time.
         """
-        end = (message.accepted_at if recipient.leaves_at is None else recipient.leaves_at) + self._lifetime
+        end = since(message, recipient) + (message.lifetime or self._lifetime)
         if now >= end:
             return None
         again = min(now + LOOK_AGAIN * (0.5 + random), end)
@@ -112,11 +116,3 @@ def final_refusal(outcome: Outcome) -> bool:
 def about_message(reply: Reply) -> bool:
     """Whether a refusal of MAIL would be the same from any other machine."""
     return reply.code == 552 or reply.status in ("5.3.4", "5.6.7", "5.2.3")
-
-
-def _pause(outcome: Outcome, attempts: int) -> float | None:
-    if outcome.in_doubt:
-        return IN_DOUBT  # a copy may be under way: leave it the time to show up
-    if attempts == 0 and greylisted(outcome.reply):
-        return GREYLISTED
-    return None
