@@ -124,7 +124,7 @@ def test_queue_and_message_tell_of_a_greylisted_and_of_a_delivered_recipient(sce
     assert (waiting["message_id"], waiting["forward_path"]) == (identifier, "greylisted@kunde.example")
     assert (waiting["attempts"], waiting["reply"]) == (1, greylisting)
     pause = seconds(waiting["next_attempt_at"]) - seconds(message["events"][-1]["at"])
-    assert 260 < pause < 340  # five minutes, a tenth more or less
+    assert 299 < pause < 365  # five minutes, and up to a fifth more
 
 
 def check_timeline(events: list[Any], port: int, greylisting: str) -> None:

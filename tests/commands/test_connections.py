@@ -58,6 +58,28 @@ def test_an_access_gets_a_new_password(cli: Cli, username: str) -> None:
     assert answer["password"] not in people
 
 
+def test_an_access_says_how_its_messages_are_handled(cli: Cli, username: str) -> None:
+    options = ("--priority", "urgent", "--lifetime", "10m", "--tls", "required")
+    answer = printed(cli("connection", "set", "acme", "web shop", *options, "--json"))
+    assert answer == {
+        "account": "acme",
+        "name": "web shop",
+        "per_hour": 0,
+        "per_day": 0,
+        "per_month": 0,
+        "priority": 0,
+        "lifetime": 600,
+        "tls_required": True,
+    }
+    assert listed(cli)[0]["handling"] == {"priority": 0, "lifetime": 600, "tls_required": True}
+    people = cli("connection", "set", "acme", "web shop", "--per-day", "5", "--lifetime", "0").stdout
+    assert [line.split(maxsplit=1)[-1] for line in people.splitlines()[-3:]] == [
+        *("urgent", "delivery.lifetime_days", "required")
+    ]
+    cli("connection", "set", "acme", "web shop", "--tls", "opportunistic")
+    assert listed(cli)[0]["handling"] == {"priority": 0, "lifetime": 0, "tls_required": False}
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -66,6 +88,14 @@ def test_an_access_gets_a_new_password(cli: Cli, username: str) -> None:
         (("resume", "acme", "no such"), "the account 'acme' has no connection 'no such'"),
         (("pause", "acme", "web shop", "--reason", "a\nb"), "the reason must have 1 to 200 printable characters"),
         (("list", "nobody"), "there is no account 'nobody'"),
+        (
+            ("set", "acme", "web shop"),
+            "say what to change: --per-hour, --per-day, --per-month, --priority, --lifetime, --tls",
+        ),
+        (
+            ("set", "acme", "web shop", "--lifetime", "6d"),
+            "'6d' is no lifetime between 1 minute and 5 days, such as 600, 10m, 2h or 3d",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(cli: Cli, username: str, arguments: tuple[str, ...], line: str) -> None:

@@ -8,10 +8,11 @@ from typing import get_args
 import pytest
 
 from postmeter.delivery.outcome import EXPIRED_REPLY, Judge
-from postmeter.delivery.retry import DAY
+from postmeter.delivery.retry import DAY, LAST_CALL
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import Outcome, Stage
 from postmeter.smtp.reply import Reply
+from postmeter.store.providers import Suspension
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement
 
@@ -115,15 +116,37 @@ def test_a_recipient_expires_at_the_end_of_its_lifetime_with_the_last_answer() -
 def test_a_copy_in_doubt_is_tried_again_after_a_quarter_of_an_hour_at_least() -> None:
     settlement = judge(LATER, "content", in_doubt=True, random=0.0)
     assert (settlement.state, settlement.in_doubt) == ("deferred", True)
-    assert settlement.next_attempt_at >= NOW + 900
+    assert settlement.next_attempt_at == NOW + 900
+    last = judge(LATER, "content", in_doubt=True, now=NOW + FOUR_DAYS - 600)
+    assert (last.state, last.in_doubt) == ("expired", True)
 
 
 def test_greylisting_is_waited_for_the_first_time_only() -> None:
     grey = Reply(450, "4.7.1", "Greylisted")
-    assert judge(grey, "rcpt").next_attempt_at == NOW + 300
+    assert judge(grey, "rcpt").next_attempt_at == NOW + 330
     assert judge(grey, "rcpt", recipient=replace(FRESH, attempts=2)).next_attempt_at == NOW + 900
 
 
 def test_every_attempt_waits_longer() -> None:
     waits = [judge(LATER, "connect", recipient=replace(FRESH, attempts=n)).next_attempt_at - NOW for n in range(8)]
     assert waits == [60, 300, 900, 1800, 3600, 7200, 14400, 14400]
+
+
+def test_a_message_may_have_a_lifetime_of_its_own() -> None:
+    hasty, judged = replace(MESSAGE, lifetime=600), Judge(9, FOUR_DAYS)
+    refused = Outcome(0, LATER, "rcpt")
+    assert judged.settlement(hasty, FRESH, refused, NOW + 599, 0.5, {}).next_attempt_at == NOW + 600
+    assert judged.settlement(hasty, FRESH, refused, NOW + 600, 0.5, {}).state == "expired"
+    waits = judged.put_off(hasty, FRESH, Suspension("Google", "blocked", NOW, None, "joe"), NOW, 0.5)
+    assert waits is not None
+    assert waits.next_attempt_at == NOW + 600
+    longest = replace(MESSAGE, lifetime=5 * 86_400)
+    assert judged.settlement(longest, FRESH, refused, NOW + FOUR_DAYS, 0.5, {}).state == "deferred"
+
+
+def test_no_attempt_begins_after_the_lifetime_but_the_last_one_has_a_moment() -> None:
+    for lifetime, message in ((FOUR_DAYS, MESSAGE), (600, replace(MESSAGE, lifetime=600))):
+        judged = Judge(9, FOUR_DAYS)
+        assert not judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL)
+        assert judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL + 1)
+        assert not judged.too_late(message, replace(FRESH, leaves_at=NOW + DAY), NOW + lifetime + DAY)

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postmeter.delivery.retry import DAY, HOUR, IN_DOUBT, LATER, MINUTE, SCHEDULE, next_attempt
+from postmeter.delivery.retry import (
+    DAY,
+    GREYLISTED,
+    HOUR,
+    IN_DOUBT,
+    LATER,
+    MINUTE,
+    SCHEDULE,
+    Pause,
+    next_attempt,
+    pause_after,
+)
+from postmeter.smtp.mail import Outcome
+from postmeter.smtp.reply import Reply
 
 moments = st.floats(0, 4e9, allow_nan=False)
 
@@ -22,14 +36,15 @@ def test_the_next_attempt_is_within_a_tenth_of_its_time_and_within_the_lifetime(
     accepted: float, attempts: int, since: float, lifetime: float, random: float, pause: float | None
 ) -> None:
     now = accepted + since
-    at = next_attempt(now, attempts, accepted, lifetime, random, pause=pause)
+    at = next_attempt(now, attempts, accepted, lifetime, random, pause=Pause(pause) if pause else None)
     if now >= accepted + lifetime:
         assert at is None
         return
     wait = pause or (SCHEDULE[attempts - 1] if attempts <= len(SCHEDULE) else LATER)
+    least, most = (1.0, 1.2) if pause else (0.9, 1.1)
     assert at is not None
     assert now <= at <= accepted + lifetime
-    assert at == accepted + lifetime or 0.9 * wait - 1e-3 <= at - now <= 1.1 * wait + 1e-3
+    assert at == accepted + lifetime or least * wait - 1e-3 <= at - now <= most * wait + 1e-3
 
 
 def test_the_schedule_is_dense_first_and_then_every_four_hours() -> None:
@@ -46,7 +61,56 @@ def test_a_clock_that_went_back_does_not_shorten_the_wait() -> None:
     assert next_attempt(1000, 1, 5000, DAY, 0.5) == 1060
 
 
-def test_a_copy_in_doubt_has_a_quarter_of_an_hour_whatever_the_jitter() -> None:
-    at = next_attempt(0, 1, 0, DAY, 0.0, pause=IN_DOUBT)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_one_time_password_is_tried_at_once_after_a_minute_in_between_and_at_its_end(one: float, two: float) -> None:
+    times = [0.0]
+    for attempts, random in enumerate((one, two, one), 1):
+        at = next_attempt(times[-1], attempts, 0, 10 * MINUTE, random)
+        assert at is not None
+        times.append(at)
+    assert 54 <= times[1] <= 66
+    assert 4.5 * MINUTE <= times[2] - times[1] <= 5.5 * MINUTE
+    assert times[3] == 10 * MINUTE
+    assert next_attempt(times[3], 4, 0, 10 * MINUTE, one) is None
+
+
+@given(st.floats(0, 1))
+def test_a_copy_in_doubt_has_a_quarter_of_an_hour_whatever_the_jitter(random: float) -> None:
+    at = next_attempt(0, 1, 0, DAY, random, pause=IN_DOUBT)
     assert at is not None
-    assert at >= 15 * MINUTE
+    assert 15 * MINUTE <= at <= 18 * MINUTE
+
+
+def test_a_copy_in_doubt_is_not_followed_sooner_because_the_time_is_over() -> None:
+    assert next_attempt(0, 1, 0, 10 * MINUTE, 0.0, pause=IN_DOUBT) is None
+    assert next_attempt(0, 1, 0, 15 * MINUTE, 0.0, pause=IN_DOUBT) == 15 * MINUTE
+    assert next_attempt(0, 1, 0, 2 * MINUTE, 0.0, pause=GREYLISTED) == 2 * MINUTE
+
+
+@given(st.floats(0, 1))
+def test_who_is_greylisted_for_five_minutes_gets_his_mail_within_seven(random: float) -> None:
+    refused = Outcome(0, Reply(450, "4.7.1", "Greylisted"), "rcpt")
+    for earlier in (0, 1):  # the server may have been out of reach before
+        at = next_attempt(0, earlier + 1, 0, DAY, random, pause=pause_after(refused, earlier, greylisted=True))
+        assert at is not None
+        assert 5 * MINUTE <= at <= 7 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("reply", "attempts", "pause"),
+    [
+        (Reply(450, "4.7.1", "Greylisted"), 0, GREYLISTED),
+        (Reply(450, "4.7.1", "Greylisted"), 2, None),
+        (Reply(451, "4.7.1", "Greylisted for 90 seconds"), 1, Pause(90)),
+        (Reply(450, "4.2.0", "Try again in 2 minutes"), 0, Pause(120)),
+        (Reply(450, "4.2.0", "Try again in 2 minutes"), 2, None),
+        (Reply(452, "4.2.2", "Try again in 2 minutes"), 0, None),
+        (Reply(451, "4.3.0", "Try again later"), 0, None),
+    ],
+)
+def test_the_schedule_gives_way_to_what_the_server_asks_for_twice(
+    reply: Reply, attempts: int, pause: Pause | None
+) -> None:
+    grey = "Grey" in reply.text
+    assert pause_after(Outcome(0, reply, "rcpt"), attempts, greylisted=grey) == pause
+    assert pause_after(Outcome(0, reply, "content", in_doubt=True), attempts, greylisted=grey) == IN_DOUBT

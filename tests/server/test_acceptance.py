@@ -333,3 +333,14 @@ def test_an_error_becomes_its_reply_or_a_logged_451(caplog: pytest.LogCaptureFix
     assert reply_for(OSError(errno.EROFS, "Read-only file system")) is LOCAL_ERROR
     assert "Read-only file system" in caplog.text
     assert storage_trouble(OSError(errno.ENOSPC, "")) is DISK_FULL
+
+
+def test_a_message_may_say_how_it_is_handled(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    wishes = (b"X-Postmeter-Priority: urgent", b"X-Postmeter-Lifetime: 10m", b"X-Postmeter-TLS: required")
+    assert bench.reply(message(*wishes)).code == 250
+    [submission], [(leased, _)] = bench.submissions, bench.delivery.taken
+    assert (submission.priority, submission.lifetime, submission.tls_required) == (0, 600, True)
+    assert (leased.message.priority, leased.message.lifetime, leased.message.tls_required) == (0, 600, True)
+    assert b"ostmeter" not in bench.contents[0].partition(b"\r\n\r\n")[0]
+    assert str(bench.reply(message(b"X-Postmeter-Priority: at once"))).startswith("550 5.6.0 X-Postmeter-Priority: ")

@@ -18,6 +18,7 @@ from postmeter.console import Opener
 from postmeter.core import Core
 from postmeter.errors import PostmeterError, UnreachableError
 from postmeter.hooks import Plugins
+from postmeter.message.handling import PRIORITIES, Handling, in_words
 from postmeter.quota.block import MOST_MAILS
 from postmeter.store import plugin_steps, schema
 from postmeter.store.engine import Store
@@ -199,3 +200,12 @@ def accept_config(command: click.Command) -> None:
 
 
 pass_relay = click.make_pass_decorator(Relay)
+
+
+def handled(handling: Handling) -> list[tuple[str, object]]:
+    """How messages are handled on their way out, for people."""
+    return [
+        ("Priority", PRIORITIES[handling.priority]),
+        ("Lifetime", in_words(handling.lifetime) if handling.lifetime else "delivery.lifetime_days"),
+        ("TLS", "required" if handling.tls_required else "opportunistic"),
+    ]

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 import click
 
-from postmeter.commands.common import MAILS, Relay, pass_relay
+from postmeter.commands.common import MAILS, Relay, handled, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.endpoint import Endpoint
 from postmeter.errors import UsageError
+from postmeter.message.handling import PRIORITIES
 from postmeter.store import connections
 from postmeter.store.accounts import account_by_name
 from postmeter.store.connection_changes import SecretRequest, issue, mark
-from postmeter.store.connections import ConnectionFacts, access, add_connection, caps_of, connection_by_name, set_caps
+from postmeter.store.connections import (
+    Caps,
+    ConnectionFacts,
+    access,
+    add_connection,
+    caps_of,
+    connection_by_name,
+    set_caps,
+)
+from postmeter.store.handling import handling_of, lifetime_of, priority_of, set_handling
 from postmeter.store.quota import iso
 from postmeter.store.secrets import new_token
+
+CAPS = tuple(field.name for field in fields(Caps))
+TLS = ("required", "opportunistic")
+WISHES: Mapping[str, tuple[str, Callable[[str], Any]]] = {  # what of the handling an option sets, and to what
+    "priority": ("priority", priority_of),
+    "lifetime": ("lifetime", lifetime_of),
+    "tls": ("tls_required", "required".__eq__),
+}
 
 
 def register(group: click.Group) -> None:
@@ -54,19 +73,26 @@ def add(relay: Relay, account: str, name: str, domains: tuple[str, ...], as_json
 @click.option("--per-hour", metavar="N", type=MAILS, help="Recipients in a clock hour; 0: any number.")
 @click.option("--per-day", metavar="N", type=MAILS, help="Recipients in a day (UTC); 0: any number.")
 @click.option("--per-month", metavar="N", type=MAILS, help="Recipients in a month (UTC); 0: any number.")
+@click.option("--priority", type=click.Choice(PRIORITIES), help="Of its messages.")
+@click.option("--lifetime", metavar="TIME", help="Until its messages expire: 600, 10m, 2h or 3d; 0: the setting.")
+@click.option("--tls", type=click.Choice(TLS), help="Whether its messages may leave in clear.")
 @json_option
 @pass_relay
-def set_connection(relay: Relay, /, account: str, name: str, as_json: bool, **caps: int | None) -> None:
-    """Limit how much an access may submit."""
-    changes = {key: value for key, value in caps.items() if value is not None}
+def set_connection(relay: Relay, /, account: str, name: str, as_json: bool, **options: Any) -> None:
+    """Limit how much an access may submit, and say how its messages are handled."""
+    changes = {key: value for key, value in options.items() if value is not None}
     if not changes:
-        raise UsageError("say what to change: --per-hour, --per-day or --per-month")
+        raise UsageError(f"say what to change: {', '.join('--' + key.replace('_', '-') for key in options)}")
+    caps = {key: value for key, value in changes.items() if key in CAPS}
+    wishes = {key: parse(changes[option]) for option, (key, parse) in WISHES.items() if option in changes}
     with relay.store.write() as session:
         found = connection_by_name(session, account_by_name(session, account), name)
-        set_caps(session, found, replace(caps_of(found), **changes))
-        data = {"account": account, "name": found.name, **plain(caps_of(found))}
-    lines = [(key.replace("_", " ").capitalize(), data[key] or "any number") for key in caps]
-    show(as_json, data, pairs([("Connection", data["name"]), *lines]))
+        set_caps(session, found, replace(caps_of(found), **caps))
+        set_handling(session, found, replace(handling_of(found), **wishes))
+        limits, handling = caps_of(found), handling_of(found)
+        data = {"account": account, "name": found.name, **plain(limits), **plain(handling)}
+    lines: list[tuple[str, object]] = [(key.replace("_", " ").capitalize(), data[key] or "any number") for key in CAPS]
+    show(as_json, data, pairs([("Connection", data["name"]), *lines, *handled(handling)]))
 
 
 @connection.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from postmeter.commands import queue_verbs
-from postmeter.commands.common import Relay, pass_relay
+from postmeter.commands.common import Relay, handled, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
 from postmeter.store.accounts import account_by_name
@@ -85,6 +85,7 @@ def _message(facts: MessageFacts) -> str:
         ("Subject", facts.subject),
         ("Message-ID", facts.message_id),
         ("Size", facts.size),
+        *handled(facts.handling),
     ]
     head = pairs([*lines, ("Reference", facts.reference)] if facts.reference else lines)
     recipients = table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from postmeter.delivery.retry import GREYLISTED, IN_DOUBT, next_attempt
+from postmeter.delivery.retry import Pause, next_attempt, pause_after, since, too_late
 from postmeter.message.bounce import Classification, classify
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Reply
@@ -16,13 +16,17 @@ from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, QUEUED
 
 LOOK_AGAIN = 3600.0  # seconds, about, until a recipient of a suspended provider is looked at again
 SPREAD = 300.0  # seconds in which those of a provider leave after its suspension
-EXPIRED_REPLY = "delivery time expired; the last answer was: "
+EXPIRED_REPLY = "554 5.4.7 Delivery time expired; the last answer was: "  # RFC 3463, 3.5
+TOO_LATE = Reply(451, "4.4.7", "This relay could not try it in time")
 Classify = Callable[[str, int, str, str], Classification]  # by stage, code, enhanced status and text
 HANDED_OVER = ("rcpt", "data", "content")  # stages at which a mail server had been given the recipient
 
 
 class Judge:
-    """Turns outcomes into settlements for one worker; ``lifetime`` in seconds, ``classify`` as in ``Classifier``."""
+    """Turns outcomes into settlements for one worker, by their class (``classify`` as in ``Classifier``).
+
+    ``lifetime`` (seconds) is that of messages without their own.
+    """
 
     def __init__(self, worker: int, lifetime: float, classify: Classify = classify) -> None:
         self._worker = worker
@@ -45,7 +49,8 @@ class Judge:
         if not outcome.delivered:
             failure = self._classify(outcome.stage, reply.code, reply.status, reply.text)
             facts |= {"class": failure.name, "rule": failure.rule}
-            state, again = self._after(failure, message, recipient, _pause(outcome, failure, recipient), now, random)
+            pause = pause_after(outcome, recipient.attempts, greylisted=failure.name == "greylist")
+            state, again = self._after(failure, message, recipient, pause, now, random)
         return Settlement(
             message=message,
             recipient=recipient,
@@ -65,19 +70,24 @@ class Judge:
         failure: Classification,
         message: QueuedMessage,
         recipient: QueuedRecipient,
-        pause: float | None,
+        pause: Pause | None,
         now: float,
         random: float,
     ) -> tuple[str, float]:
         """The state after a failure, and when to try again: as long as its class and the lifetime allow."""
         if failure.permanent:
             return BOUNCED, now
-        since = message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
-        lifetime = min(self._lifetime, failure.patience or self._lifetime)
-        again = next_attempt(now, recipient.attempts + 1, since, lifetime, random, pause=pause)
+        whole = message.lifetime or self._lifetime
+        lifetime = min(whole, failure.patience or whole)
+        begun = since(message, recipient)
+        again = next_attempt(now, recipient.attempts + 1, begun, lifetime, random, pause=pause)
         if again is not None:
             return DEFERRED, again
-        return EXPIRED if lifetime == self._lifetime else BOUNCED, now
+        return EXPIRED if lifetime == whole else BOUNCED, now
+
+    def too_late(self, message: QueuedMessage, recipient: QueuedRecipient, now: float) -> bool:
+        """Whether the recipient expires without another attempt."""
+        return too_late(message, recipient, self._lifetime, now)
 
     def put_off(
         self,
@@ -91,7 +101,7 @@ class Judge:
 
         It is looked at when that ends, so that its sender is told in time.
         """
-        end = (message.accepted_at if recipient.leaves_at is None else recipient.leaves_at) + self._lifetime
+        end = since(message, recipient) + (message.lifetime or self._lifetime)
         if now >= end:
             return None
         again = min(now + LOOK_AGAIN * (0.5 + random), end)
@@ -115,11 +125,3 @@ class Judge:
 def suspended(suspension: Suspension) -> Reply:
     """Why nothing is sent to a provider."""
     return Reply(451, "4.3.2", f"Mail to {suspension.provider} is suspended: {suspension.reason}")
-
-
-def _pause(outcome: Outcome, failure: Classification, recipient: QueuedRecipient) -> float | None:
-    if outcome.in_doubt:
-        return IN_DOUBT  # a copy may be under way: leave it the time to show up
-    if recipient.attempts == 0 and failure.name == "greylist":
-        return GREYLISTED
-    return None

@@ -2,26 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from postmeter.delivery.announced import announced
+from postmeter.smtp.mail import Outcome
+from postmeter.store.queue import QueuedMessage, QueuedRecipient
+
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 SCHEDULE = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR)
 LATER = 4 * HOUR  # after the schedule's end
-GREYLISTED = 5 * MINUTE
-IN_DOUBT = 17 * MINUTE  # whatever the jitter, a copy under way has a quarter of an hour to show up
 JITTER = 0.1
+LAST_CALL = 60.0  # seconds behind the end of a lifetime in which the last attempt may still begin
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait in the place of the schedule's, never shorter; ``firm``: rather no attempt at all than one sooner."""
+
+    seconds: float
+    firm: bool = False
+
+
+GREYLISTED = Pause(5 * MINUTE)
+IN_DOUBT = Pause(15 * MINUTE, firm=True)  # a copy may be under way: leave it the time to show up
 
 
 def next_attempt(
-    now: float, attempts: int, since: float, lifetime: float, random: float, *, pause: float | None = None
+    now: float, attempts: int, since: float, lifetime: float, random: float, *, pause: Pause | None = None
 ) -> float | None:
-    """When to try again after ``attempts`` attempts; None when ``lifetime`` seconds from ``since`` on are over.
+    """When to try again after ``attempts`` attempts; None when no attempt is left.
 
-    ``since`` is when the recipient was accepted or, under the hourly limit, might first leave.
-
-    ``random`` (0 to 1) spreads the wait by ± 10 %; ``pause`` takes the place of the schedule's wait. The last
-    attempt is made at the end of the lifetime, not long before it.
+    ``since`` is when the recipient was accepted or, under the hourly limit, might first leave; ``lifetime`` seconds
+    later it expires. ``random`` (0 to 1) spreads the wait by ± 10 %, that of a pause by 20 % upwards. The last attempt
+    is made at the end of the lifetime, not long before it.
     """
     end = since + lifetime
     if now >= end:
         return None
-    wait = pause if pause is not None else SCHEDULE[attempts - 1] if attempts <= len(SCHEDULE) else LATER
+    if pause is not None:
+        at = now + pause.seconds * (1 + 2 * JITTER * random)
+        return None if pause.firm and at > end else min(at, end)
+    wait = SCHEDULE[attempts - 1] if attempts <= len(SCHEDULE) else LATER
     return min(now + wait * (1 - JITTER + 2 * JITTER * random), end)
+
+
+def pause_after(outcome: Outcome, attempts: int, *, greylisted: bool) -> Pause | None:
+    """What an attempt, after ``attempts`` earlier ones, asks to wait; None: what the schedule says."""
+    if outcome.in_doubt:
+        return IN_DOUBT
+    if attempts > 1 or outcome.reply.code not in (450, 451):
+        return None  # who has been asked to wait twice goes by the schedule, which is slower
+    if wait := announced(outcome.reply.text):
+        return Pause(wait)
+    return GREYLISTED if greylisted else None
+
+
+def since(message: QueuedMessage, recipient: QueuedRecipient) -> float:
+    """Since when the recipient's lifetime counts, in seconds since the epoch."""
+    return message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
+
+
+def too_late(message: QueuedMessage, recipient: QueuedRecipient, lifetime: float, now: float) -> bool:
+    """Whether no attempt is to begin any more: the lifetime, the message's own or else this one, is over."""
+    return now > since(message, recipient) + (message.lifetime or lifetime) + LAST_CALL

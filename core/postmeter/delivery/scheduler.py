@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from postmeter.asking import Asking
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch
-from postmeter.delivery.outcome import Judge, suspended
+from postmeter.delivery.outcome import TOO_LATE, Judge, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING, Pool
 from postmeter.delivery.route import Router
@@ -233,6 +233,9 @@ class Scheduler:
     def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
         now = self._clock()
+        if self._judge.too_late(parcel.leased.message, recipient, now):
+            self.settle(parcel, recipient, Outcome(0, TOO_LATE, "route"), {})
+            return True
         suspension = self._desk.suspensions.of(receiver, now)
         if suspension is None or recipient.n not in parcel.open:
             return suspension is not None

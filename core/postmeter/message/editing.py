@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from postmeter.message.handling import PREFIX, Handling, handling_of
 from postmeter.message.header import Field, HeaderSection, malformed
 from postmeter.message.originator import a_labels
 
 MAX_SUBJECT = 200  # characters
 MAX_MESSAGE_ID = 255  # characters
 MAX_REFERENCE = 255  # characters
+USUAL = Handling()
 
 IDEMPOTENCY_KEY = b"postmeter-idempotency-key"
 REFERENCE = b"x-postmeter-ref"
 
 # The envelope's business, what others must not see, what is meant for us, and what only the relay itself may say.
 STRIPPED = frozenset({b"return-path", b"bcc", b"resent-bcc", IDEMPOTENCY_KEY, b"feedback-id", b"x-csa-complaints"})
-STRIPPED_PREFIX = b"x-postmeter-"
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -39,7 +40,7 @@ class PreparedHead:
     """The header section that is stored, signed and sent, and what the store keeps of it in readable form.
 
     ``key`` is the client's idempotency key, ``reference`` what it calls the subject matter (X-Postmeter-Ref);
-    empty: it has given none.
+    empty: it has given none. ``handling`` is what it wants for this message.
     """
 
     section: HeaderSection
@@ -47,6 +48,7 @@ class PreparedHead:
     message_id: str
     key: bytes
     reference: str
+    handling: Handling
 
 
 def prepare(
@@ -60,14 +62,17 @@ def prepare(
     keep_list_help: bool = True,
     smtputf8: bool = False,
     extra: Sequence[Field] = (),
+    handling: Handling = USUAL,
 ) -> PreparedHead:
     """The section as it leaves: stripped, with Received, List-Help, Date, Message-ID and the ``extra`` fields in front.
 
     ``identifier`` names the message and ``connection`` who sent it; ``seconds`` since 1970 is the time of acceptance;
     ``list_help`` is the value for the From domain, as ``list_help_value`` makes it. Date and Message-ID are added when
     absent, never replaced (RFC 6409, 8). The client's own List-Help stays with ``keep_list_help`` if single and valid.
-    Refused (550 5.6.0): an idempotency key that is none.
+    ``handling`` is how the connection's messages are handled. Refused (550 5.6.0): an idempotency key that is none, and
+    what ``handling_of`` refuses.
     """
+    wanted = handling_of(section, handling)
     kept = strip(section)
     front = [received(identifier, connection, hostname, seconds, smtputf8)]
     if not (keep_list_help and _has_valid_list_help(kept)):
@@ -80,7 +85,7 @@ def prepare(
     whole = kept.with_front([*front, *extra])
     message_id = _text(whole.get(b"message-id") or b"")[:MAX_MESSAGE_ID]
     reference = _text(section.get(REFERENCE) or b"").strip()[:MAX_REFERENCE]
-    return PreparedHead(whole, subject_of(whole), message_id, key_of(section), reference)
+    return PreparedHead(whole, subject_of(whole), message_id, key_of(section), reference, wanted)
 
 
 def key_of(section: HeaderSection) -> bytes:
@@ -97,7 +102,7 @@ def key_of(section: HeaderSection) -> bytes:
 
 def strip(section: HeaderSection) -> HeaderSection:
     """The section without the fields that do not pass the relay."""
-    fields = [f for f in section.fields if f.name not in STRIPPED and not f.name.startswith(STRIPPED_PREFIX)]
+    fields = [f for f in section.fields if f.name not in STRIPPED and not f.name.startswith(PREFIX)]
     return HeaderSection(tuple(fields), section.end)
 
 

@@ -13,6 +13,7 @@ from postmeter.asking import Asking
 from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.editing import prepare
 from postmeter.message.envelope import Envelope
+from postmeter.message.handling import Handling
 from postmeter.message.header import HeaderLimits, HeaderSection, head_size
 from postmeter.message.originator import originator_domains
 from postmeter.server.spool import Spool
@@ -82,6 +83,7 @@ class Acceptance:
             list_help=allowed[0].list_help,
             keep_list_help=self.keep_list_help,
             smtputf8=envelope.smtputf8,
+            handling=access.handling,
         )
         return Candidate(
             access,
@@ -93,6 +95,7 @@ class Acceptance:
             head.message_id,
             head.key,
             head.reference,
+            head.handling,
             head.section.raw,
             spool,
             size,
@@ -164,6 +167,7 @@ class Candidate:
     message_id: str
     key: bytes
     reference: str
+    handling: Handling
     head: bytes
     spool: Spool
     body: int
@@ -200,6 +204,9 @@ class Candidate:
             reference=self.reference,
             capped=self.access.capped,
             aged=self.access.aged,
+            priority=self.handling.priority,
+            lifetime=self.handling.lifetime,
+            tls_required=self.handling.tls_required,
         )
 
     def leased(self, accepted: Accepted, submission: Submission) -> tuple[Leased, bytes | None]:
@@ -214,6 +221,9 @@ class Candidate:
             self.accepted_at,
             submission.size,
             self.reference,
+            self.handling.priority,
+            self.handling.lifetime,
+            self.handling.tls_required,
         )
         recipients = tuple(
             QueuedRecipient(n, path, 0, block_id, "reserved") for n, (path, block_id) in enumerate(leaving)

@@ -12,10 +12,12 @@ from sqlalchemy import ColumnElement, bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
+from postmeter.message.handling import Handling
 from postmeter.quota.block import MOST_MAILS
 from postmeter.store import events, suppressions
 from postmeter.store.accounts import clean_name
 from postmeter.store.domains import clean_domain
+from postmeter.store.handling import handling_of
 from postmeter.store.rows import add_unique
 from postmeter.store.secrets import Secrets, new_token
 from postmeter.store.tables import Account, Connection, ConnectionDomain, Followed, SendingDomain
@@ -51,7 +53,8 @@ class Access:
     empty when it is not; ``domains`` are the verified ones: mail is taken for them and the names below them.
     ``suppressions``: there are addresses that must not be tried for the account, so that each has to be looked up.
     ``followed``: a plugin that chooses wants to be asked about this connection's messages. ``capped``: it may submit
-    only so many recipients in an hour, a day or a month, so that they have to be counted.
+    only so many recipients in an hour, a day or a month, so that they have to be counted. ``handling`` is that of
+    its messages, unless one says something else itself.
     """
 
     connection_id: int
@@ -65,6 +68,7 @@ class Access:
     capped: bool = False
     previous: bytes = field(default=b"", repr=False)
     aged: bool = False
+    handling: Handling = Handling()
 
     def opened_by(self, secret: bytes) -> Access | None:
         """The access for who has the password of that hash; None: it opens nothing. Takes the same time for any."""
@@ -107,6 +111,7 @@ class ConnectionFacts:
     revealed_at: float | None
     previous_ends_at: float | None
     previous_used_at: float | None
+    handling: Handling
 
     @property
     def state(self) -> str:
@@ -192,6 +197,7 @@ def access(session: Session, username: str, now: float = 0.0) -> Access | None:
         followed=rows[0].followed,
         capped=caps_of(connection) != Caps(),
         previous=(connection.previous_secret or b"") if (connection.previous_until or 0.0) > now else b"",
+        handling=handling_of(connection),
     )
 
 
@@ -327,6 +333,7 @@ def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
         revealed_at=connection.revealed_at,
         previous_ends_at=connection.previous_until,
         previous_used_at=connection.previous_used_at,
+        handling=handling_of(connection),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from postmeter.message.handling import Handling
 from postmeter.store.tables import DEFERRED, HELD, LEASED, QUEUED, Event, Message, Recipient
 
 WAITING = (QUEUED, LEASED, DEFERRED, HELD)
@@ -54,6 +55,7 @@ class MessageFacts:
     size: int
     sha256: str  # hexadecimal
     reference: str  # what the sender calls its subject matter; empty: nothing
+    handling: Handling
     recipients: tuple[RecipientFacts, ...]
     events: tuple[EventFacts, ...]
 
@@ -110,6 +112,7 @@ def message_facts(session: Session, message_id: str, account_id: int | None = No
         size=message.size,
         sha256=message.sha256.hex(),
         reference=message.reference,
+        handling=Handling(message.priority, message.lifetime, message.tls_required),
         recipients=_recipients(session, message),
         events=_events(session, message),
     )

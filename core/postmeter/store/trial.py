@@ -61,6 +61,9 @@ def _submission(settings: Settings, access: Access, path: str, subject: str, tex
         accepted_at=now,
         worker=None,
         capped=access.capped,
+        priority=access.handling.priority,
+        lifetime=access.handling.lifetime,
+        tls_required=access.handling.tls_required,
     )
 
 

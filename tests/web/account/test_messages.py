@@ -228,7 +228,7 @@ def test_a_message_is_told_from_its_acceptance_to_its_end(house: House, owner: B
 
 
 def test_a_reason_knows_the_stage_at_which_the_attempt_ended(house: House, owner: Browser) -> None:
-    identifier = put(house, (EXPIRED, "delivery time expired; the last answer was: 451 no"))
+    identifier = put(house, (EXPIRED, "554 5.4.7 Delivery time expired; the last answer was: 451 no"))
     tell(house, identifier, "expired", reply="451 no", stage="connect", tls=None, in_clear="STARTTLS is not offered")
     told = words(owner.get(f"{LIST}{identifier}").text)
     assert "The recipient's mail server cannot be reached." in told

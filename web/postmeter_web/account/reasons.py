@@ -10,7 +10,7 @@ from flask_babel import gettext
 MOST = 2_048  # octets of a reply that are read, which is what the relay keeps of it
 QUOTED = 200  # characters of a reply that are shown
 WAITING = frozenset({"queued", "leased", "deferred"})
-EXPIRED = "delivery time expired; the last answer was: "
+EXPIRED = "554 5.4.7 Delivery time expired; the last answer was: "
 
 
 def N_(text: str) -> str:
