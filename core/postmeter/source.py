@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -51,6 +53,16 @@ def known(table: Mapping[str, str], pool: str) -> str:
         there_are = f"there are: {', '.join(table)}" if table else "delivery.pools has none"
         raise UsageError(f"there is no pool {pool!r}; {there_are}")
     return pool
+
+
+def is_here(address: str) -> bool:
+    """Whether mail can leave from an address: whether this machine has it."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trying:
+            trying.bind((address, 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
 
 
 def _pool(key: str, pool: str, text: str, names: dict[str, str]) -> tuple[Source, ...]:
