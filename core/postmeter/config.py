@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import tomllib
 import typing
@@ -19,10 +18,9 @@ from attrs import frozen
 from postmeter.errors import ConfigError
 from postmeter.quota.block import MOST_MAILS
 from postmeter.setting import from_text, section, setting
+from postmeter.source import is_host_name, pools
 
 PREFIX = "POSTMETER_"  # of environment variables that are settings
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_is_host_name = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*").fullmatch  # RFC 1123, 2.1
 
 
 @frozen
@@ -125,6 +123,12 @@ class Delivery:
     probe: str = setting(
         "", "a mail server that `check` and the panel may connect to, to see whether port 25 is open; empty: none"
     )
+    pools: dict[str, str] = setting(
+        {},
+        'addresses that mail leaves from, each with its EHLO name: { transactional = "203.0.113.5=mx1.example.net '
+        '2001:db8::5=mx1.example.net" }; without pools the system chooses, and server.hostname is said',
+    )
+    warm_up: bool = setting(True, "whether new addresses of the pools are used for few mails a day at first")
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
     lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
 
@@ -237,8 +241,9 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     made = {name: section(name, kind, tables.get(name, {})) for name, kind in kinds.items()}
     made["plugins"] = attrs.evolve(made["plugins"], tables=of_plugins, texts=texts)
     settings = Settings(**made)
-    if settings.server.hostname and not _is_host_name(settings.server.hostname):
+    if settings.server.hostname and not is_host_name(settings.server.hostname):
         raise ConfigError(f"server.hostname: {settings.server.hostname!r} is not a host name in ASCII letters")
+    pools(settings.delivery.pools)
     return settings
 
 
@@ -246,7 +251,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
 def _machine() -> str:
     """What this machine calls itself; asked for once, since the answer may come from the DNS."""
     name = socket.getfqdn()
-    if not _is_host_name(name):
+    if not is_host_name(name):
         raise ConfigError(f"this machine's name {name!r} is not a host name in ASCII letters; set server.hostname")
     return name
 

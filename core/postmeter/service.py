@@ -30,6 +30,7 @@ from postmeter.delivery.resolver import Resolver, servers
 from postmeter.delivery.route import Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.signing import KeyRing, Signer
+from postmeter.delivery.sourcing import Sourcing
 from postmeter.delivery.window import Window
 from postmeter.errors import UsageError
 from postmeter.hooks import Plugins
@@ -92,11 +93,14 @@ class Worker:
         self._writer = Writer(self._store, self._bring_home)
         self._tidying = Tidying()
         self._asking = Asking(self._plugins, reactor, self._note)
-        self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
+        self._sourcing = Sourcing.of(settings.delivery, self._store, self._read, time.time)
+        self._signer = Signer(
+            self._store, KeyRing(self._store, self._secrets), reactor.callFromThread, self._sourcing.names
+        )
         self._pool = Pool(reactor, settings.hostname)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
         self._router = self._make_router(resolver)
-        self._desk = Desk(self._read, self._writer.submit, time.time, suspended)
+        self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
@@ -115,6 +119,7 @@ class Worker:
             (BLOCKS_EVERY, self._look_after_blocks),
             (DOMAINS_EVERY, self._look_at_domains),
             (DESK_EVERY, self._follow_operator),
+            *self._sourcing.loops,
             *([(0.5, self._tell)] if self._teller.needed else []),
         ]
 
@@ -203,6 +208,7 @@ class Worker:
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
             lease_held=lambda: self._lease.held,
             desk=self._desk,
+            sources=self._sourcing.sources,
         )
 
     def _make_reception(self) -> Reception:

@@ -182,5 +182,5 @@ def test_what_left_from_our_addresses_is_reported_now_and_then() -> None:
     office.now += REPORT_EVERY
     office.answer = None
     office.follow()
-    counted = {Key("192.0.2.7", 2 * DAY, "Google"): Figures(3, 1, 1, 1, 2, 2 * DAY + 5.0)}
+    counted = {Key("192.0.2.7", 2 * DAY, "Google"): Figures(3, 1, 1, 1, 2, 0, 2 * DAY + 5.0)}
     assert office.submitted == [(sources.add, counted)] * 2

@@ -13,8 +13,9 @@ from twisted.internet.task import Clock
 from postmeter.delivery.client_tls import OTHER_NAME, client_context
 from postmeter.delivery.opening import BROKEN, BrokenTls
 from postmeter.delivery.route import Host, Route
+from postmeter.source import Source
 from support.delivering import NewPool, NewServer, limits, mail, route, told
-from support.mail_server import Drop, Endless, certificate_options
+from support.mail_server import Drop, Endless, MailServer, certificate_options
 
 
 @pytest_twisted.ensureDeferred
@@ -134,3 +135,65 @@ async def test_injected_octets_lose_the_session_and_nothing_is_sent_in_clear(
 async def test_a_banner_without_end_is_left(mail_server: NewServer, new_pool: NewPool) -> None:
     server = mail_server(script={"banner": Endless(b"220-" + b"x" * 5000 + b"\r\n")})
     assert told(await new_pool().deliver(route(server), mail())) == [(451, "banner", False, False)]
+
+
+# What a session leaves from
+
+OURS = Source("out.test", "127.0.0.2", "::1")
+
+
+def where(*hosts: tuple[str, MailServer]) -> Route:
+    key = ",".join(address for address, _ in hosts)
+    return Route(key, tuple(Host("mx.test", address, server.port) for address, server in hosts))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_leaves_from_its_source_under_its_name(mail_server: NewServer, new_pool: NewPool) -> None:
+    server, six, pool = mail_server(), mail_server("::1"), new_pool()
+    for host, local in ((("127.0.0.1", server), "127.0.0.2"), (("::1", six), "::1")):
+        delivery = await pool.deliver(where(host), mail(), source=OURS)
+        assert (delivery.facts.local, delivery.facts.ehlo) == (local, "out.test")
+        assert host[1].sessions[0].transport.getPeer().host == local
+        assert f"(connect from {local} to mx.test" in str(delivery.talk.opening[0].what)
+    assert server.commands[0] == six.commands[0] == b"EHLO out.test"
+
+
+@pytest_twisted.ensureDeferred
+async def test_sources_share_no_session(mail_server: NewServer, new_pool: NewPool) -> None:
+    server, pool = mail_server(), new_pool()
+    other = Source("other.test", "127.0.0.3")
+    for source, local, name in ((OURS, "127.0.0.2", "out.test"), (None, "127.0.0.1", "relay.test")) * 2:
+        facts = (await pool.deliver(route(server), mail(), source=source)).facts
+        assert (facts.local, facts.ehlo) == (local, name)
+    await pool.deliver(route(server), mail(), source=other)
+    assert [one.transport.getPeer().host for one in server.sessions] == ["127.0.0.2", "127.0.0.1", "127.0.0.3"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_hosts_of_a_family_that_a_source_lacks_are_left_out_unless_there_are_no_others(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    four, six, pool = mail_server(), mail_server("::1"), new_pool()
+    source = Source("four.test", "127.0.0.2")
+    facts = (await pool.deliver(where(("::1", six), ("127.0.0.1", four)), mail(), source=source)).facts
+    assert (facts.local, facts.ehlo, six.sessions) == ("127.0.0.2", "four.test", [])
+    facts = (await pool.deliver(where(("::1", six)), mail(), source=source)).facts
+    assert (facts.local, facts.ehlo) == ("::1", "relay.test")
+
+
+@pytest_twisted.ensureDeferred
+async def test_both_families_are_tried(mail_server: NewServer, new_pool: NewPool) -> None:
+    dead, four = mail_server("::1"), mail_server()
+    await dead.stop()
+    facts = (await new_pool().deliver(where(("::1", dead), ("127.0.0.1", four)), mail(), source=OURS)).facts
+    assert facts.local == "127.0.0.2"
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_address_that_this_machine_has_lost_is_no_fault_of_the_mail(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    server = mail_server()
+    delivery = await new_pool().deliver(route(server), mail(), source=Source("gone.test", "192.0.2.1"))
+    assert told(delivery) == [(451, "connect", False, False)]
+    assert (delivery.facts.local, server.sessions) == ("", [])

@@ -16,6 +16,7 @@ from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL
 from postmeter.delivery.scheduler import PICK, POLL
 from postmeter.delivery.settling import AGAIN
 from postmeter.delivery.signing import NoKey, Signed
+from postmeter.source import Source
 from postmeter.store.queue import Wish
 from support.scheduling import CONTENT, DONE, LATER, NEVER, SIGNED, Bench, delivery, leased, route
 
@@ -109,10 +110,10 @@ def test_a_pool_that_fails_for_one_route_leaves_the_others_alone(bench: Bench, m
     bench.router.known["b.net"] = route("broken")
     deliver = bench.pool.deliver
 
-    def sometimes(where: Route, mail: Any, turn: Turn) -> Any:
+    def sometimes(where: Route, mail: Any, turn: Turn, source: Source | None) -> Any:
         if where.key == "broken":
             raise RuntimeError("a defect")
-        return deliver(where, mail, turn)
+        return deliver(where, mail, turn, source)
 
     monkeypatch.setattr(bench.pool, "deliver", sometimes)
     bench.take(leased("1@example.org", "2@b.net"))

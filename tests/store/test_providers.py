@@ -15,7 +15,7 @@ from postmeter.store import orders, providers, sources, waiting
 from postmeter.store.engine import Store
 from postmeter.store.refusals import Refusal, refusals
 from postmeter.store.settle import settle
-from postmeter.store.sources import DAY, Figures, Key, ramp
+from postmeter.store.sources import DAY, Figures, Key
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, QUEUED, Event
 from support.postage import (
     accept,
@@ -150,7 +150,7 @@ def test_what_a_provider_said_is_grouped(store: Store, worker: int) -> None:
 
 def test_reports_of_many_workers_are_added(store: Store) -> None:
     keys = [Key("192.0.2.1", TODAY, "Google"), Key("192.0.2.2", TODAY, "Yahoo")]
-    figures = Figures(5, 2, 1, 2, 4, NOW)
+    figures = Figures(5, 2, 1, 2, 4, 1, NOW)
 
     def report(n: int) -> None:
         order = keys if n % 2 else keys[::-1]
@@ -159,22 +159,8 @@ def test_reports_of_many_workers_are_added(store: Store) -> None:
 
     at_once(report, 4)
     with store.read() as session:
-        assert sources.by_provider(session, NOW) == {key.provider: Figures(20, 8, 4, 8, 16, NOW) for key in keys}
+        assert sources.by_provider(session, NOW) == {key.provider: Figures(20, 8, 4, 8, 16, 4, NOW) for key in keys}
         first, second = sources.sources(session, NOW, days=3)
-    assert (first.address, first.age, first.warm, first.ramp) == ("192.0.2.1", 1, False, 50)
+    assert (first.address, first.first_day) == ("192.0.2.1", TODAY)
     assert first.days == ((TODAY - 2 * DAY, 0), (TODAY - DAY, 0), (TODAY, 20))
-    assert [(one.provider, one.today, one.complains) for one in second.receivers] == [("Yahoo", 20, True)]
-
-
-def test_an_address_gets_warm_with_its_age(store: Store) -> None:
-    with store.write() as session:
-        for back in (0, 1, 40):
-            sources.add(session, [{Key("192.0.2.1", TODAY - back * DAY, "Google"): Figures(7, 7, 0, 0, 0, NOW)}])
-    with store.read() as session:
-        [one] = sources.sources(session, NOW)
-    assert (one.age, one.warm, one.first_day, one.figures.attempts) == (41, True, TODAY - 40 * DAY, 14)
-    assert not one.receivers[0].complains
-
-
-def test_the_ramp_doubles_and_then_grows_by_half() -> None:
-    assert [ramp(age) for age in (1, 2, 3, 8, 9, 10)] == [50, 100, 200, 6_400, 9_600, 14_400]
+    assert [(one.provider, one.today) for one in second.receivers] == [("Yahoo", 20)]

@@ -19,11 +19,13 @@ from postmeter.delivery.route import Host, NoRoute, Route, Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.settling import GATHER
 from postmeter.delivery.signing import Order, Signed, Signer
+from postmeter.delivery.source import Sources
 from postmeter.delivery.window import Window
 from postmeter.hooks import Plugins, new_manager
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import Mail, Outcome, Stage
 from postmeter.smtp.reply import Reply
+from postmeter.source import Source
 from postmeter.store.queue import Leased, QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement, settle
 
@@ -88,12 +90,14 @@ class FakePool:
 
     def __init__(self) -> None:
         self.sent: list[tuple[Route, Mail, Deferred[Delivery]]] = []
+        self.sources: list[Source | None] = []
         self.refuse: Exception | None = None
 
-    def deliver(self, route: Route, mail: Mail, turn: Turn) -> Deferred[Delivery]:
+    def deliver(self, route: Route, mail: Mail, turn: Turn, source: Source | None = None) -> Deferred[Delivery]:
         """See ``Pool``."""
         if self.refuse is not None:
             raise self.refuse
+        self.sources.append(source)
         self.sent.append((route, mail, Deferred()))
         return self.sent[-1][2]
 
@@ -141,7 +145,13 @@ def route(key: str) -> Route:
 class Bench:
     """The scheduler and everything around it; ``plugins`` are registered."""
 
-    def __init__(self, window: int = 1000, octets: int = 1 << 20, plugins: tuple[object, ...] = ()) -> None:
+    def __init__(
+        self,
+        window: int = 1000,
+        octets: int = 1 << 20,
+        plugins: tuple[object, ...] = (),
+        sources: Callable[[Clock], Sources] | None = None,
+    ) -> None:
         self.clock = Clock()
         self.signer, self.router, self.pool, self.writer = FakeSigner(), FakeRouter(), FakePool(), FakeWriter()
         self.window = Window(window, octets)
@@ -167,6 +177,7 @@ class Bench:
             load=self._load,
             lease_held=lambda: self.lease_held,
             desk=self.desk,
+            sources=sources(self.clock) if sources else None,
         )
 
     def _load(self, account: int, message: str) -> Deferred[bytes]:

@@ -206,4 +206,4 @@ def _ask_the_operator(house: House) -> None:
     keys = [Key("192.0.2.7", today - back * DAY, who) for back in range(3) for who in ("Google", "Microsoft")]
     with house.store.write() as session:
         access_requests.add(session, asked, house.now - _HOUR)
-        add(session, [{key: Figures(1000, 960, 12, 28, 30, house.now - 60) for key in keys}])
+        add(session, [{key: Figures(1000, 960, 12, 28, 30, 8, house.now - 60) for key in keys}])

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred
 
 from postmeter.delivery.settling import Submit
+from postmeter.delivery.warm_up import limits
 from postmeter.store import orders, providers, sources
 from postmeter.store.providers import Suspension
 from postmeter.store.settle import Settlement
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 REPORT_EVERY = 30.0  # seconds between two reports on our addresses: as much a killed worker takes with it
 
 Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
+Reported = Callable[[Mapping[Key, Figures]], None]
 
 
 class Suspensions:
@@ -42,15 +44,28 @@ class Suspensions:
 
 
 class Desk:
-    """Of one worker; ``read`` runs a function in a thread, ``submit`` hands a change to the writer."""
+    """Of one worker; ``read`` runs a function in a thread, ``submit`` hands a change to the writer.
 
-    def __init__(self, read: Read, submit: Submit, clock: Callable[[], float], known: Iterable[Suspension]) -> None:
+    What left is reported ``every`` so many seconds; ``reported`` is told what is in the store by that.
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        submit: Submit,
+        clock: Callable[[], float],
+        known: Iterable[Suspension],
+        every: float = REPORT_EVERY,
+        reported: Reported | None = None,
+    ) -> None:
         self.suspensions = Suspensions(known)
         self._read = read
         self._submit = submit
         self._clock = clock
         self._counted: dict[Key, Figures] = {}
         self._reported = clock()
+        self._every = every
+        self._told_of = reported
 
     def note(self, settlement: Settlement) -> None:
         """An attempt has ended."""
@@ -63,6 +78,7 @@ class Desk:
             figures.deferred += settlement.state == DEFERRED
             figures.refused += settlement.state not in (DELIVERED, DEFERRED)
             figures.encrypted += bool(facts.get("tls"))
+            figures.limited += settlement.state == DEFERRED and limits(settlement.reply)
             figures.last_at = settlement.at
 
     def report(self) -> None:
@@ -76,13 +92,15 @@ class Desk:
         if isinstance(result, Exception):
             for key, figures in counted.items():
                 self._counted[key] = self._counted.get(key, Figures()) + figures
+        elif self._told_of is not None:
+            self._told_of(counted)
 
     async def follow(self) -> None:
         """What is done every second: until no order is open, or another worker is at it."""
         going_on = True
         while going_on:  # a long order must not keep us from the rest
             now = self._clock()
-            if now - self._reported >= REPORT_EVERY:
+            if now - self._reported >= self._every:
                 self.report()
             self.suspensions.learn(await self._read(partial(providers.suspensions, now=now)))
             batch = await self._read(partial(orders.next_batch, now=now))

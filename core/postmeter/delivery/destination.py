@@ -14,6 +14,7 @@ from postmeter.delivery.route import Route
 from postmeter.delivery.sender import SESSION_LIFE, Sender
 from postmeter.smtp.mail import Mail, Outcome
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Sent
+from postmeter.source import Source
 
 MOST_AGE = SESSION_LIFE / 2  # an older session takes no mail, so that each has time enough
 
@@ -77,6 +78,11 @@ class Destination:
         self._busy: dict[Sender, Job] = {}
         self._openings: set[Opening] = set()
         self._stopped = False
+
+    @property
+    def source(self) -> Source | None:
+        """What its sessions leave from; None: the system chooses."""
+        return self._surroundings.source
 
     @property
     def empty(self) -> bool:

@@ -16,6 +16,7 @@ from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import provider
 from postmeter.delivery.route import NoRoute, Route, Router
 from postmeter.delivery.signing import Signed
+from postmeter.delivery.source import Choice, Sources
 from postmeter.smtp.mail import Mail, Outcome
 from postmeter.store.queue import QueuedRecipient
 
@@ -34,6 +35,9 @@ class Ends(Protocol):
     def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether nothing is to be sent to this provider, so that the recipient waits."""
 
+    def wait_for_room(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
+        """Whether the recipient waits a little, since our addresses have sent this provider enough today."""
+
     def not_begun(self, parcel: Parcel, recipients: list[QueuedRecipient]) -> None:
         """They go back as they were."""
 
@@ -49,8 +53,10 @@ class Dispatch:
         pool: Pool,
         clock: Callable[[], float],
         lease_held: Callable[[], bool],
+        sources: Sources | None = None,
     ) -> None:
         self._ends = ends
+        self._sources = sources
         self._router = router
         self._pool = pool
         self._clock = clock
@@ -107,17 +113,30 @@ class Dispatch:
         for route, all_recipients in routed.values():
             receiver = provider(route.hosts[0].name)
             recipients = [one for one in all_recipients if not self._ends.put_off(parcel, one, receiver)]
+            choice = self._leaves_from(parcel, signed, route, receiver)
+            if choice is not None and choice.over and held:
+                recipients = [one for one in recipients if not self._ends.wait_for_room(parcel, one, receiver)]
             if not recipients:
                 continue
             try:
                 if held:
-                    self._send(parcel, signed, route, recipients)
+                    self._send(parcel, signed, route, recipients, choice)
                 else:
                     self._ends.not_begun(parcel, recipients)
             except Exception as error:  # the other groups are on their way, or will be
                 self._ends.fail(parcel, error, recipients)
 
-    def _send(self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient]) -> None:
+    def _leaves_from(self, parcel: Parcel, signed: Signed, route: Route, receiver: str) -> Choice | None:
+        """An own next hop need not get to know our addresses, other receivers do."""
+        if self._sources is None:
+            return None
+        return self._sources.choose(
+            signed.pool, parcel.leased.message.id, "" if route.static else receiver, route.hosts
+        )
+
+    def _send(
+        self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient], choice: Choice | None
+    ) -> None:
         message = parcel.leased.message
         envelope = message.envelope
         paths = tuple(recipient.path for recipient in recipients)
@@ -128,7 +147,10 @@ class Dispatch:
         )
         body = "8BITMIME" if signed.eight_bit else envelope.body
         mail = Mail(replace(envelope, recipients=paths, smtputf8=needs_utf8, body=body), signed.chunks)
-        d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority))
+        source = choice.source if choice is not None else None
+        d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority), source)
+        if self._sources is not None and choice is not None:
+            self._sources.follow(d, choice, provider(route.hosts[0].name), len(recipients))
 
         def sent(delivery: Delivery) -> None:
             now = self._clock()

@@ -17,6 +17,7 @@ from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import Closed, SendingSession, Sent
 from postmeter.smtp.transcript import Line
+from postmeter.source import Source, is_here
 
 CONNECT_TIMEOUT = 30.0
 BROKEN_TLS_LIFE = 3600.0
@@ -57,12 +58,28 @@ class BrokenTls:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every session needs: the reactor, the name that EHLO says, the TLS context, the broken hosts."""
+    """What every session needs: the reactor, the name that EHLO says, the TLS context, the broken hosts.
+
+    With a ``source`` it leaves from there, and EHLO says its name.
+    """
 
     reactor: Any
     hostname: str
     context: SSL.Context
     broken_tls: BrokenTls
+    source: Source | None = None
+
+    def within_reach(self, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+        """The hosts for which there is an address to leave from; all when there is none, so that the system chooses."""
+        return tuple(host for host in hosts if self.address(host)) or hosts
+
+    def address(self, host: Host) -> str:
+        """Where a session with a host leaves from; empty: the system chooses."""
+        return self.source.towards(host.address) if self.source is not None else ""
+
+    def name(self, host: Host) -> str:
+        """What EHLO says to a host."""
+        return self.source.name if self.source is not None and self.address(host) else self.hostname
 
 
 class Opening(ClientFactory):
@@ -79,8 +96,9 @@ class Opening(ClientFactory):
     ) -> None:
         self._surroundings = surroundings
         self._policy = route.tls
-        self._hosts: Iterator[Host] = iter(route.hosts)
-        self._host = route.hosts[0]
+        hosts = surroundings.within_reach(route.hosts)
+        self._hosts: Iterator[Host] = iter(hosts)
+        self._host = hosts[0]
         self._opened = opened
         self._failed = failed
         self._failure: NoSession | None = None
@@ -103,22 +121,20 @@ class Opening(ClientFactory):
         self._hosts, self._policy = iter(()), "none"  # no further host, no second try in clear
         if self._sender is not None:
             self._sender.abort()
-        else:
+        elif self._connector is not None:
             self._connector.stopConnecting()
 
     def buildProtocol(self, addr: Any) -> Sender:
         around = self._surroundings
         in_clear = self._policy == "opportunistic" and self._host in around.broken_tls
-        machine = SendingSession(around.hostname, "none" if in_clear else self._policy, around.reactor.seconds)
+        name = around.name(self._host)
+        machine = SendingSession(name, "none" if in_clear else self._policy, around.reactor.seconds)
         sender = self._sender = Sender(machine, self._host, self, around.reactor, around.context)
-        sender.facts = replace(sender.facts, in_clear=BROKEN if in_clear else "", ehlo=around.hostname)
+        sender.facts = replace(sender.facts, in_clear=BROKEN if in_clear else "", ehlo=name)
         return sender
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        reply = Reply(451, "4.4.1", f"No connection: {reason.getErrorMessage()}")
-        self._say(reply.text)
-        self._note(reply, "connect", Facts.of(self._host))
-        self.start()
+        self._not_connected(reason.getErrorMessage())
 
     def session_ready(self, sender: Sender) -> None:
         """See ``Owner``."""
@@ -144,10 +160,22 @@ class Opening(ClientFactory):
         """See ``Owner``; the next host is being tried already."""
 
     def _connect(self) -> None:
-        self._sender = None
-        self._say(f"connect to {self._host.name}, address {self._host.address}, port {self._host.port}")
-        connect = self._surroundings.reactor.connectTCP
-        self._connector = connect(self._host.address, self._host.port, self, timeout=CONNECT_TIMEOUT)
+        self._sender = self._connector = None
+        host, connect = self._host, self._surroundings.reactor.connectTCP
+        ours = self._surroundings.address(host)
+        leaving = f" from {ours}" if ours else ""
+        self._say(f"connect{leaving} to {host.name}, address {host.address}, port {host.port}")
+        if ours and not is_here(ours):  # gone since the last look
+            self._surroundings.reactor.callLater(0, self._not_connected, f"this machine has no address {ours}")
+            return
+        bind = (ours, 0) if ours else None
+        self._connector = connect(host.address, host.port, self, timeout=CONNECT_TIMEOUT, bindAddress=bind)
+
+    def _not_connected(self, why: str) -> None:
+        reply = Reply(451, "4.4.1", f"No connection: {why}")
+        self._say(reply.text)
+        self._note(reply, "connect", Facts.of(self._host))
+        self.start()
 
     def _say(self, step: str) -> None:
         """What is done, or why it failed, between what is said."""

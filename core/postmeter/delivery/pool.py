@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from OpenSSL import SSL
@@ -18,6 +19,7 @@ from postmeter.delivery.route import Route
 from postmeter.smtp.mail import Mail
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import TlsPolicy
+from postmeter.source import Source
 
 MX_LIMITS = Limits()
 STATIC_LIMITS = Limits(first_sessions=20, most_sessions=50, mails_per_session=1_000)
@@ -32,7 +34,7 @@ def default_limits(route: Route) -> Limits:
 
 
 class Pool:
-    """Sends mails over shared sessions; a destination is a route's key with its TLS policy."""
+    """Sends mails over shared sessions; a destination is a route's key with its TLS policy and what it leaves from."""
 
     def __init__(
         self,
@@ -47,13 +49,16 @@ class Pool:
         self._limits = limits
         self._most = most_sessions
         self._sessions = 0  # open or being opened
-        self._destinations: dict[tuple[str, TlsPolicy], Destination] = {}
+        self._destinations: dict[tuple[str, TlsPolicy, Source | None], Destination] = {}
         self._without_room: deque[Destination] = deque()
         self._stopped: Deferred[None] | None = None
 
-    def deliver(self, route: Route, mail: Mail, turn: Turn = NOBODY) -> Deferred[Delivery]:
+    def deliver(
+        self, route: Route, mail: Mail, turn: Turn = NOBODY, source: Source | None = None
+    ) -> Deferred[Delivery]:
         """Send a mail when it is its turn; fires with its delivery, whatever became of it.
 
+        Without a ``source`` the system chooses the address that it leaves from.
         It fails with ValueError when a path or a parameter of the envelope holds a control character.
         """
         now = self._surroundings.reactor.seconds()
@@ -61,10 +66,11 @@ class Pool:
         if self._stopped is not None:
             job.fail(NoSession(STOPPING, "connect", Facts.of(route.hosts[0])), now)
             return job.done
-        key = (route.key, route.tls)
+        key = (route.key, route.tls, source)
         destination = self._destinations.get(key)
         if destination is None:
-            destination = Destination(self._surroundings, route, self._limits(route), self)
+            surroundings = replace(self._surroundings, source=source) if source else self._surroundings
+            destination = Destination(surroundings, route, self._limits(route), self)
             self._destinations[key] = destination
         destination.route = route
         destination.submit(job)
@@ -109,7 +115,7 @@ class Pool:
         self._tell_stopped()
 
     def _forget(self, destination: Destination) -> None:
-        key = (destination.route.key, destination.route.tls)
+        key = (destination.route.key, destination.route.tls, destination.source)
         if self._destinations.get(key) is destination:
             del self._destinations[key]
 

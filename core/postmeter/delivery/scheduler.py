@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from postmeter.asking import Asking
+from postmeter.delivery import warm_up
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch
 from postmeter.delivery.outcome import TOO_LATE, Judge, suspended
@@ -22,6 +23,7 @@ from postmeter.delivery.pool import STOPPING, Pool
 from postmeter.delivery.route import Router
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
+from postmeter.delivery.source import Sources
 from postmeter.delivery.window import Window
 from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.header import split
@@ -58,6 +60,7 @@ class Scheduler:
         load: Callable[[int, str], Deferred[bytes]],
         lease_held: Callable[[], bool],
         desk: Desk,
+        sources: Sources | None = None,
     ) -> None:
         self.worker = worker
         self._window = window
@@ -66,7 +69,7 @@ class Scheduler:
         self._random = random
         self._submit = submit
         self._signer = signer
-        self._dispatch = Dispatch(self, router=router, pool=pool, clock=clock, lease_held=lease_held)
+        self._dispatch = Dispatch(self, router=router, pool=pool, clock=clock, lease_held=lease_held, sources=sources)
         self._judge = judge
         self._asking = asking
         self._load = load
@@ -245,6 +248,14 @@ class Scheduler:
         else:
             self._add(parcel, waits)
         return True
+
+    def wait_for_room(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
+        """Whether the recipient waits a little, since our addresses have sent this provider enough today."""
+        message, now = parcel.leased.message, self._clock()
+        until = warm_up.waits_until(message, recipient, now, self._random())
+        if until is not None:
+            self._add(parcel, warm_up.put_off(self.worker, message, recipient, receiver, until, now))
+        return until is not None
 
     def _add(self, parcel: Parcel, settlement: Settlement) -> None:
         parcel.open.discard(settlement.recipient.n)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postmeter.delivery.source import PoolNames
 from postmeter.message.header import HeaderSection, split
 from postmeter.message.signature import SigningKey, sign
 from postmeter.smtp.reply import Refused
@@ -25,11 +26,15 @@ KEYS_REMEMBERED = 5.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A content ready for the wire: the signatures and what they cover; ``eight_bit`` and ``utf8_header`` as found."""
+    """A content ready for the wire: the signatures and what they cover; ``eight_bit`` and ``utf8_header`` as found.
+
+    ``pool``: what it leaves from, if there are pools of source addresses.
+    """
 
     chunks: tuple[bytes, ...]
     eight_bit: bool
     utf8_header: bool
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,16 @@ class KeyRing:
 class Signer:
     """Signs in the order of asking; ``post`` brings a batch of results home (to the reactor) at once."""
 
-    def __init__(self, store: Store, ring: KeyRing, post: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ring: KeyRing,
+        post: Callable[[Callable[[], None]], None],
+        pools: PoolNames | None = None,
+    ) -> None:
         self._store = store
         self._ring = ring
+        self._pools = pools
         self._post = post
         self._thread: BatchThread[Order] = BatchThread("signer", self._work, limit=16)
 
@@ -124,4 +136,5 @@ class Signer:
         keys = self._ring.keys(message.account_id, message.domain)
         # The time of acceptance, so that every attempt sends the same bytes (what plugins add may differ each time).
         fields = sign(HeaderSection.read(head), body, keys, int(message.accepted_at))
-        return Signed((fields, order.added, content), not content.isascii(), not head.isascii())
+        pool = self._pools.of(message.account_id, message.connection_id) if self._pools is not None else ""
+        return Signed((fields, order.added, content), not content.isascii(), not head.isascii(), pool)

@@ -62,4 +62,14 @@ class SourceDay(Base):
     refused: Mapped[int] = mapped_column(default=0)  # for good
     deferred: Mapped[int] = mapped_column(default=0)
     encrypted: Mapped[int] = mapped_column(default=0)  # attempts with TLS
+    limited: Mapped[int] = mapped_column(default=0)  # deferred because it was too much, or we are not trusted enough
     last_at: Mapped[float]
+
+
+class SourceWarm(Base):
+    """One of our addresses that providers know already, on the word of an operator."""
+
+    __tablename__ = "source_warm"
+    address: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[float]
+    by: Mapped[str]

@@ -13,9 +13,7 @@ from postmeter.store.operator_tables import SourceDay
 from postmeter.store.statement import Statement
 
 DAY = 86_400
-FIRST, DOUBLING = 50, 8  # mails of the first day, and days until growth gets slower
-WARM = 30  # days
-NAMES = ("attempts", "delivered", "refused", "deferred", "encrypted")
+NAMES = ("attempts", "delivered", "refused", "deferred", "encrypted", "limited")
 
 _ADD = Statement(
     text(
@@ -39,13 +37,17 @@ class Key(NamedTuple):
 
 @dataclass
 class Figures:
-    """Recipients of attempts at a mail server: taken, refused for good, deferred, and over TLS; the last one when."""
+    """Recipients of attempts at a mail server: taken, refused for good, deferred, and over TLS; the last one when.
+
+    ``limited`` are those deferred because it was too much, or because we are not trusted enough.
+    """
 
     attempts: int = 0
     delivered: int = 0
     refused: int = 0
     deferred: int = 0
     encrypted: int = 0
+    limited: int = 0
     last_at: float = 0.0
 
     def __add__(self, other: Figures) -> Figures:
@@ -63,45 +65,20 @@ class Receiver:
     figures: Figures
     today: int
 
-    @property
-    def complains(self) -> bool:
-        """Whether it refuses so much that growth should pause: more than 1 % for good, or 2 % for now."""
-        return self.figures.refused * 100 > self.figures.attempts or self.figures.deferred * 50 > self.figures.attempts
-
 
 @dataclass(frozen=True)
 class Source:
     """One of our addresses: when it was first and last used (``first_day``: a day's first second), and how it did.
 
-    ``days`` are the attempts of each day since the asked one, the first of them first; ``age`` counts the days of use.
+    ``days`` are the attempts of each day since the asked one, the first of them first.
     """
 
     address: str
     first_day: int
     last_at: float
-    age: int
     figures: Figures
     days: tuple[tuple[int, int], ...]
     receivers: tuple[Receiver, ...]
-
-    @property
-    def warm(self) -> bool:
-        """Whether it has been in use for so long that providers know it."""
-        return self.age > WARM
-
-    @property
-    def ramp(self) -> int:
-        """Attempts a day at one provider that are usual at this age."""
-        return ramp(self.age)
-
-
-def ramp(age: int) -> int:
-    """Attempts at one provider on the ``age``-th day of an address: 50, twice as many each day, from 6,400 half more.
-
-    There is no standard; published schedules of senders are slower and faster.
-    """
-    doubled = min(age, DOUBLING)
-    return int(FIRST * 2 ** (doubled - 1) * 1.5 ** (age - doubled))
 
 
 def add(session: Session, reports: Sequence[Mapping[Key, Figures]]) -> list[None]:
@@ -118,14 +95,14 @@ def add(session: Session, reports: Sequence[Mapping[Key, Figures]]) -> list[None
 def by_provider(session: Session, since: float) -> dict[str, Figures]:
     """What was tried at each provider since the day of ``since``."""
     sums = [func.sum(getattr(SourceDay, name)) for name in NAMES]
-    query = select(SourceDay.provider, *sums, func.max(SourceDay.last_at)).where(SourceDay.day >= _day(since))
+    query = select(SourceDay.provider, *sums, func.max(SourceDay.last_at)).where(SourceDay.day >= day_of(since))
     rows = session.execute(query.group_by(SourceDay.provider))
     return {provider: _figures(rest) for provider, *rest in rows}
 
 
 def sources(session: Session, now: float, days: int = 30) -> list[Source]:
     """All addresses that mail has ever left from, with their figures of the last days, today among them (UTC)."""
-    today = _day(now)
+    today = day_of(now)
     span = range(today - (days - 1) * DAY, today + DAY, DAY)
     known = select(SourceDay.address, func.min(SourceDay.day), func.max(SourceDay.last_at)).group_by(SourceDay.address)
     rows = session.scalars(select(SourceDay).where(SourceDay.day >= span[0])).all()
@@ -147,8 +124,7 @@ def _source(address: str, first: int, last: float, span: range, rows: Sequence[S
         providers[row.provider] = providers.get(row.provider, Figures()) + figures
     receivers = [Receiver(name, figures, today[name]) for name, figures in providers.items()]
     largest = sorted(receivers, key=lambda one: (-one.figures.attempts, one.provider))
-    age = (span[-1] - first) // DAY + 1
-    return Source(address, first, last, age, total, tuple(days.items()), tuple(largest))
+    return Source(address, first, last, total, tuple(days.items()), tuple(largest))
 
 
 def _figures(values: Sequence[float]) -> Figures:
@@ -158,5 +134,6 @@ def _figures(values: Sequence[float]) -> Figures:
     return made
 
 
-def _day(at: float) -> int:
+def day_of(at: float) -> int:
+    """The first second of a day (UTC)."""
     return int(at) // DAY * DAY

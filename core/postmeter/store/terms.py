@@ -18,13 +18,14 @@ class Terms(TypedDict, total=False):
     """``threshold``: a notice is given when fewer mails are left; 0: none.
 
     ``overdraft_policy`` is one of POLICIES and ``overdraft_cap`` a number of mails (0: any); empty and None: as the
-    settings say.
+    settings say. ``pool``: the source addresses that its mail leaves from; empty: the default ones.
     """
 
     agreement: bool
     threshold: int
     overdraft_policy: str
     overdraft_cap: int | None
+    pool: str
 
 
 def set_terms(session: Session, account_id: int, now: float, **changes: Unpack[Terms]) -> None:

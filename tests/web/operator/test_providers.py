@@ -23,7 +23,7 @@ def mail(house: House) -> House:
         leased = lease(house.store, worker, NOW)
         settle_all(house.store, leased, worker, state, reply=reply, provider="Google", at=NOW - 9, again=NOW + 900)
     with house.store.write() as session:
-        figures = Figures(10, 8, 1, 1, 9, NOW - 9)
+        figures = Figures(10, 8, 1, 1, 9, 1, NOW - 9)
         sources.add(
             session, [{Key("192.0.2.7", TODAY, "Google"): figures, Key("192.0.2.7", TODAY - DAY, "X"): figures}]
         )
