@@ -29,6 +29,7 @@ from postmeter.delivery.resolver import Resolver, servers
 from postmeter.delivery.route import Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.signing import KeyRing, Signer
+from postmeter.delivery.transport_security import TransportSecurity
 from postmeter.delivery.window import Window
 from postmeter.errors import UsageError
 from postmeter.hooks import Plugins
@@ -57,6 +58,7 @@ TIDY_EVERY = 10.0
 BLOCKS_EVERY = 1.0
 DOMAINS_EVERY = 60.0
 DESK_EVERY = 1.0
+TLS_EVERY = 60.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
@@ -92,8 +94,10 @@ class Worker:
         self._tidying = Tidying()
         self._asking = Asking(self._plugins, reactor, self._note)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
-        self._pool = Pool(reactor, settings.hostname)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
+        ways = (self._store, self._read, self._writer.submit, reactor.callFromThread)
+        self._security = TransportSecurity(settings, self.number, resolver, *ways)
+        self._pool = Pool(reactor, settings.hostname, broken_tls=self._security.broken, note_tls=self._security.note)
         self._router = self._make_router(resolver)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended)
         self._scheduler = self._make_scheduler()
@@ -114,6 +118,7 @@ class Worker:
             (BLOCKS_EVERY, self._look_after_blocks),
             (DOMAINS_EVERY, self._look_at_domains),
             (DESK_EVERY, self._follow_operator),
+            (TLS_EVERY, self._security.look),
             *([(0.5, self._tell)] if self._teller.needed else []),
         ]
 
@@ -149,6 +154,7 @@ class Worker:
         yield drained
         cut.cancel() if cut.active() else None
         self._desk.report()
+        self._security.hand_over()
         forgotten: Deferred[None] = Deferred()
         self._writer.submit(queue.forget_all, self.number, forgotten.callback)
         yield forgotten
@@ -191,6 +197,7 @@ class Worker:
             submit=self._writer.submit,
             signer=self._signer,
             router=self._router,
+            securing=self._security.securing,
             pool=self._pool,
             judge=Judge(self.number, settings.lifetime_days * DAY),
             asking=self._asking,

@@ -17,6 +17,7 @@ from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.route import Host, NoRoute, Route, Router
 from postmeter.delivery.scheduler import Scheduler
+from postmeter.delivery.securing import Securing
 from postmeter.delivery.settling import GATHER
 from postmeter.delivery.signing import Order, Signed, Signer
 from postmeter.delivery.window import Window
@@ -161,6 +162,7 @@ class Bench:
             submit=self.writer.submit,
             signer=cast(Signer, self.signer),
             router=cast(Router, self.router),
+            securing=Securing(),
             pool=cast(Pool, self.pool),
             judge=Judge(9, 86_400.0),
             asking=self.asking,

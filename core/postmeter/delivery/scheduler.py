@@ -20,6 +20,7 @@ from postmeter.delivery.outcome import Judge, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING, Pool
 from postmeter.delivery.route import Router
+from postmeter.delivery.securing import Securing
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
 from postmeter.delivery.window import Window
@@ -52,6 +53,7 @@ class Scheduler:
         submit: Submit,
         signer: Signer,
         router: Router,
+        securing: Securing,
         pool: Pool,
         judge: Judge,
         asking: Asking,
@@ -66,7 +68,7 @@ class Scheduler:
         self._random = random
         self._submit = submit
         self._signer = signer
-        self._dispatch = Dispatch(self, router=router, pool=pool, clock=clock, lease_held=lease_held)
+        self._dispatch = Dispatch(self, router=router, securing=securing, pool=pool, clock=clock, lease_held=lease_held)
         self._judge = judge
         self._asking = asking
         self._load = load

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from postmeter.store import idempotency, suppressions
+from postmeter.store import idempotency, suppressions, tls_memory, tls_reports
 from postmeter.store.rollup import RollUp
 
 
@@ -21,4 +21,6 @@ class Tidying:
         return [self._tidy(session, now) for now in times]
 
     def _tidy(self, session: Session, now: float) -> int:
-        return idempotency.forget(session, now) + suppressions.forget(session, now) + self._roll_up(session, now)
+        gone = idempotency.forget(session, now) + suppressions.forget(session, now)
+        gone += tls_memory.forget(session, now) + tls_reports.forget(session, now)
+        return gone + self._roll_up(session, now)
