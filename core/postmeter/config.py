@@ -131,6 +131,12 @@ class Delivery:
     warm_up: bool = setting(True, "whether new addresses of the pools are used for few mails a day at first")
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
     lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
+    tls_required: tuple[str, ...] = setting(
+        (), 'recipients\' domains that mail goes to by TLS only, or waits; "*": all'
+    )
+    mta_sts: bool = setting(True, "whether the policies that domains publish about TLS count (MTA-STS)")
+    dane: bool = setting(True, "whether TLSA records count, if the resolver is on this machine and validates (DANE)")
+    tls_reports: bool = setting(True, "whether domains that ask for it get a daily report about TLS (TLS-RPT)")
 
 
 @frozen

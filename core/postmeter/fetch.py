@@ -59,6 +59,10 @@ class FetchError(PostmeterError):
     """There is no answer; the text says why."""
 
 
+class UntrustedError(FetchError):
+    """There is none that could be believed: the certificate of the server cannot be trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A URL taken apart; ``host`` is a name in A-labels without final dot or an address, ``path`` has the query."""
@@ -139,7 +143,7 @@ def fetch(
     except TimeoutError:
         raise deadline.over() from None
     except ssl.SSLCertVerificationError as error:
-        raise FetchError(f"the certificate of {target.host} cannot be trusted: {error.verify_message}") from None
+        raise UntrustedError(f"the certificate of {target.host} cannot be trusted: {error.verify_message}") from None
     except OSError as error:
         raise FetchError(f"{target.host} cannot be reached: {error.strerror or error}") from None
     except h11.ProtocolError as error:

@@ -21,6 +21,7 @@ from twisted.internet.threads import deferToThread
 from postmeter.asking import Asking, News
 from postmeter.config import Settings
 from postmeter.delivery.desk import Desk
+from postmeter.delivery.dispatch import Ways
 from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.ourselves import Ourselves
@@ -31,10 +32,12 @@ from postmeter.delivery.route import Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.signing import KeyRing, Signer
 from postmeter.delivery.sourcing import Sourcing
+from postmeter.delivery.transport_security import TransportSecurity
 from postmeter.delivery.window import Window
 from postmeter.errors import UsageError
 from postmeter.hooks import Plugins
 from postmeter.process import OpenFiles, allow_many_files, end_with_parent, stop_on_signals, use_steady_clock
+from postmeter.rounds import Round, Rounds, defect, steadily
 from postmeter.server import reception, tls
 from postmeter.server.board import Board
 from postmeter.server.census import Census
@@ -59,6 +62,7 @@ TIDY_EVERY = 10.0
 BLOCKS_EVERY = 1.0
 DOMAINS_EVERY = 60.0
 DESK_EVERY = 1.0
+TLS_EVERY = 60.0
 LOOK_AGAIN = 0.1  # seconds between two looks at the messages that still come in when the relay ends
 
 
@@ -94,11 +98,12 @@ class Worker:
         self._tidying = Tidying()
         self._asking = Asking(self._plugins, reactor, self._note)
         self._sourcing = Sourcing.of(settings.delivery, self._store, self._read, time.time)
-        self._signer = Signer(
-            self._store, KeyRing(self._store, self._secrets), reactor.callFromThread, self._sourcing.names
-        )
-        self._pool = Pool(reactor, settings.hostname)
+        ring = KeyRing(self._store, self._secrets)
+        self._signer = Signer(self._store, ring, reactor.callFromThread, self._sourcing.names)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
+        ways = (self._store, self._read, self._writer.submit, reactor.callFromThread)
+        self._security = TransportSecurity(settings, self.number, resolver, *ways)
+        self._pool = Pool(reactor, settings.hostname, broken_tls=self._security.broken, note_tls=self._security.note)
         self._router = self._make_router(resolver)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report)
         self._scheduler = self._make_scheduler()
@@ -106,9 +111,9 @@ class Worker:
         self._teller = Teller(self._plugins, self._store, self.number)
         self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
         self._ports: list[Any] = []
-        self._running: list[task.LoopingCall] = []
+        self._rounds = Rounds(reactor)
 
-    def _loops(self) -> list[tuple[float, Callable[[], object]]]:
+    def _loops(self) -> list[Round]:
         """What is done again and again, and after how many seconds each."""
         return [
             (HEARTBEAT, self._beat),
@@ -120,6 +125,7 @@ class Worker:
             (DOMAINS_EVERY, self._look_at_domains),
             (DESK_EVERY, self._follow_operator),
             *self._sourcing.loops,
+            (TLS_EVERY, self._security.look),
             *([(0.5, self._tell)] if self._teller.needed else []),
         ]
 
@@ -134,27 +140,23 @@ class Worker:
                 self._ports.append(listen(self._reactor, descriptor, received, implicit_tls))
                 os.close(descriptor)  # the port has one of its own, and its end must be the end
         self._scheduler.start()
-        for interval, function in self._loops():
-            loop = task.LoopingCall(_steadily, function)
-            loop.clock = self._reactor
-            loop.start(interval, now=False).addErrback(_defect)
-            self._running.append(loop)
+        self._rounds.start(self._loops())
 
     @inlineCallbacks
     def stop(self) -> Any:
         """Take nothing new, give what is under way its time, hand back the rest."""
         for port in self._ports:
             yield defer.maybeDeferred(port.stopListening)
-        for loop in self._running:
-            loop.stop()
+        self._rounds.stop()
         for session in self._census:
-            _steadily(session.shut_down)
+            steadily(session.shut_down)
         drained = defer.gatherResults([self._scheduler.stop(), defer.ensureDeferred(self._last_messages())])
         cut = self._reactor.callLater(self._settings.server.drain_timeout, self._cut)
-        self._pool.stop().addErrback(_defect)
+        self._pool.stop().addErrback(defect)
         yield drained
         cut.cancel() if cut.active() else None
         self._desk.report()
+        self._security.hand_over()
         forgotten: Deferred[None] = Deferred()
         self._writer.submit(queue.forget_all, self.number, forgotten.callback)
         yield forgotten
@@ -167,7 +169,7 @@ class Worker:
 
     def _cut(self) -> None:
         for session in self._census:
-            _steadily(session.cut)
+            steadily(session.cut)
         self._pool.abort()
         self._scheduler.abandon()
 
@@ -201,14 +203,12 @@ class Worker:
             random=random.random,
             submit=self._writer.submit,
             signer=self._signer,
-            router=self._router,
-            pool=self._pool,
+            ways=Ways(self._router, self._security.securing, self._pool, self._sourcing.sources),
             judge=Judge(self.number, settings.lifetime_days * DAY),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
             lease_held=lambda: self._lease.held,
             desk=self._desk,
-            sources=self._sourcing.sources,
         )
 
     def _make_reception(self) -> Reception:
@@ -266,7 +266,7 @@ class Worker:
             self._disk.look()
             self._files.look()
 
-        return deferToThread(look).addErrback(_defect)
+        return deferToThread(look).addErrback(defect)
 
     def _tidy(self) -> None:
         self._writer.submit(self._tidying, time.time(), lambda _: None)
@@ -275,13 +275,13 @@ class Worker:
         self._writer.submit(renewal.look_after, time.time(), lambda _: None)
 
     def _look_at_domains(self) -> Deferred[None]:
-        return defer.ensureDeferred(self._domains.look()).addErrback(_defect)
+        return defer.ensureDeferred(self._domains.look()).addErrback(defect)
 
     def _follow_operator(self) -> Deferred[None]:
-        return defer.ensureDeferred(self._desk.follow()).addErrback(_defect)
+        return defer.ensureDeferred(self._desk.follow()).addErrback(defect)
 
     def _tell(self) -> Deferred[None]:
-        return deferToThread(self._teller.tell).addErrback(_defect)
+        return deferToThread(self._teller.tell).addErrback(defect)
 
     def _note(self, news: News) -> None:
         trouble = Trouble(news.plugin, news.hook, self.number, news.why, time.time())
@@ -294,19 +294,6 @@ def _tell_outcomes(outcomes: Outcomes) -> None:
             done(result)
         except Exception as error:
             log.error("a committed outcome met a defect", exc_info=error)
-
-
-def _steadily(function: Callable[[], Any]) -> Any:
-    """What is done again and again, or for many, goes on after a defect."""
-    try:
-        return function()
-    except Exception as error:
-        log.error("a defect: %s", error, exc_info=error)
-        return None
-
-
-def _defect(failure: Any) -> None:
-    log.error("a defect: %s", failure.value, exc_info=failure.value)
 
 
 def run(settings: Settings, inherited: Inherited, node: str) -> None:

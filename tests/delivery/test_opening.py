@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 
-from postmeter.delivery.client_tls import OTHER_NAME, client_context
+from postmeter.delivery.client_tls import client_context
 from postmeter.delivery.opening import BROKEN, BrokenTls
 from postmeter.delivery.route import Host, Route
+from postmeter.delivery.tls_policy import OTHER_NAME, REQUIRED
 from postmeter.source import Source
+from postmeter.store.tls_memory import Broken
 from support.delivering import NewPool, NewServer, limits, mail, route, told
 from support.mail_server import Drop, Endless, MailServer, certificate_options
 
@@ -71,15 +73,17 @@ async def test_a_certificate_of_a_known_authority_for_the_right_name_is_verified
         assert facts.tls.problem == problem
 
 
-def test_broken_tls_is_remembered_for_an_hour() -> None:
-    clock, host = Clock(), Host("mx.test", "192.0.2.1", 25)
-    broken = BrokenTls(clock)
+def test_broken_tls_is_remembered_for_three_days_and_beyond_a_restart() -> None:
+    clock, host, kept = Clock(), Host("mx.test", "192.0.2.1", 25), list[Broken]()
+    broken = BrokenTls(clock.seconds, keep=kept.append)
     assert host not in broken
     broken.add(host)
-    clock.advance(3600 - 1)
+    clock.advance(3 * 86_400 - 1)
     assert host in broken
+    assert host in BrokenTls(clock.seconds, kept)
     clock.advance(1)
     assert host not in broken
+    assert host not in BrokenTls(clock.seconds, kept)
 
 
 @pytest_twisted.ensureDeferred
@@ -116,7 +120,7 @@ async def test_a_link_lost_in_the_handshake_leads_to_the_next_host_and_not_to_cl
 @pytest.mark.parametrize("starttls", ["bad", "inject", ""])
 async def test_required_tls_never_falls_back(mail_server: NewServer, new_pool: NewPool, starttls: str) -> None:
     server = mail_server(starttls=starttls)
-    [outcome] = (await new_pool().deliver(route(server, tls="required"), mail())).outcomes
+    [outcome] = (await new_pool().deliver(route(server, tls=REQUIRED), mail())).outcomes
     assert (outcome.stage, outcome.permanent, outcome.reply.transient) == ("starttls", False, True)
     assert not server.started
 

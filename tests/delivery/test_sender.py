@@ -9,9 +9,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from postmeter.delivery.client_tls import client_context
+from postmeter.delivery.client_tls import TlsSessions
 from postmeter.delivery.route import Host
 from postmeter.delivery.sender import SESSION_LIFE, Deadline, Sender
+from postmeter.delivery.tls_policy import HostPolicy
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import PIECE, Mail, Outcome
 from postmeter.smtp.sending import Closed, SendingSession, Sent
@@ -74,7 +75,8 @@ class Stage:
         self.clock, self.watcher, self.transport = Clock(), Watcher(), Transport()
         machine = SendingSession("relay.test")
         host = Host("mx.test", "192.0.2.1", 25)
-        self.sender = Sender(machine, host, self.watcher, self.clock, client_context())
+        tls = TlsSessions(self.clock.seconds).client(host, HostPolicy())
+        self.sender = Sender(machine, host, self.watcher, self.clock, tls)
         self.sender.makeConnection(self.transport)
 
     def hear(self, *said: bytes) -> None:

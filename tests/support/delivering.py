@@ -13,9 +13,9 @@ from postmeter.delivery.attempt import Delivery
 from postmeter.delivery.destination import Limits
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.route import Host, Route
+from postmeter.delivery.tls_policy import OPPORTUNISTIC, TlsPolicy
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import Mail
-from postmeter.smtp.sending import TlsPolicy
 from support.mail_server import MailServer
 
 NewServer = Callable[..., MailServer]
@@ -23,7 +23,7 @@ NewPool = Callable[..., Pool]
 CONTENT = b"Subject: x\r\n\r\n.dot\r\n..dots\r\nend"
 
 
-def route(*servers: MailServer, tls: TlsPolicy = "opportunistic", static: bool = False) -> Route:
+def route(*servers: MailServer, tls: TlsPolicy = OPPORTUNISTIC, static: bool = False) -> Route:
     hosts = tuple(Host("mx.test", "127.0.0.1", server.port) for server in servers)
     return Route("mx.test.", hosts, static, tls)
 

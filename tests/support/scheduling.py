@@ -12,11 +12,13 @@ from twisted.internet.task import Clock
 from postmeter.asking import Asking
 from postmeter.delivery.attempt import Delivery, Facts, Talk
 from postmeter.delivery.desk import Desk
+from postmeter.delivery.dispatch import Ways
 from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.route import Host, NoRoute, Route, Router
 from postmeter.delivery.scheduler import Scheduler
+from postmeter.delivery.securing import Securing
 from postmeter.delivery.settling import GATHER
 from postmeter.delivery.signing import Order, Signed, Signer
 from postmeter.delivery.source import Sources
@@ -170,14 +172,17 @@ class Bench:
             random=lambda: 0.5,
             submit=self.writer.submit,
             signer=cast(Signer, self.signer),
-            router=cast(Router, self.router),
-            pool=cast(Pool, self.pool),
+            ways=Ways(
+                cast(Router, self.router),
+                Securing(),
+                cast(Pool, self.pool),
+                sources(self.clock) if sources else None,
+            ),
             judge=Judge(9, 86_400.0),
             asking=self.asking,
             load=self._load,
             lease_held=lambda: self.lease_held,
             desk=self.desk,
-            sources=sources(self.clock) if sources else None,
         )
 
     def _load(self, account: int, message: str) -> Deferred[bytes]:

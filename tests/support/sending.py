@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import Mail
-from postmeter.smtp.sending import Event, Ready, SendingSession, Sent, TlsPolicy
+from postmeter.smtp.sending import Event, Ready, SendingSession, Sent, TlsMode
 
 GREETING = b"220 mx.test ESMTP\r\n"
 PLAIN = b"250 mx.test\r\n"
@@ -26,7 +26,7 @@ def mail(count: int = 1, content: bytes = CONTENT, *, smtputf8: bool = False) ->
 class Play:
     """A machine with what it said and told."""
 
-    tls: TlsPolicy = "opportunistic"
+    tls: TlsMode = "opportunistic"
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 from postmeter.delivery.client_tls import TlsFacts
 from postmeter.delivery.provider import provider
 from postmeter.delivery.route import Host, NoRoute
+from postmeter.delivery.tls_policy import HostPolicy
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.transcript import Exchange, Line, dialogue
+
+_NO_POLICY = HostPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,7 @@ class Facts:
     """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear).
 
     ``in_clear`` says why it was in clear. ``local`` is the address of this relay there, ``ehlo`` the name it gave.
+    ``policy`` is what TLS there must have, and ``flaw`` says why it has not.
     """
 
     name: str
@@ -27,11 +31,18 @@ class Facts:
     in_clear: str = ""
     local: str = ""
     ehlo: str = ""
+    policy: HostPolicy = _NO_POLICY
+    flaw: str = ""
 
     @classmethod
-    def of(cls, host: Host) -> Facts:
+    def of(cls, host: Host, policy: HostPolicy = _NO_POLICY) -> Facts:
         """What is known before the server has spoken."""
-        return cls(host.name, host.address, host.port)
+        return cls(host.name, host.address, host.port, policy=policy)
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the server is the one that the domain means, as far as a policy of the domain lets us tell."""
+        return self.tls is not None and self.policy.authenticates and not self.flaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +98,12 @@ def told(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
     if remote.tls is not None:
         tls = remote.tls
         facts["tls"], facts["cipher"], facts["certificate"] = tls.version, tls.cipher, tls.problem or "verified"
+        facts["authenticated"] = remote.authenticated
     elif remote.in_clear:
         facts["tls"], facts["in_clear"] = None, remote.in_clear
+    facts["tls_policy"] = remote.policy.level
+    if remote.flaw:
+        facts["tls_flaw"] = remote.flaw
     return facts
 
 

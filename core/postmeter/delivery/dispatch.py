@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import ensureDeferred, gatherResults
@@ -15,12 +15,14 @@ from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import provider
 from postmeter.delivery.route import NoRoute, Route, Router
+from postmeter.delivery.securing import Securing
 from postmeter.delivery.signing import Signed
 from postmeter.delivery.source import Choice, Sources
+from postmeter.delivery.tls_policy import TlsPolicy
 from postmeter.smtp.mail import Mail, Outcome
-from postmeter.store.queue import QueuedRecipient
+from postmeter.store.queue import QueuedMessage, QueuedRecipient
 
-Groups = dict[str, tuple[Route, list[QueuedRecipient]]]  # by the route's key: what shares one transaction
+Groups = dict[tuple[str, TlsPolicy], tuple[Route, list[QueuedRecipient]]]  # by key and TLS: what shares one transaction
 
 
 class Ends(Protocol):
@@ -42,23 +44,23 @@ class Ends(Protocol):
         """They go back as they were."""
 
 
+@dataclass(frozen=True)
+class Ways:
+    """What leads a mail out: routes, how secure they have to be, the pool of sessions, and our own addresses."""
+
+    router: Router
+    securing: Securing
+    pool: Pool
+    sources: Sources | None = None
+
+
 class Dispatch:
     """Finds routes and hands mails to the pool, as long as the worker's leases are held."""
 
-    def __init__(
-        self,
-        ends: Ends,
-        *,
-        router: Router,
-        pool: Pool,
-        clock: Callable[[], float],
-        lease_held: Callable[[], bool],
-        sources: Sources | None = None,
-    ) -> None:
+    def __init__(self, ends: Ends, ways: Ways, clock: Callable[[], float], lease_held: Callable[[], bool]) -> None:
         self._ends = ends
-        self._sources = sources
-        self._router = router
-        self._pool = pool
+        self._router, self._securing = ways.router, ways.securing
+        self._pool, self._sources = ways.pool, ways.sources
         self._clock = clock
         self._lease_held = lease_held
         self._giving_up = False
@@ -72,7 +74,8 @@ class Dispatch:
             if (route := self._router.static(recipient.path.domain)) is None:
                 unrouted.append(recipient)
             else:
-                routed.setdefault(route.key, (route, []))[1].append(recipient)
+                route = self._securing.static(route, recipient.path.domain, parcel.leased.message)
+                routed.setdefault((route.key, route.tls), (route, []))[1].append(recipient)
         self._send_all(parcel, signed, routed)
         if unrouted:
             d = ensureDeferred(self._find_routes(parcel, signed, unrouted))
@@ -88,9 +91,7 @@ class Dispatch:
     async def _find_routes(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
         """Route all, then send: recipients at the same mail servers share one transaction."""
         began = self._clock()
-        looking = [
-            ensureDeferred(self._router.route(r.path.domain, unknown_for=self._unknown_for(r))) for r in recipients
-        ]
+        looking = [ensureDeferred(self._find_route(parcel.leased.message, recipient)) for recipient in recipients]
         routed: Groups = {}
         for recipient, route in zip(recipients, await gatherResults(looking, consumeErrors=True), strict=True):
             if isinstance(route, NoRoute):
@@ -99,8 +100,12 @@ class Dispatch:
                     facts["unknown_since"] = recipient.unknown_since or self._clock()
                 self._ends.settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
             else:
-                routed.setdefault(route.key, (route, []))[1].append(recipient)
+                routed.setdefault((route.key, route.tls), (route, []))[1].append(recipient)
         self._send_all(parcel, signed, routed)
+
+    async def _find_route(self, message: QueuedMessage, recipient: QueuedRecipient) -> Route | NoRoute:
+        route = await self._router.route(recipient.path.domain, unknown_for=self._unknown_for(recipient))
+        return route if isinstance(route, NoRoute) else await self._securing.secure(route, message)
 
     def _unknown_for(self, recipient: QueuedRecipient) -> float:
         return self._clock() - recipient.unknown_since if recipient.unknown_since else 0.0

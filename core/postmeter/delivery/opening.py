@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from postmeter.delivery.attempt import Facts
+from postmeter.delivery.client_tls import TlsSessions
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sender import Sender
+from postmeter.delivery.tls_policy import Flaw
 from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
-from postmeter.smtp.sending import Closed, SendingSession, Sent
+from postmeter.smtp.sending import NO_TLS, Closed, SendingSession, Sent, TlsMode
 from postmeter.smtp.transcript import Line
 from postmeter.source import Source, is_here
+from postmeter.store.tls_memory import Broken
 
 CONNECT_TIMEOUT = 30.0
-BROKEN_TLS_LIFE = 3600.0
+BROKEN_TLS_LIFE = 259_200.0  # seconds: three days
 MAX_BROKEN = 10_000
 BROKEN = "the TLS handshake has failed"
 
@@ -39,34 +41,53 @@ class NoSession:
 
 
 class BrokenTls:
-    """Hosts with which TLS cannot be agreed on, remembered for an hour."""
+    """Hosts with which TLS cannot be agreed on, remembered for three days.
 
-    def __init__(self, clock: Any) -> None:
+    ``known`` is what was found before; ``keep`` is told of a new one. ``clock`` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        known: Iterable[Broken] = (),
+        keep: Callable[[Broken], None] = lambda _: None,
+    ) -> None:
         self._clock = clock
-        self._until: dict[tuple[str, int], float] = {}
+        self._keep = keep
+        self._until = {(one.address, one.port): one.until for one in known}
 
     def add(self, host: Host) -> None:
         """The handshake with this host has failed by an error of TLS."""
         if len(self._until) >= MAX_BROKEN:
             del self._until[next(iter(self._until))]
-        self._until[host.address, host.port] = self._clock.seconds() + BROKEN_TLS_LIFE
+        until = self._clock() + BROKEN_TLS_LIFE
+        self._until[host.address, host.port] = until
+        self._keep(Broken(host.address, host.port, until))
 
     def __contains__(self, host: Host) -> bool:
-        now: float = self._clock.seconds()
-        return self._until.get((host.address, host.port), 0.0) > now
+        return self._until.get((host.address, host.port), 0.0) > self._clock()
+
+
+# Told of each session of a route with a host: what was wrong with its TLS (None: nothing), and our address there.
+NoteTls = Callable[[Route, Host, Flaw | None, str], None]
+
+
+def note_nothing(route: Route, host: Host, flaw: Flaw | None, source: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every session needs: the reactor, the name that EHLO says, the TLS context, the broken hosts.
+    """What every session needs: the reactor, the name that EHLO says, what is known of TLS, and who counts it.
 
     With a ``source`` it leaves from there, and EHLO says its name.
     """
 
     reactor: Any
     hostname: str
-    context: SSL.Context
+    tls_sessions: TlsSessions
     broken_tls: BrokenTls
+    note_tls: NoteTls = note_nothing
     source: Source | None = None
 
     def within_reach(self, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
@@ -95,16 +116,18 @@ class Opening(ClientFactory):
         failed: Callable[[Opening, NoSession], None],
     ) -> None:
         self._surroundings = surroundings
-        self._policy = route.tls
+        self._route = route
         hosts = surroundings.within_reach(route.hosts)
         self._hosts: Iterator[Host] = iter(hosts)
         self._host = hosts[0]
+        self._policy = route.policy(self._host)
         self._opened = opened
         self._failed = failed
         self._failure: NoSession | None = None
         self._lines: list[Line] = []
         self._connector: Any = None
         self._sender: Sender | None = None  # from the connection on
+        self._aborted = False
 
     def start(self) -> None:
         """Try the next host."""
@@ -113,12 +136,19 @@ class Opening(ClientFactory):
             assert self._failure is not None
             self._failed(self, replace(self._failure, lines=tuple(self._lines)))
             return
-        self._host = host
-        self._connect()
+        self._host, self._policy = host, self._route.policy(host)
+        barred = self._policy.barred if self._policy.strict else None
+        if barred is None:
+            self._connect()
+            return
+        self._say(barred.text)
+        self._surroundings.note_tls(self._route, host, barred, "")
+        self._note(barred.reply, "starttls", Facts.of(host, self._policy))
+        self.start()
 
     def abort(self) -> None:
         """Give up; ``failed`` is called."""
-        self._hosts, self._policy = iter(()), "none"  # no further host, no second try in clear
+        self._hosts, self._aborted = iter(()), True  # no further host, no second try in clear
         if self._sender is not None:
             self._sender.abort()
         elif self._connector is not None:
@@ -126,10 +156,12 @@ class Opening(ClientFactory):
 
     def buildProtocol(self, addr: Any) -> Sender:
         around = self._surroundings
-        in_clear = self._policy == "opportunistic" and self._host in around.broken_tls
         name = around.name(self._host)
-        machine = SendingSession(name, "none" if in_clear else self._policy, around.reactor.seconds)
-        sender = self._sender = Sender(machine, self._host, self, around.reactor, around.context)
+        in_clear = self._may_be_clear and self._host in around.broken_tls
+        mode: TlsMode = "none" if in_clear else "opportunistic" if self._may_be_clear else "required"
+        machine = SendingSession(name, mode, around.reactor.seconds)
+        tls = around.tls_sessions.client(self._host, self._policy)
+        sender = self._sender = Sender(machine, self._host, self, around.reactor, tls)
         sender.facts = replace(sender.facts, in_clear=BROKEN if in_clear else "", ehlo=name)
         return sender
 
@@ -139,6 +171,7 @@ class Opening(ClientFactory):
     def session_ready(self, sender: Sender) -> None:
         """See ``Owner``."""
         sender.opening = (*self._lines, *sender.machine.opening)
+        self._count(sender, sender.flaw if sender.facts.tls else _in_clear(sender))
         self._opened(self, sender)
 
     def mail_sent(self, sender: Sender, sent: Sent) -> None:
@@ -149,15 +182,24 @@ class Opening(ClientFactory):
         self._lines += sender.machine.opening
         if not (self._lines and self._lines[-1].what is closed.reply):
             self._say(closed.reply.text)
-        if sender.handshake_failed and self._policy == "opportunistic":
+        if sender.handshake_failed and self._may_be_clear and not self._aborted:
             self._surroundings.broken_tls.add(self._host)
             self._connect()
             return
+        if (flaw := _why_closed(sender, closed)) is not None:
+            self._count(sender, flaw)
         self._note(closed.reply, closed.stage, sender.facts)
         self.start()
 
     def session_gone(self, sender: Sender) -> None:
         """See ``Owner``; the next host is being tried already."""
+
+    @property
+    def _may_be_clear(self) -> bool:
+        return self._policy.level == "opportunistic"
+
+    def _count(self, sender: Sender, flaw: Flaw | None) -> None:
+        self._surroundings.note_tls(self._route, self._host, flaw, sender.facts.local)
 
     def _connect(self) -> None:
         self._sender = self._connector = None
@@ -174,7 +216,7 @@ class Opening(ClientFactory):
     def _not_connected(self, why: str) -> None:
         reply = Reply(451, "4.4.1", f"No connection: {why}")
         self._say(reply.text)
-        self._note(reply, "connect", Facts.of(self._host))
+        self._note(reply, "connect", Facts.of(self._host, self._policy))
         self.start()
 
     def _say(self, step: str) -> None:
@@ -184,3 +226,19 @@ class Opening(ClientFactory):
     def _note(self, reply: Reply, stage: Stage, facts: Facts) -> None:
         if self._failure is None:
             self._failure = NoSession(reply, stage, facts)
+
+
+def _in_clear(sender: Sender) -> Flaw:
+    why = sender.facts.in_clear
+    return Flaw("validation-failure" if why == BROKEN else "starttls-not-supported", why)
+
+
+def _why_closed(sender: Sender, closed: Closed) -> Flaw | None:
+    """What was wrong with TLS, if the session came to its end by that."""
+    if sender.flaw is not None or not (sender.handshake_failed or closed.stage == "starttls"):
+        return sender.flaw
+    if sender.handshake_failed:
+        return Flaw("validation-failure", closed.reply.text)
+    lines = sender.machine.opening
+    by_server = bool(lines) and lines[-1].what is closed.reply
+    return Flaw("starttls-not-supported", closed.reply.text) if by_server or closed.reply is NO_TLS else None

@@ -11,14 +11,14 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
 from postmeter.delivery.attempt import Delivery, Facts
-from postmeter.delivery.client_tls import client_context
+from postmeter.delivery.client_tls import TlsSessions
 from postmeter.delivery.destination import Destination, Job, Limits
 from postmeter.delivery.fair_queue import Turn
-from postmeter.delivery.opening import BrokenTls, NoSession, Surroundings
+from postmeter.delivery.opening import BrokenTls, NoSession, NoteTls, Surroundings, note_nothing
 from postmeter.delivery.route import Route
+from postmeter.delivery.tls_policy import TlsPolicy
 from postmeter.smtp.mail import Mail
 from postmeter.smtp.reply import Reply
-from postmeter.smtp.sending import TlsPolicy
 from postmeter.source import Source
 
 MX_LIMITS = Limits()
@@ -44,8 +44,11 @@ class Pool:
         limits: Callable[[Route], Limits] = default_limits,
         most_sessions: int = MOST_SESSIONS,
         context: SSL.Context | None = None,
+        broken_tls: BrokenTls | None = None,
+        note_tls: NoteTls = note_nothing,
     ) -> None:
-        self._surroundings = Surroundings(reactor, hostname, context or client_context(), BrokenTls(reactor))
+        sessions, broken_tls = TlsSessions(reactor.seconds, context), broken_tls or BrokenTls(reactor.seconds)
+        self._surroundings = Surroundings(reactor, hostname, sessions, broken_tls, note_tls)
         self._limits = limits
         self._most = most_sessions
         self._sessions = 0  # open or being opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 
 OTHER = "other"  # none that the table knows
 
@@ -23,6 +24,11 @@ def provider(host: str) -> str:
     return suffixes[name]
 
 
+def requires_tls(name: str) -> bool:
+    """Whether mail for the provider of this name must not go out in clear."""
+    return name in _required()
+
+
 def names() -> frozenset[str]:
     """All that ``provider`` may give for a host name."""
     return frozenset((*_suffixes().values(), OTHER))
@@ -31,5 +37,14 @@ def names() -> frozenset[str]:
 @cache
 def _suffixes() -> dict[str, str]:
     """What host names end in, each with the provider's name."""
-    text = resources.files(__package__).joinpath("providers.toml").read_text("utf-8")
-    return {suffix: name for name, table in tomllib.loads(text).items() for suffix in table["mx"]}
+    return {suffix: name for name, table in _tables().items() for suffix in table["mx"]}
+
+
+@cache
+def _required() -> frozenset[str]:
+    return frozenset(name for name, table in _tables().items() if table.get("tls") == "required")
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath("providers.toml").read_text("utf-8"))

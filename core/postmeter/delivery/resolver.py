@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -43,11 +43,13 @@ class Answer:
     """The records of the type asked for (at most ``MAX_RECORDS``); ``failure`` is SERVFAIL, a time-out or nonsense.
 
     ``authenticated``: a resolver on this machine has validated the answer, positive or not, by DNSSEC (AD bit).
+    ``alias_of``: the name that has the records, if it is not the one that was asked for (CNAME).
     """
 
     status: Status
     records: tuple[dns.rdata.Rdata, ...] = ()
     authenticated: bool = False
+    alias_of: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,8 @@ def read_answer(
     for _ in range(MAX_CNAMES + 1):
         if (found := response.get_rrset(response.answer, name, dns.rdataclass.IN, type)) is not None:
             records = tuple(islice(found, MAX_RECORDS))
-            return Answer("ok", records, authenticated), _clamped(min([*ttls, found.ttl]))
+            alias_of = name.to_text(omit_final_dot=True).lower() if ttls else ""
+            return Answer("ok", records, authenticated, alias_of), _clamped(min([*ttls, found.ttl]))
         alias = response.get_rrset(response.answer, name, dns.rdataclass.IN, dns.rdatatype.CNAME)
         if alias is None:
             status: Status = "nxdomain" if response.rcode() == dns.rcode.NXDOMAIN else "nodata"

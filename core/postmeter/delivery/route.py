@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from postmeter.addresses import is_public
 from postmeter.config import address
+from postmeter.delivery.dane import Tlsa
 from postmeter.delivery.ourselves import Ourselves
 from postmeter.delivery.resolver import Answer
+from postmeter.delivery.tls_policy import OPPORTUNISTIC, HostPolicy, TlsPolicy
 from postmeter.smtp.reply import Reply
-from postmeter.smtp.sending import TlsPolicy
 
 MAX_ADDRESSES = 5
 SECOND_LOOK = 900.0  # seconds after which a domain that still is not there is taken as not existing
@@ -33,21 +34,38 @@ LOOP = Reply(451, "4.4.6", "The domain's mail servers are this relay itself")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One address of a mail server; ``name`` is what its MX record says (without final dot), or the address."""
+    """One address of a mail server; ``name`` is what its MX record says (without final dot), or the address.
+
+    ``secure``: the DNS has vouched for the address (DNSSEC), ``alias_of`` is the name behind that one, and ``tlsa``
+    are its records about certificates.
+    """
 
     name: str
     address: str
     port: int
+    secure: bool = field(default=False, compare=False)
+    alias_of: str = field(default="", compare=False)
+    tlsa: Tlsa | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Hosts in the order to try them. Domains with the same ``key`` have the same mail servers and share sessions."""
+    """Hosts in the order to try them. Domains with the same ``key`` have the same mail servers and share sessions.
+
+    Unless ``tls`` keeps them apart. ``secure``: the DNS has vouched for the names of the hosts (DNSSEC). ``domain``:
+    the recipients'; empty for static routes.
+    """
 
     key: str
     hosts: tuple[Host, ...]
     static: bool = False
-    tls: TlsPolicy = "opportunistic"
+    tls: TlsPolicy = OPPORTUNISTIC
+    secure: bool = field(default=False, compare=False)
+    domain: str = field(default="", compare=False)
+
+    def policy(self, host: Host) -> HostPolicy:
+        """What a session with one of the hosts must have."""
+        return self.tls.of(host.name, host.tlsa)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,7 @@ class NoRoute:
     ``steps``: what the DNS was asked for and has answered.
     """
 
-    kind: Literal["null-mx", "no-domain", "dns", "routing"]
+    kind: Literal["null-mx", "no-domain", "dns", "routing", "policy"]
     reply: Reply
     steps: tuple[str, ...] = field(default=(), compare=False)
 
@@ -129,23 +147,24 @@ class Router:
         if answer.status == "nxdomain":
             return _unknown(unknown_for)
         if answer.status == "nodata":
-            return await self._implicit(domain, unknown_for, asked)
+            return await self._implicit(domain, unknown_for, asked, secure=answer.authenticated)
         if _is_null_mx(answer):
             return NoRoute("null-mx", NULL_MX)
         exchanges = [name for name in self._in_order(answer) if name]
-        return self._checked(_key(answer), await self._addresses(exchanges[:MAX_ADDRESSES], asked))
+        hosts = await self._addresses(exchanges[:MAX_ADDRESSES], asked)
+        return self._checked(_key(answer), hosts, domain, secure=answer.authenticated)
 
     async def _ask(self, name: str, type: str, asked: Asked) -> Answer:
         answer = await self._resolver.lookup(name, type)
         asked.append((name, type, answer))
         return answer
 
-    async def _implicit(self, domain: str, unknown_for: float, asked: Asked) -> Route | NoRoute:
+    async def _implicit(self, domain: str, unknown_for: float, asked: Asked, *, secure: bool) -> Route | NoRoute:
         """RFC 5321, 5.1: a domain without MX records is its own mail server."""
         found = await self._addresses([domain], asked)
         if isinstance(found, list) and not found:
             return _unknown(unknown_for)
-        return self._checked(domain, found)
+        return self._checked(domain, found, domain, secure=secure)
 
     def _in_order(self, answer: Answer) -> list[str]:
         groups: dict[int, list[str]] = {}
@@ -171,11 +190,17 @@ class Router:
             pass
         lookups = [ensureDeferred(self._ask(name, type, asked)) for type in ("A", "AAAA")]
         answers = await gatherResults(lookups, consumeErrors=True)
-        families = [[str(cast("dns.rdtypes.IN.A.A", record).address) for record in one.records] for one in answers]
+        families = [
+            [
+                Host(name, str(cast("dns.rdtypes.IN.A.A", record).address), self._port, one.authenticated, one.alias_of)
+                for record in one.records
+            ]
+            for one in answers
+        ]
         mixed = [one for pair in zip_longest(*families) for one in pair if one]
-        return [Host(name, one, self._port) for one in mixed], any(one.status == "failure" for one in answers)
+        return mixed, any(one.status == "failure" for one in answers)
 
-    def _checked(self, key: str, hosts: list[Host] | NoRoute) -> Route | NoRoute:
+    def _checked(self, key: str, hosts: list[Host] | NoRoute, domain: str, *, secure: bool) -> Route | NoRoute:
         if isinstance(hosts, NoRoute):
             return hosts
         if not hosts:
@@ -183,7 +208,9 @@ class Router:
         if not (before := list(takewhile(self._is_another, hosts))):
             return NoRoute("routing", LOOP)
         allowed = [host for host in before if self._allow_private or is_public(host.address)]
-        return Route(key, tuple(allowed[:MAX_ADDRESSES])) if allowed else NoRoute("routing", NOT_PUBLIC)
+        if not allowed:
+            return NoRoute("routing", NOT_PUBLIC)
+        return Route(key, tuple(allowed[:MAX_ADDRESSES]), secure=secure, domain=domain)
 
     def _is_another(self, host: Host) -> bool:
         """RFC 5321, 5.1: who is less preferred than we are would send the mail to us."""

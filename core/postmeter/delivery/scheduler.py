@@ -16,14 +16,12 @@ from twisted.python.failure import Failure
 from postmeter.asking import Asking
 from postmeter.delivery import warm_up
 from postmeter.delivery.desk import Desk
-from postmeter.delivery.dispatch import Dispatch
+from postmeter.delivery.dispatch import Dispatch, Ways
 from postmeter.delivery.outcome import TOO_LATE, Judge, suspended
 from postmeter.delivery.parcel import Parcel
-from postmeter.delivery.pool import STOPPING, Pool
-from postmeter.delivery.route import Router
+from postmeter.delivery.pool import STOPPING
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
-from postmeter.delivery.source import Sources
 from postmeter.delivery.window import Window
 from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.header import split
@@ -53,14 +51,12 @@ class Scheduler:
         random: Callable[[], float],
         submit: Submit,
         signer: Signer,
-        router: Router,
-        pool: Pool,
+        ways: Ways,
         judge: Judge,
         asking: Asking,
         load: Callable[[int, str], Deferred[bytes]],
         lease_held: Callable[[], bool],
         desk: Desk,
-        sources: Sources | None = None,
     ) -> None:
         self.worker = worker
         self._window = window
@@ -69,7 +65,7 @@ class Scheduler:
         self._random = random
         self._submit = submit
         self._signer = signer
-        self._dispatch = Dispatch(self, router=router, pool=pool, clock=clock, lease_held=lease_held, sources=sources)
+        self._dispatch = Dispatch(self, ways, clock, lease_held)
         self._judge = judge
         self._asking = asking
         self._load = load

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from postmeter.delivery.attempt import Facts
 from postmeter.delivery.client_tls import ClientTls
 from postmeter.delivery.route import Host
+from postmeter.delivery.tls_policy import Flaw
 from postmeter.smtp.mail import Mail, Stage
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Event, Ready, SendingSession, Sent
@@ -93,19 +94,19 @@ class Deadline:
 class Sender(TwistedProtocol):
     """One session with ``host``; after ``idle`` seconds without a mail it takes leave."""
 
-    def __init__(self, machine: SendingSession, host: Host, owner: Owner, clock: Any, context: SSL.Context) -> None:
+    def __init__(self, machine: SendingSession, host: Host, owner: Owner, clock: Any, tls: ClientTls) -> None:
         self.machine = machine
         self.host = host
         self.owner = owner
-        self.facts = Facts.of(host)
+        self.facts = Facts.of(host, tls.policy)
         self.opening: tuple[Line, ...] = ()  # what came before the first mail, with earlier hosts as well
         self.idle = 30.0
         self.mails = 0  # sent in this session
         self.opened: float = clock.seconds()
         self.handshake_failed = False  # by an error of TLS itself: a link that is lost or slow says nothing about TLS
+        self.flaw: Flaw | None = None  # of its TLS, by the policy of the mail server
         self._clock = clock
-        self._context = context
-        self._tls: ClientTls | None = None
+        self._tls = tls
         self._link: Any = None
         self._pumping = self._producing = self._paused = False
         self._progress = -1
@@ -144,10 +145,14 @@ class Sender(TwistedProtocol):
         self._pump()
 
     def handshakeCompleted(self) -> None:
-        assert self._tls is not None
-        self.facts = replace(self.facts, tls=self._tls.facts())
-        self.machine.secured()
-        self._pump()
+        tls, policy = self._tls.facts(), self._tls.policy
+        self.flaw = policy.flaw(tls)
+        self.facts = replace(self.facts, tls=tls, flaw=self.flaw.text if self.flaw else "")
+        if self.flaw is not None and policy.strict:
+            self.abort(self.flaw.reply)
+        else:
+            self.machine.secured()
+            self._pump()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.stop()
@@ -188,12 +193,12 @@ class Sender(TwistedProtocol):
         elif isinstance(event, Ready):
             in_clear = self.facts.in_clear or self.machine.in_clear
             self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear)
+            self._tls.keep()
             self.owner.session_ready(self)
         elif isinstance(event, Closed):
             self._close()
             self.owner.session_closed(self, event)
         else:
-            self._tls = ClientTls(self._context, self.host.name)
             self._link.startTLS(self._tls)
 
     def _write(self) -> None:

@@ -13,7 +13,7 @@ from postmeter.smtp.reply_reader import ReplyReader
 from postmeter.smtp.transaction import Transaction
 from postmeter.smtp.transcript import Exchange, Line
 
-TlsPolicy = Literal["none", "opportunistic", "required"]
+TlsMode = Literal["none", "opportunistic", "required"]
 State = Literal["banner", "ehlo", "helo", "starttls", "handshake", "ready", "mail", "quit", "closed"]
 
 CONNECTION_LOST = Reply(451, "4.4.2", "Connection lost")
@@ -64,9 +64,7 @@ class SendingSession:
     content comes in pieces while ``writing``); ``send`` when ``ready``; ``lost`` when the transport has ended.
     """
 
-    def __init__(
-        self, hostname: str, tls: TlsPolicy = "opportunistic", clock: Callable[[], float] = lambda: 0.0
-    ) -> None:
+    def __init__(self, hostname: str, tls: TlsMode = "opportunistic", clock: Callable[[], float] = lambda: 0.0) -> None:
         self.state: State = "banner"
         self.peer = ""  # the server's name by its own account
         self.extensions: dict[str, str] = {}  # keyword in upper case -> parameters (RFC 5321, 4.1.1.1)

@@ -20,8 +20,8 @@ OPERATOR = 0  # the number that the relay's own mail has instead of an account's
 _WIRE = policy.SMTP.clone(cte_type="7bit")
 
 
-def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: float) -> str:
-    """Put a mail into the queue with the commit of this transaction; its id.
+def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: float, reference: str = "") -> str:
+    """Put a mail into the queue with the commit of this transaction; its id. ``reference`` says what it is about.
 
     From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3). UsageError
     when ``to`` is no address, or a header field has more than one line.
@@ -43,6 +43,7 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
         content=lambda: (content,),
         accepted_at=now,
         worker=None,
+        reference=reference,
     )
     insert_messages(session, [(submission, Accepted((None,)))], FREE)
     return identifier

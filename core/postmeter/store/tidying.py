@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from postmeter.store import failures, idempotency, suppressions
+from postmeter.store import failures, idempotency, suppressions, tls_memory, tls_reports
 from postmeter.store.rollup import RollUp
 
-FORGETTING = (idempotency.forget, suppressions.forget, failures.forget)
+FORGETTING = (idempotency.forget, suppressions.forget, failures.forget, tls_memory.forget, tls_reports.forget)
 
 
 class Tidying:

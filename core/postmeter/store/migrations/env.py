@@ -10,6 +10,7 @@ from postmeter.store import (  # noqa: F401 - their tables are among all
     plugin_tables,
     quota_tables,
     recipient_tables,
+    tls_tables,
     worker_tables,
 )
 from postmeter.store.tables import Message

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0024"
-down_revision = "0018"
+down_revision = "0021"
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TEXT = sa.Text()

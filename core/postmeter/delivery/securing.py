@@ -1,0 +1,102 @@
+"""Finds out what TLS the sessions of a route must have: what the DNS, the domain's policy and we ourselves ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from postmeter.delivery.dane import Tlsa
+from postmeter.delivery.mta_sts import StsPolicy
+from postmeter.delivery.opening import NoteTls, note_nothing
+from postmeter.delivery.provider import provider, requires_tls
+from postmeter.delivery.route import Host, Lookup, NoRoute, Route
+from postmeter.delivery.tls_policy import REQUIRED, TlsPolicy
+from postmeter.store.own_mail import OPERATOR
+from postmeter.store.queue import QueuedMessage
+from postmeter.store.tls_reports import REFERENCE
+
+ALL = "*"
+EXEMPT = TlsPolicy(reported=False)  # RFC 8689, 5: a report must arrive above all where TLS does not work
+
+
+class Policies(Protocol):
+    """Where MTA-STS policies come from."""
+
+    async def find(self, domain: str) -> StsPolicy | None:
+        """See ``StsPolicies.find``."""
+
+
+class Securing:
+    """``required`` are recipients' domains for which TLS is a must, or ``*``; ``resolver`` None: no DANE.
+
+    ``policies`` None: no MTA-STS. ``note`` is told of mail servers that need not be connected to.
+    """
+
+    def __init__(
+        self,
+        required: Iterable[str] = (),
+        *,
+        resolver: Lookup | None = None,
+        policies: Policies | None = None,
+        note: NoteTls = note_nothing,
+    ) -> None:
+        self._required = frozenset(domain.lower().rstrip(".") for domain in required)
+        self._resolver = resolver
+        self._policies = policies
+        self._note = note
+        self._strict: dict[str, Route] = {}  # static routes with TLS as a must, by key
+
+    def static(self, route: Route, domain: str, message: QueuedMessage) -> Route:
+        """A static route as the message may take it: what the DNS says about the domain means nothing there."""
+        if not self._must(route, domain, message):
+            return route
+        if route.key not in self._strict:
+            self._strict[route.key] = replace(route, tls=REQUIRED)
+        return self._strict[route.key]
+
+    async def secure(self, route: Route, message: QueuedMessage) -> Route | NoRoute:
+        """A route of the DNS as the message may take it; ``NoRoute`` when no session with any host could be right."""
+        if message.account_id == OPERATOR and message.reference == REFERENCE:
+            return replace(route, tls=EXEMPT)
+        sts = await self._policies.find(route.domain) if self._policies is not None else None
+        must, dane = self._must(route, route.domain, message), self._resolver is not None and route.secure
+        if not (sts or must or dane):
+            return route
+        hosts = await self._with_records(route) if dane else route.hosts
+        alone = sts is not None or any(host.tlsa is not None and host.tlsa.anchored for host in hosts)
+        tls = TlsPolicy(must, dane, sts, route.domain if alone else "")
+        return self._unless_barred(replace(route, hosts=hosts, tls=tls))
+
+    def _must(self, route: Route, domain: str, message: QueuedMessage) -> bool:
+        if message.tls_required or domain in self._required or ALL in self._required:
+            return True
+        return any(requires_tls(provider(host.name)) for host in route.hosts)
+
+    async def _with_records(self, route: Route) -> tuple[Host, ...]:
+        lookups = [ensureDeferred(self._records(host, route.domain)) for host in route.hosts]
+        found = await gatherResults(lookups, consumeErrors=True)
+        return tuple(replace(host, tlsa=tlsa) for host, tlsa in zip(route.hosts, found, strict=True))
+
+    async def _records(self, host: Host, domain: str) -> Tlsa | None:
+        """RFC 7672, 2.2.3: under the name behind an alias first. Only where the address is authentic (2.2.2)."""
+        if not host.secure or self._resolver is None:
+            return None
+        for base in filter(None, dict.fromkeys((host.alias_of, host.name))):
+            answer = await self._resolver.lookup(f"_{host.port}._tcp.{base}", "TLSA")
+            if answer.status == "failure":
+                return Tlsa(base, host.port, failed=True)
+            if answer.records and answer.authenticated:
+                return Tlsa.of(base, host.port, (domain,), answer.records)
+        return None
+
+    def _unless_barred(self, route: Route) -> Route | NoRoute:
+        policies = [route.policy(host) for host in route.hosts]
+        flaws = [policy.barred if policy.strict else None for policy in policies]
+        if flaws[0] is None or None in flaws:
+            return route
+        for host, flaw in zip(route.hosts, flaws, strict=True):
+            self._note(route, host, flaw, "")
+        return NoRoute("policy", flaws[0].reply)
