@@ -13,7 +13,7 @@ from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL
 from postmeter.delivery.scheduler import PICK, POLL
 from postmeter.delivery.settling import AGAIN
 from postmeter.delivery.signing import NoKey, Signed
-from postmeter.store.queue import Wish
+from postmeter.store.picking import Load, Wish
 from support.scheduling import CONTENT, DONE, LATER, NEVER, SIGNED, Bench, delivery, leased, route
 
 
@@ -23,6 +23,11 @@ def bench() -> Bench:
     made = Bench()
     made.router.known = {"example.org": route("static")}
     return made
+
+
+def load(size: int = 1) -> Load:
+    """What new mail of the usual account takes up."""
+    return Load.of(leased(size=size))
 
 
 def test_a_message_is_signed_sent_settled_and_forgotten(bench: Bench) -> None:
@@ -233,21 +238,19 @@ def test_a_pick_that_fails_is_made_again_a_second_later(bench: Bench) -> None:
     assert bench.pool.paths() == {"static": [["joe@example.org"]]}
 
 
-def test_large_contents_wait_for_room_and_new_mail_waits_behind_them() -> None:
+def test_large_contents_wait_for_room_and_new_mail_of_their_account_behind_them() -> None:
     bench = Bench(octets=1000)
     bench.router.known = {"example.org": route("static")}
     bench.writer.due = [[leased(size=800), leased(message_id="two", size=900), leased(message_id="three", size=50)]]
     bench.scheduler.start()
     assert len(bench.pool.sent) == 1
-    assert not bench.scheduler.reserve(1, 10)
-    bench.pool.sent[0][2].callback(delivery(DONE))
-    bench.gather()
-    assert len(bench.pool.sent) == 3
-    assert bench.scheduler.reserve(1, 10)
-    bench.scheduler.give_up(1, 10)
-    for _, _, sent in bench.pool.sent[1:]:
-        sent.callback(delivery(DONE))
-    bench.gather()
+    assert not bench.scheduler.reserve(load(size=10))
+    bench.take(leased(message_id="another's", size=100, account=2))
+    assert len(bench.pool.sent) == 2
+    for n in range(4):
+        bench.pool.sent[n][2].callback(delivery(DONE))
+        assert len(bench.gather()) == n + 1
+    assert [mail for mail in bench.writer.settled if mail.message.id == "three"]
     assert bench.empty
 
 
@@ -256,16 +259,16 @@ def test_what_waits_for_room_begins_when_the_message_it_waited_for_is_not_commit
     bench.router.known = {"example.org": route("static")}
     bench.writer.held = []
     bench.scheduler.start()  # the first pick is under way
-    assert bench.scheduler.reserve(1, 900)
-    bench.writer.due = [[leased(size=500)]]
+    assert bench.scheduler.reserve(load(size=900))
+    bench.writer.due = [[leased(size=400)]]
     picks, bench.writer.held = bench.writer.held, None
     for pick in picks:
         pick()
-    assert not bench.scheduler.reserve(1, 10)
-    bench.scheduler.give_up(1, 900)
+    assert not bench.scheduler.reserve(load(size=10))
+    bench.scheduler.give_up(load(size=900))
     assert bench.pool.paths() == {"static": [["joe@example.org"]]}
-    assert bench.scheduler.reserve(1, 10)
-    bench.scheduler.give_up(1, 10)
+    assert bench.scheduler.reserve(load(size=10))
+    bench.scheduler.give_up(load(size=10))
     bench.pool.sent[0][2].callback(delivery(DONE))
     assert bench.gather() == {("one", 0): "delivered"}
     assert bench.empty
@@ -277,7 +280,7 @@ def test_stopping_drains_what_is_under_way_and_takes_nothing_new(bench: Bench) -
     bench.take(leased("joe@example.org"))
     idle: list[None] = []
     bench.scheduler.stop().addCallback(idle.append)
-    assert not bench.scheduler.reserve(1, 1)
+    assert not bench.scheduler.reserve(load())
     bench.pool.sent[0][2].callback(delivery(DONE))
     assert idle == []
     assert bench.gather() == {("one", 0): "delivered"}

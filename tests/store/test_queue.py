@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 
 from postmeter.store import queue
 from postmeter.store.engine import Store
-from postmeter.store.queue import Picking, Wish
+from postmeter.store.picking import Picking, Wish
 from postmeter.store.tables import DEFERRED, DELIVERED, LEASED, QUEUED
 from support.postage import (
     CONTENT,
@@ -238,9 +238,10 @@ def test_a_pick_is_found_again_after_its_answer_was_lost(store: Store, worker: i
     wishes = [Wish(worker, NOW + 1, 2), Wish(worker, NOW + 2, 1), Wish(worker, NOW + 3, 1)]
     with store.write() as session:
         picked = picking(session, wishes)
-    assert [sum(len(one.recipients) for one in leases) for leases in picked] == [2, 1, 0]
+    assert [sum(len(one.recipients) for one in pick.leases) for pick in picked] == [2, 1, 0]
     with store.read() as session:
-        assert picking.confirm(session, wishes) == [*picked[:2], None]
+        found = picking.confirm(session, wishes)
+    assert [pick and pick.leases for pick in found] == [picked[0].leases, picked[1].leases, None]
 
 
 def test_content_that_is_gone_is_a_lookup_error(store: Store, worker: int) -> None:
