@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from sqlalchemy import event, text
 
@@ -22,6 +20,7 @@ from support.postage import (
     recipients,
     settle_all,
     submission,
+    watched,
 )
 from support.tenants import NOW
 
@@ -114,9 +113,11 @@ def test_recipients_that_another_is_just_leasing_are_passed_over(postgres_url: s
         store.close()
 
 
-def test_due_and_abandoned_recipients_are_found_without_reading_all(sqlite_url: str) -> None:
+def test_due_and_abandoned_recipients_are_found_without_reading_all(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store.open(sqlite_url)
-    ran: list[tuple[str, Any]] = []
+    ran = watched(monkeypatch)
     event.listen(store.engine, "before_cursor_execute", lambda *args: ran.append((args[2], args[3])))
     with store.write() as session:
         queue.lease_due(session, 1, NOW, 10)
@@ -131,6 +132,7 @@ def test_due_and_abandoned_recipients_are_found_without_reading_all(sqlite_url: 
     ]
     connection.close()
     store.close()
+    assert "SEARCH recipient USING INDEX ix_recipient_due (next_attempt_at<?)" in plans
     assert len(plans) >= 3
     assert not [plan for plan in plans if plan.startswith("SCAN recipient")]
 

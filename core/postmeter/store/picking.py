@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self
 
-from sqlalchemy import Integer, bindparam, select, text
+from sqlalchemy import Integer, bindparam, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from postmeter.store import queue
@@ -95,10 +95,10 @@ _BACKLOG = Statement(
     .limit(1)
     .offset(bindparam("limit", type_=Integer()))
 )
-_LANE = queue.longest_due(
-    Recipient.priority == bindparam("priority"),
-    Recipient.account_id == bindparam("account"),
-    Recipient.provider == bindparam("provider"),
+_PLACE = (Recipient.priority, Recipient.account_id, Recipient.provider, Recipient.next_attempt_at)
+_WHOSE = (bindparam("priority"), bindparam("account"), bindparam("provider"))
+_LANE = queue.first_of(  # so said that no other index will do, whatever PostgreSQL knows or does not know of the table
+    [tuple_(*_PLACE) > tuple_(*_WHOSE, 0.0), tuple_(*_PLACE) <= tuple_(*_WHOSE, bindparam("now"))], _PLACE
 )
 _QUEUE = f"FROM recipient r WHERE {WAITING} AND r.priority = :priority AND r.account_id"
 _NEXT = f"{_QUEUE} > lane.account_id ORDER BY r.account_id, r.provider LIMIT 1"

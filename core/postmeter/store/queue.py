@@ -175,17 +175,17 @@ _TAKE = Statement(
 )
 
 
-def longest_due(*conditions: ColumnElement[bool]) -> Statement:
-    """Recipients that are due ``now`` and meet the conditions, at most ``limit``; others' picks are passed over."""
+def first_of(conditions: Sequence[ColumnElement[bool]], order: Sequence[Any]) -> Statement:
+    """Those that wait and meet the conditions, at most ``limit`` in this order; others' picks are passed over."""
     return Statement(
-        _with_message.where(text(WAITING), *conditions, Recipient.next_attempt_at <= bindparam("now"))
-        .order_by(Recipient.next_attempt_at)
+        _with_message.where(text(WAITING), *conditions)
+        .order_by(*order)
         .limit(bindparam("limit", type_=Integer()))
         .with_for_update(of=Recipient, skip_locked=True)
     )
 
 
-_DUE = longest_due()
+_DUE = first_of([Recipient.next_attempt_at <= bindparam("now")], [Recipient.next_attempt_at])
 
 
 def due(session: Session, now: float, limit: int) -> list[Leased]:
