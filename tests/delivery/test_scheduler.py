@@ -13,11 +13,10 @@ from postmeter.delivery.outcome import EXPIRED_REPLY, TOO_LATE
 from postmeter.delivery.pool import STOPPING
 from postmeter.delivery.retry import LAST_CALL
 from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, NoRoute, Route
-from postmeter.delivery.scheduler import PICK, POLL
 from postmeter.delivery.settling import AGAIN
 from postmeter.delivery.signing import NoKey, Signed
 from postmeter.source import Source
-from postmeter.store.queue import Wish
+from postmeter.store.picking import Load
 from support.scheduling import CONTENT, DONE, LATER, NEVER, SIGNED, Bench, delivery, leased, route
 
 
@@ -27,6 +26,11 @@ def bench() -> Bench:
     made = Bench()
     made.router.known = {"example.org": route("static")}
     return made
+
+
+def load(size: int = 1) -> Load:
+    """What new mail of the usual account takes up."""
+    return Load.of(leased(size=size))
 
 
 def test_a_message_is_signed_sent_settled_and_forgotten(bench: Bench) -> None:
@@ -217,85 +221,12 @@ def test_the_next_server_is_asked_for_what_the_message_needs(
     assert (sent.body, sent.smtputf8) == expected
 
 
-def test_what_is_due_is_polled_leased_and_read_from_the_store(bench: Bench) -> None:
-    bench.writer.due = [[leased("joe@example.org"), leased("ann@example.org", message_id="two")]]
-    bench.scheduler.start()
-    assert bench.writer.picks == [Wish(9, 0.0, PICK)]
-    assert [order.content for order in bench.signer.orders] == [None, None]
-    for _, _, sent in bench.pool.sent:
-        sent.callback(delivery(DONE))
-    assert set(bench.gather().values()) == {"delivered"}
-    bench.clock.advance(POLL)
-    assert len(bench.writer.picks) == 2
-    assert bench.empty
-
-
-def test_a_full_pick_is_followed_by_the_next_at_once() -> None:
-    bench = Bench(window=3)
-    bench.router.known = {"example.org": route("static")}
-    bench.writer.due = [[leased("1@example.org", "2@example.org", "3@example.org")], [leased(message_id="two")]]
-    bench.scheduler.start()
-    assert bench.writer.picks == [Wish(9, 0.0, 3)]  # the window is full
-    bench.pool.sent[0][2].callback(delivery(DONE, DONE, DONE))
-    bench.gather()
-    bench.clock.advance(POLL)
-    assert [wish.limit for wish in bench.writer.picks] == [3, 3]
-
-
-def test_a_pick_that_fails_is_made_again_a_second_later(bench: Bench) -> None:
-    bench.writer.failing = OSError("the database is gone")
-    bench.scheduler.start()
-    bench.writer.failing = None
-    bench.writer.due = [[leased("joe@example.org")]]
-    bench.clock.advance(POLL)
-    assert bench.pool.paths() == {"static": [["joe@example.org"]]}
-
-
-def test_large_contents_wait_for_room_and_new_mail_waits_behind_them() -> None:
-    bench = Bench(octets=1000)
-    bench.router.known = {"example.org": route("static")}
-    bench.writer.due = [[leased(size=800), leased(message_id="two", size=900), leased(message_id="three", size=50)]]
-    bench.scheduler.start()
-    assert len(bench.pool.sent) == 1
-    assert not bench.scheduler.reserve(1, 10)
-    bench.pool.sent[0][2].callback(delivery(DONE))
-    bench.gather()
-    assert len(bench.pool.sent) == 3
-    assert bench.scheduler.reserve(1, 10)
-    bench.scheduler.give_up(1, 10)
-    for _, _, sent in bench.pool.sent[1:]:
-        sent.callback(delivery(DONE))
-    bench.gather()
-    assert bench.empty
-
-
-def test_what_waits_for_room_begins_when_the_message_it_waited_for_is_not_committed() -> None:
-    bench = Bench(octets=1000)
-    bench.router.known = {"example.org": route("static")}
-    bench.writer.held = []
-    bench.scheduler.start()  # the first pick is under way
-    assert bench.scheduler.reserve(1, 900)
-    bench.writer.due = [[leased(size=500)]]
-    picks, bench.writer.held = bench.writer.held, None
-    for pick in picks:
-        pick()
-    assert not bench.scheduler.reserve(1, 10)
-    bench.scheduler.give_up(1, 900)
-    assert bench.pool.paths() == {"static": [["joe@example.org"]]}
-    assert bench.scheduler.reserve(1, 10)
-    bench.scheduler.give_up(1, 10)
-    bench.pool.sent[0][2].callback(delivery(DONE))
-    assert bench.gather() == {("one", 0): "delivered"}
-    assert bench.empty
-    bench.scheduler.stop()
-
-
 def test_stopping_drains_what_is_under_way_and_takes_nothing_new(bench: Bench) -> None:
     bench.scheduler.start()
     bench.take(leased("joe@example.org"))
     idle: list[None] = []
     bench.scheduler.stop().addCallback(idle.append)
-    assert not bench.scheduler.reserve(1, 1)
+    assert not bench.scheduler.reserve(load())
     bench.pool.sent[0][2].callback(delivery(DONE))
     assert idle == []
     assert bench.gather() == {("one", 0): "delivered"}

@@ -22,6 +22,7 @@ from postmeter.smtp.replies import DISK_FULL, LOCAL_ERROR, QUOTA_EXHAUSTED
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.accept import Accepted
 from postmeter.store.connections import AllowedDomain
+from postmeter.store.picking import Load
 from support.accepting import ENVELOPE, IDENTIFIER, NOW, Bench, FakeDelivery
 from support.reception import ACCESS, HELP
 
@@ -215,7 +216,7 @@ def test_what_is_committed_is_handed_over_with_its_blocks(tmp_path: Path) -> Non
         (1, ENVELOPE.recipients[1], 0, None, "reserved"),
     ]
     assert bench.submissions[0].worker == bench.delivery.worker
-    assert bench.delivery.reserved == [(2, len(content))]
+    assert bench.delivery.reserved == [Load(ACCESS.account_id, "example.org", 2, len(content))]
     assert bench.delivery.given_up == []
 
 
@@ -225,7 +226,7 @@ def test_what_has_to_wait_for_its_slot_is_not_handed_over_and_gives_its_room_bac
     [(leased, content)] = bench.delivery.taken
     assert [recipient.n for recipient in leased.recipients] == [0]
     assert content == bench.contents[0]
-    assert bench.delivery.given_up == [(1, 0)]  # the content stays
+    assert bench.delivery.given_up == [Load(ACCESS.account_id, "example.org", 1, 0)]  # the content stays
 
 
 def test_when_all_have_to_wait_the_content_is_not_kept_in_memory(tmp_path: Path) -> None:

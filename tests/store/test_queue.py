@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from sqlalchemy import event, text
 
 from postmeter.store import queue
 from postmeter.store.engine import Store
-from postmeter.store.queue import Picking, Wish
+from postmeter.store.picking import Picking, Wish
 from postmeter.store.tables import DEFERRED, DELIVERED, LEASED, QUEUED
 from support.postage import (
     CONTENT,
@@ -22,6 +20,7 @@ from support.postage import (
     recipients,
     settle_all,
     submission,
+    watched,
 )
 from support.tenants import NOW
 
@@ -114,9 +113,11 @@ def test_recipients_that_another_is_just_leasing_are_passed_over(postgres_url: s
         store.close()
 
 
-def test_due_and_abandoned_recipients_are_found_without_reading_all(sqlite_url: str) -> None:
+def test_due_and_abandoned_recipients_are_found_without_reading_all(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store.open(sqlite_url)
-    ran: list[tuple[str, Any]] = []
+    ran = watched(monkeypatch)
     event.listen(store.engine, "before_cursor_execute", lambda *args: ran.append((args[2], args[3])))
     with store.write() as session:
         queue.lease_due(session, 1, NOW, 10)
@@ -131,6 +132,7 @@ def test_due_and_abandoned_recipients_are_found_without_reading_all(sqlite_url: 
     ]
     connection.close()
     store.close()
+    assert "SEARCH recipient USING INDEX ix_recipient_due (next_attempt_at<?)" in plans
     assert len(plans) >= 3
     assert not [plan for plan in plans if plan.startswith("SCAN recipient")]
 
@@ -238,9 +240,10 @@ def test_a_pick_is_found_again_after_its_answer_was_lost(store: Store, worker: i
     wishes = [Wish(worker, NOW + 1, 2), Wish(worker, NOW + 2, 1), Wish(worker, NOW + 3, 1)]
     with store.write() as session:
         picked = picking(session, wishes)
-    assert [sum(len(one.recipients) for one in leases) for leases in picked] == [2, 1, 0]
+    assert [sum(len(one.recipients) for one in pick.leases) for pick in picked] == [2, 1, 0]
     with store.read() as session:
-        assert picking.confirm(session, wishes) == [*picked[:2], None]
+        found = picking.confirm(session, wishes)
+    assert [pick and pick.leases for pick in found] == [picked[0].leases, picked[1].leases, None]
 
 
 def test_content_that_is_gone_is_a_lookup_error(store: Store, worker: int) -> None:

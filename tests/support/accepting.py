@@ -19,6 +19,7 @@ from postmeter.smtp.reply import Reply
 from postmeter.store.accept import Accepted, Submission
 from postmeter.store.connections import Access
 from postmeter.store.engine import Store
+from postmeter.store.picking import Load
 from postmeter.store.queue import Leased
 from support.reception import ACCESS
 
@@ -33,19 +34,19 @@ class FakeDelivery:
 
     worker: int = 5
     room: bool = True
-    reserved: list[tuple[int, int]] = field(default_factory=list)
-    given_up: list[tuple[int, int]] = field(default_factory=list)
+    reserved: list[Load] = field(default_factory=list)
+    given_up: list[Load] = field(default_factory=list)
     taken: list[tuple[Leased, bytes | None]] = field(default_factory=list)
 
-    def reserve(self, recipients: int, size: int) -> bool:
+    def reserve(self, load: Load) -> bool:
         """See ``HandOver``."""
         if self.room:
-            self.reserved.append((recipients, size))
+            self.reserved.append(load)
         return self.room
 
-    def give_up(self, recipients: int, size: int) -> None:
+    def give_up(self, load: Load) -> None:
         """See ``HandOver``."""
-        self.given_up.append((recipients, size))
+        self.given_up.append(load)
 
     def take(self, leased: Leased, content: bytes | None) -> None:
         """See ``HandOver``."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -24,6 +25,7 @@ from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import Leased, QueuedRecipient
 from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.settle import Settlement, settle
+from postmeter.store.statement import Row, Statement
 from postmeter.store.tables import FINAL, Account, Content, Counter, Event, Message
 from support.tenants import NOW
 
@@ -193,6 +195,20 @@ def explained(store: Store, statement: str, parameters: Any) -> str:
             cursor.execute("SET enable_seqscan = off")
         cursor.execute(f"EXPLAIN {'QUERY PLAN ' if store.sqlite else ''}{statement}", parameters)
         return str(cursor.fetchall())
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """The statements of the hot path that run from now on, each with the values of its first row."""
+    ran: list[tuple[str, Any]] = []
+    prepare = Statement._prepare
+
+    def noted(self: Statement, session: Session, rows: Sequence[Row]) -> Any:
+        prepared = prepare(self, session, rows)
+        ran.append((prepared[1], prepared[2][0]))
+        return prepared
+
+    monkeypatch.setattr(Statement, "_prepare", noted)
+    return ran
 
 
 def audit(store: Store) -> None:

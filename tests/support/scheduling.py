@@ -28,6 +28,7 @@ from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import Mail, Outcome, Stage
 from postmeter.smtp.reply import Reply
 from postmeter.source import Source
+from postmeter.store.picking import Load, Pick
 from postmeter.store.queue import Leased, QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement, settle
 
@@ -36,9 +37,18 @@ CONTENT = b"From: a@shop.example\r\n\r\nHello\r\n"
 SIGNED = Signed((b"DKIM-Signature: x\r\n", b"", CONTENT), False, False)
 
 
-def leased(*paths: str, message_id: str = "one", size: int = 100, first: int = 0, **envelope: Any) -> Leased:
+def leased(
+    *paths: str,
+    message_id: str = "one",
+    size: int = 100,
+    first: int = 0,
+    account: int = 1,
+    priority: int = 1,
+    **envelope: Any,
+) -> Leased:
     """Leased recipients of a message, numbered from ``first``."""
-    message = QueuedMessage(message_id, 1, 2, "shop.example", Envelope("a@shop.example", (), **envelope), 0.0, size)
+    mail = Envelope("a@shop.example", (), **envelope)
+    message = QueuedMessage(message_id, account, 2, "shop.example", mail, 0.0, size, priority=priority)
     recipients = [
         QueuedRecipient(n, Recipient(path), 0, None, "reserved")
         for n, path in enumerate(paths or ("joe@example.org",), first)
@@ -136,7 +146,8 @@ class FakeWriter:
             done(True)
         else:
             self.picks.append(item)
-            done(self.due.pop(0) if self.due else [])
+            due = tuple(self.due.pop(0)) if self.due else ()
+            done(Pick(due, more=bool(self.due)))
 
 
 def route(key: str) -> Route:
@@ -191,7 +202,7 @@ class Bench:
 
     def take(self, one: Leased, content: bytes | None = CONTENT) -> None:
         """Hand it over as acceptance does."""
-        assert self.scheduler.reserve(len(one.recipients), one.message.size)
+        assert self.scheduler.reserve(Load.of(one))
         self.scheduler.take(one, content)
 
     def gather(self) -> dict[tuple[str, int], str]:

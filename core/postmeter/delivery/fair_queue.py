@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 URGENT, NORMAL, BULK = range(3)  # priorities of a message
-LOWER = 8  # of so many that leave, one comes from below the highest priority that waits
+LOWER = 8  # of so many that leave while others wait below them, one comes from there
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class FairQueue(Generic[Item]):
     def __init__(self) -> None:
         self._lanes: tuple[dict[int, deque[Item]], ...] = ({}, {}, {})
         self._length = 0
-        self._left = 0  # in a row from the highest priority
+        self._turns = 0
 
     def __len__(self) -> int:
         return self._length
@@ -46,8 +46,7 @@ class FairQueue(Generic[Item]):
         waiting = [lane for lane in self._lanes if lane]
         if not waiting:
             raise IndexError("nothing waits")
-        self._left = (self._left + 1) % LOWER
-        lane = waiting[0] if self._left or len(waiting) == 1 else waiting[1]
+        lane = self._next(waiting)
         account, items = next(iter(lane.items()))
         del lane[account]
         item = items.popleft()
@@ -59,6 +58,14 @@ class FairQueue(Generic[Item]):
     def drain(self) -> list[Item]:
         """Take all."""
         return [self.pop() for _ in range(self._length)]
+
+    def _next(self, waiting: list[dict[int, deque[Item]]]) -> dict[int, deque[Item]]:
+        """The highest lane mostly; of LOWER turns one is for those below, of as many of these one for the next."""
+        self._turns += 1
+        below, turn = 0, self._turns
+        while below < len(waiting) - 1 and turn % LOWER == 0:
+            below, turn = below + 1, turn // LOWER
+        return waiting[below]
 
     def _lane(self, turn: Turn) -> deque[Item]:
         return self._lanes[turn.priority].setdefault(turn.account_id, deque())

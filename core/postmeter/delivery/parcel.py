@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from postmeter.store.picking import Load
 from postmeter.store.queue import Leased
 
 
@@ -18,4 +19,4 @@ class Parcel:
     content: bytes | None
     open: set[int]
     unrecorded: int
-    room: int  # how many recipients it takes up in the window
+    load: Load  # what it takes up in the window

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,8 @@ from postmeter.asking import Asking
 from postmeter.delivery import warm_up
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch, Ways
+from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.gate import Gate
 from postmeter.delivery.outcome import TOO_LATE, Judge, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING
@@ -27,14 +28,15 @@ from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.header import split
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Refused, Reply
-from postmeter.store.queue import Leased, Picking, QueuedRecipient, Wish
+from postmeter.store.picking import Load, Pick, Picking, Wish
+from postmeter.store.queue import Leased, QueuedRecipient
 from postmeter.store.settle import Settlement
 
 log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between looks for recipients that are due
 PICK = 500  # recipients leased at a time
-_PICKING = Picking()
+AT_SIGNER = 32  # messages at most; as many keep it at work
 TROUBLE = Reply(451, "4.3.0", "Something went wrong in this relay before the mail was sent")
 
 
@@ -72,40 +74,34 @@ class Scheduler:
         self._desk = desk
         self._settler = Settler(reactor, submit)
         self._parcels: set[Parcel] = set()
-        self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
+        self._gate: Gate[Parcel] = Gate(AT_SIGNER, self._begin)
         self._polling = LoopingCall(self._poll)
+        self._pick = Picking()
         self._picking = False
         self._stopping = False
         self._idle: Deferred[None] | None = None
 
     # What acceptance sees
 
-    def reserve(self, recipients: int, size: int) -> bool:
+    def reserve(self, load: Load) -> bool:
         """Keep room for a message that is about to be committed; False: it stays in the store for now."""
-        if self._stopping or self._waiting or not self._window.fits(recipients, size):
-            return False
-        self._window.enter(recipients, size)
-        return True
+        return not self._stopping and self._window.reserve(load)
 
-    def give_up(self, recipients: int, size: int) -> None:
+    def give_up(self, load: Load) -> None:
         """The message was not committed after all, or some of it does not leave yet."""
-        self._window.leave(recipients, size)
-        self._admit()
+        self._window.leave(load)
 
     def take(self, leased: Leased, content: bytes | None) -> None:
         """Deliver a message for which room was reserved; ``content`` None: it is read from the store."""
         numbers = {recipient.n for recipient in leased.recipients}
-        parcel = Parcel(leased, content, numbers, len(numbers), len(numbers))
+        parcel = Parcel(leased, content, numbers, len(numbers), Load.of(leased))
         self._parcels.add(parcel)
         rest = tuple(one for one in leased.recipients if not self.put_off(parcel, one, one.provider))
         if not rest:
             return
         if len(rest) < len(leased.recipients):
             parcel.leased = leased = replace(leased, recipients=rest)
-        if self._asking.has("on_sign"):
-            ensureDeferred(self._ask(parcel)).addErrback(self._failed, parcel, leased.recipients)
-        else:
-            self._sign(parcel, b"")
+        self._gate.come(Turn(leased.message.account_id, leased.message.priority), parcel)
 
     # Start and end
 
@@ -119,7 +115,9 @@ class Scheduler:
         self._stopping = True
         if self._polling.running:
             self._polling.stop()
-        self._waiting.clear()  # leased, not begun: goes back with the worker's other leases
+        self._window.forget_waiting()  # leased, not begun: goes back with the worker's other leases
+        for parcel in self._gate.turn_away():
+            self.not_begun(parcel, list(parcel.leased.recipients))
         self.resume()
         self._settler.flush()
         self._idle = Deferred()
@@ -143,32 +141,28 @@ class Scheduler:
     # Leases
 
     def _poll(self) -> None:
-        if self._picking or self._waiting or self._stopping or not self._window.room:
+        limit = min(PICK - self._window.waiting, self._window.room)
+        if limit <= 0 or self._picking or self._stopping:
             return
         self._picking = True
-        limit = min(PICK, self._window.room)
-        wish = Wish(self.worker, self._clock(), limit)
-        self._submit(_PICKING, wish, lambda result: self._picked(result, limit))
+        self._submit(self._pick, Wish(self.worker, self._clock(), limit, self._window.copy()), self._picked)
 
-    def _picked(self, result: list[Leased] | Exception, limit: int) -> None:
+    def _picked(self, result: Pick | Exception) -> None:
         self._picking = False
         if isinstance(result, Exception) or self._stopping:
             return
-        self._waiting.extend(result)
-        self._admit()
-        if sum(len(leased.recipients) for leased in result) == limit:
-            self._poll()  # there is more
-
-    def _admit(self) -> None:
-        while self._waiting:
-            leased = self._waiting[0]
-            if not self._window.fits(len(leased.recipients), leased.message.size):
-                return
-            self._waiting.popleft()
-            self._window.enter(len(leased.recipients), leased.message.size)
-            self.take(leased, None)
+        for leased in result.leases:
+            self._window.admit(Load.of(leased), partial(self.take, leased, None))
+        if result.more:
+            self._poll()
 
     # The way of one message
+
+    def _begin(self, parcel: Parcel) -> None:
+        if self._asking.has("on_sign"):
+            ensureDeferred(self._ask(parcel)).addErrback(self._not_signed, parcel)
+        else:
+            self._sign(parcel, b"")
 
     async def _ask(self, parcel: Parcel) -> None:
         message = parcel.leased.message
@@ -188,21 +182,22 @@ class Scheduler:
         )
         self._sign(parcel, (await self._asking.ask("on_sign", asked)).fields)
 
+    def _not_signed(self, failure: Failure, parcel: Parcel) -> None:
+        self._signed(parcel, failure.value)
+
     def _sign(self, parcel: Parcel, added: bytes) -> None:
         order = Order(parcel.leased.message, parcel.content, added, lambda result: self._signed(parcel, result))
         parcel.content = None
         self._signer.sign(order)
 
-    def _signed(self, parcel: Parcel, result: Signed | Exception) -> None:
-        if isinstance(result, Exception):
-            self.fail(parcel, result, parcel.leased.recipients)
-        else:
+    def _signed(self, parcel: Parcel, result: Signed | BaseException | None) -> None:
+        self._gate.leave()
+        if isinstance(result, Signed):
             self._dispatch.send(parcel, result)
+        else:
+            self.fail(parcel, result, parcel.leased.recipients)
 
     # Outcomes
-
-    def _failed(self, failure: Failure, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> None:
-        self.fail(parcel, failure.value, recipients)
 
     def fail(self, parcel: Parcel, error: BaseException | None, recipients: Sequence[QueuedRecipient]) -> None:
         """Something on our side: the recipients are tried again later, unless a plugin refused them for good."""
@@ -267,6 +262,5 @@ class Scheduler:
         parcel.unrecorded -= 1
         if parcel.unrecorded == 0:
             self._parcels.discard(parcel)
-            self._window.leave(parcel.room, parcel.leased.message.size)
-            self._admit()
+            self._window.leave(parcel.load)
             self._check_idle()

@@ -22,6 +22,7 @@ from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.accept import Accepted, Duplicate, Submission
 from postmeter.store.connections import Access, AllowedDomain
 from postmeter.store.errors import disk_is_full
+from postmeter.store.picking import Load
 from postmeter.store.queue import Leased, QueuedMessage, QueuedRecipient
 from postmeter.store.writer import Change
 
@@ -33,10 +34,10 @@ class HandOver(Protocol):
 
     worker: int
 
-    def reserve(self, recipients: int, size: int) -> bool:
-        """Whether there is room for these in memory; if so, it is kept for ``take`` or ``give_up``."""
+    def reserve(self, load: Load) -> bool:
+        """Whether there is room for this in memory; if so, it is kept for ``take`` or ``give_up``."""
 
-    def give_up(self, recipients: int, size: int) -> None:
+    def give_up(self, load: Load) -> None:
         """Some of the reserved room, or all of it, is not needed after all."""
 
     def take(self, leased: Leased, content: bytes | None) -> None:
@@ -126,8 +127,7 @@ class Acceptance:
         return replace(candidate, head=added.fields + candidate.head, reference=added.reference or candidate.reference)
 
     def _commit(self, candidate: Candidate) -> Deferred[Reply]:
-        recipients = len(candidate.envelope.recipients)
-        room = self.delivery.reserve(recipients, candidate.size)
+        room = self.delivery.reserve(candidate.load)
         submission = candidate.submission(self.delivery.worker if room else None)
         answered: Deferred[Reply] = Deferred()
 
@@ -149,7 +149,7 @@ class Acceptance:
         """Delivery gets the recipients that may leave now, and back the room that was kept for others."""
         leaving = accepted.at_once if accepted else 0
         if rest := submission.recipients - leaving:
-            self.delivery.give_up(rest, 0 if leaving else candidate.size)
+            self.delivery.give_up(candidate.load._replace(recipients=rest, octets=0 if leaving else candidate.size))
         if accepted and leaving:
             self.delivery.take(*candidate.leased(accepted, submission))
 
@@ -177,6 +177,12 @@ class Candidate:
     def size(self) -> int:
         """Octets of the content as it will be stored."""
         return len(self.head) + self.spool.size - self.body
+
+    @property
+    def load(self) -> Load:
+        """What it takes up in delivery."""
+        recipients = self.envelope.recipients
+        return Load(self.access.account_id, recipients[0].domain, len(recipients), self.size)
 
     def submission(self, worker: int | None) -> Submission:
         """What the store is to write; ``worker`` takes the recipients at once."""

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, insert, literal_column, select, text, update
 from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
-from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Message, Recipient
+from postmeter.store.base import table
+from postmeter.store.statement import Statement
+from postmeter.store.tables import DEFERRED, LEASED, QUEUED, WAITING, Content, Message, Recipient
 from postmeter.store.worker_tables import Duty, Worker
 
 AFTER_DOUBT = 300.0  # seconds of waiting for each attempt in doubt, when the next one's worker was lost as well
@@ -141,112 +143,100 @@ def _give_back(session: Session, which: ColumnElement[bool], **changes: Any) -> 
     return session.connection().execute(statement.values(values)).rowcount
 
 
-_TAKE = (
-    update(Recipient.__table__)  # type: ignore[arg-type]
+_MESSAGE = (
+    *(Message.id, Message.account_id, Message.connection_id, Message.domain),
+    *(Message.reverse_path, Message.body, Message.smtputf8, Message.ret, Message.envid),
+    *(Message.accepted_at, Message.size, Message.reference, Message.priority, Message.lifetime),
+    Message.tls_required,
+)
+_RECIPIENT = (
+    *(Recipient.forward_path, Recipient.notify, Recipient.orcpt, Recipient.n),
+    *(Recipient.attempts, Recipient.block_id, Recipient.charge, Recipient.unknown_since, Recipient.leaves_at),
+    *(Recipient.provider, Recipient.warn_at, Recipient.route, Recipient.failure),
+)
+_with_message = select(*_MESSAGE, *_RECIPIENT).join(
+    Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
+)
+_PICKED = Statement(
+    _with_message.where(
+        Recipient.lease_owner == bindparam("owner"),
+        Recipient.state == literal_column(f"'{LEASED}'"),
+        Recipient.next_attempt_at == bindparam("now"),
+    )
+)
+_TAKE = Statement(
+    update(table(Recipient))
     .where(
         Recipient.message_id == bindparam("m"),
         Recipient.account_id == bindparam("a"),
         Recipient.n == bindparam("r"),
     )
-    .values(state=LEASED, lease_owner=bindparam("owner"), next_attempt_at=bindparam("now"))  # the pick, for ``confirm``
+    .values(state=LEASED, lease_owner=bindparam("owner"), next_attempt_at=bindparam("now"))  # the pick, for ``picked``
 )
 
 
-# The states are written into the statement: SQLite uses a partial index only for a condition that it can read.
-_waiting = Recipient.state.in_(bindparam("waiting", (QUEUED, DEFERRED), expanding=True, literal_execute=True))
-_with_message = select(Recipient, Message).join(
-    Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
-)
-_DUE = (
-    _with_message.where(_waiting, Recipient.next_attempt_at <= bindparam("now"))
-    .order_by(Recipient.next_attempt_at)
-    .limit(bindparam("limit", type_=Integer()))
-    .with_for_update(of=Recipient, skip_locked=True)
-)
-_PICKED = _with_message.where(
-    Recipient.lease_owner == bindparam("owner"),
-    Recipient.state == LEASED,
-    Recipient.next_attempt_at == bindparam("now"),
-)
+def first_of(conditions: Sequence[ColumnElement[bool]], order: Sequence[Any]) -> Statement:
+    """Those that wait and meet the conditions, at most ``limit`` in this order; others' picks are passed over."""
+    return Statement(
+        _with_message.where(text(WAITING), *conditions)
+        .order_by(*order)
+        .limit(bindparam("limit", type_=Integer()))
+        .with_for_update(of=Recipient, skip_locked=True)
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A worker's wish for recipients that are due at ``now``, at most ``limit``."""
-
-    worker: int
-    now: float
-    limit: int
+_DUE = first_of([Recipient.next_attempt_at <= bindparam("now")], [Recipient.next_attempt_at])
 
 
-class Picking:
-    """The change that leases due recipients to workers."""
+def due(session: Session, now: float, limit: int) -> list[Leased]:
+    """At most ``limit`` recipients that are due, longest due first."""
+    return grouped(_DUE.fetch(session, {"now": now, "limit": limit}))
 
-    def __call__(self, session: Session, wishes: Sequence[Wish]) -> list[list[Leased]]:
-        """Take what is due for each wish."""
-        return [lease_due(session, wish.worker, wish.now, wish.limit) for wish in wishes]
 
-    def confirm(self, session: Session, wishes: Sequence[Wish]) -> list[list[Leased] | None]:
-        """After a commit whose answer was lost: what was taken for each wish; None: nothing."""
-        return [
-            _grouped(session.execute(_PICKED, {"owner": wish.worker, "now": wish.now}).all()) or None for wish in wishes
-        ]
+def take(session: Session, worker: int, now: float, leases: Sequence[Leased]) -> None:
+    """Lease what is due to a worker."""
+    mark = {"owner": worker, "now": now}
+    keys = [
+        {"m": one.message.id, "a": one.message.account_id, "r": r.n, **mark} for one in leases for r in one.recipients
+    ]
+    if keys:
+        _TAKE.run(session, keys)
 
 
 def lease_due(session: Session, worker: int, now: float, limit: int) -> list[Leased]:
-    """Take at most ``limit`` recipients that are due, longest due first; other workers' picks are passed over."""
-    rows = session.execute(_DUE, {"now": now, "limit": limit}).all()
-    if rows:
-        keys = [{"m": r.message_id, "a": r.account_id, "r": r.n, "owner": worker, "now": now} for r, _ in rows]
-        session.connection().execute(_TAKE, keys)
-    return _grouped(rows)
+    """Take at most ``limit`` recipients that are due, longest due first, whosever they are."""
+    leases = due(session, now, limit)
+    take(session, worker, now, leases)
+    return leases
 
 
-def _grouped(rows: Iterable[Any]) -> list[Leased]:
+def picked(session: Session, worker: int, now: float) -> list[Leased]:
+    """What the worker took ``now`` and has not settled."""
+    return grouped(_PICKED.fetch(session, {"owner": worker, "now": now}))
+
+
+def grouped(rows: Iterable[tuple[Any, ...]]) -> list[Leased]:
     """By message, in the order in which the first recipient of each comes."""
-    by_message: dict[str, list[Any]] = {}
+    by_message: dict[str, list[tuple[Any, ...]]] = {}
     for row in rows:
-        by_message.setdefault(row[1].id, []).append(row)
-    return [_leased(sorted(group, key=lambda row: int(row[0].n))) for group in by_message.values()]
+        by_message.setdefault(row[0], []).append(row)
+    return [_leased(group) for group in by_message.values()]
 
 
-def _leased(rows: Iterable[Any]) -> Leased:
-    pairs = [(recipient, message) for recipient, message in rows]
-    message = pairs[0][1]
-    envelope = Envelope(message.reverse_path, (), message.body, message.smtputf8, message.ret, message.envid)
-    return Leased(
-        QueuedMessage(
-            message.id,
-            message.account_id,
-            message.connection_id,
-            message.domain,
-            envelope,
-            message.accepted_at,
-            message.size,
-            message.reference,
-            message.priority,
-            message.lifetime,
-            message.tls_required,
-        ),
-        tuple(_recipient(r) for r, _ in pairs),
-    )
+def _leased(rows: Sequence[tuple[Any, ...]]) -> Leased:
+    recipients = [_recipient(*row[len(_MESSAGE) :]) for row in rows]
+    return Leased(_message(*rows[0][: len(_MESSAGE)]), tuple(sorted(recipients, key=lambda recipient: recipient.n)))
 
 
-def _recipient(row: Recipient) -> QueuedRecipient:
-    path = ForwardPath(row.forward_path, row.notify, row.orcpt)
-    return QueuedRecipient(
-        row.n,
-        path,
-        row.attempts,
-        row.block_id,
-        row.charge,
-        row.unknown_since,
-        row.leaves_at,
-        row.provider,
-        row.warn_at,
-        row.route,
-        row.failure,
-    )
+def _message(identifier: str, account: int, connection: int, domain: str, *rest: Any) -> QueuedMessage:
+    reverse_path, body, smtputf8, ret, envid, *more = rest
+    envelope = Envelope(reverse_path, (), body, bool(smtputf8), ret, envid)
+    more[-1] = bool(more[-1])  # SQLite has numbers for truth values
+    return QueuedMessage(identifier, account, connection, domain, envelope, *more)
+
+
+def _recipient(path: str, notify: str, orcpt: str, n: int, *rest: Any) -> QueuedRecipient:
+    return QueuedRecipient(n, ForwardPath(path, notify, orcpt), *rest)
 
 
 def content(session: Session, account_id: int, message_id: str) -> bytes:

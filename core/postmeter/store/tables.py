@@ -13,6 +13,7 @@ from postmeter.store.base import MESSAGE_ID, Base, only
 QUEUED, LEASED, DEFERRED, HELD = "queued", "leased", "deferred", "held"
 DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED = "delivered", "bounced", "expired", "suppressed", "cancelled"
 FINAL = (DELIVERED, BOUNCED, EXPIRED, SUPPRESSED, CANCELLED)
+WAITING = f"state IN ('{QUEUED}', '{DEFERRED}')"  # in nobody's hands; SQLite uses an index for these very words only
 # Conditions of indexes for people's searches, which say them word for word. Two hold for every row: they keep
 # PostgreSQL, as long as it knows little about a table, from taking such an index for what the relay does all the time.
 ADDRESSED, NAMED, REFERRED = "forward_path <> ''", "message_id <> ''", "reference <> ''"
@@ -259,7 +260,8 @@ class Recipient(Base):
     failure: Mapped[str] = mapped_column(server_default="")
     complained_at: Mapped[float | None]
     __table_args__ = (
-        Index("ix_recipient_due", "next_attempt_at", **only("state IN ('queued', 'deferred')")),
+        Index("ix_recipient_due", "next_attempt_at", **only(WAITING)),
+        Index("ix_recipient_turn", "priority", "account_id", "provider", "next_attempt_at", **only(WAITING)),
         Index("ix_recipient_held", "next_attempt_at", **only("state = 'held'")),
         Index("ix_recipient_lease_owner", "lease_owner", **only("lease_owner IS NOT NULL")),
         Index("ix_recipient_in_order", "account_id", "message_id", "forward_path", postgresql_where=text(NEVER)),

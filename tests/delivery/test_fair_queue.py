@@ -1,0 +1,62 @@
+"""Turns: the urgent before the rest, though not for ever; each account as often as any other."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postmeter.delivery.fair_queue import BULK, LOWER, NORMAL, URGENT, FairQueue, Turn
+
+TURNS = st.builds(Turn, st.integers(1, 3), st.sampled_from([URGENT, NORMAL, BULK]))
+
+
+def emptied(queue: FairQueue[int]) -> list[int]:
+    """All items in the order in which they leave."""
+    return [queue.pop() for _ in range(len(queue))]
+
+
+def test_accounts_take_turns_however_many_each_has() -> None:
+    queue: FairQueue[int] = FairQueue()
+    for n in range(1000):
+        queue.push(Turn(1), n)
+    queue.push(Turn(2), 2000)
+    queue.push(Turn(3), 3000)
+    queue.push(Turn(3), 3001)
+    assert emptied(queue)[:6] == [0, 2000, 3000, 1, 3001, 2]
+
+
+def test_the_urgent_leave_first_and_one_of_eight_comes_from_below() -> None:
+    queue: FairQueue[int] = FairQueue()
+    for n in range(1000):
+        for priority in (URGENT, NORMAL, BULK):
+            queue.push(Turn(n % 5, priority), priority)
+    assert Tally(queue.pop() for _ in range(LOWER**3)) == {URGENT: 448, NORMAL: 56, BULK: 8}
+
+
+def test_what_could_not_use_its_turn_is_the_next_of_its_account() -> None:
+    queue: FairQueue[int] = FairQueue()
+    queue.push(Turn(1), 1)
+    queue.push(Turn(1), 2)
+    queue.push_back(Turn(1), queue.pop())
+    assert emptied(queue) == [1, 2]
+    with pytest.raises(IndexError):
+        queue.pop()
+
+
+@given(st.lists(st.one_of(TURNS, st.none()), max_size=80))
+def test_nothing_is_lost_and_each_account_and_priority_keeps_its_order(steps: list[Turn | None]) -> None:
+    queue: FairQueue[tuple[Turn, int]] = FairQueue()
+    left: list[tuple[Turn, int]] = []
+    for n, turn in enumerate(steps):
+        if turn is not None:
+            queue.push(turn, (turn, n))
+        elif len(queue):
+            left.append(queue.pop())
+    left += queue.drain()
+    assert sorted(n for _, n in left) == [n for n, turn in enumerate(steps) if turn is not None]
+    for turn in {turn for turn, _ in left}:
+        numbers = [n for each, n in left if each == turn]
+        assert numbers == sorted(numbers)
