@@ -92,7 +92,7 @@ class Router:
         allow_private: bool = False,
     ) -> None:
         self._resolver = resolver
-        self._static = {domain.lower().rstrip("."): _static_route(value) for domain, value in static.items()}
+        self._static = {domain.lower().rstrip("."): static_route(value) for domain, value in static.items()}
         self._shuffle = shuffle
         self._port = port
         self._allow_private = allow_private
@@ -179,7 +179,8 @@ class Router:
         return Route(key, tuple(allowed[:MAX_ADDRESSES])) if allowed else NoRoute("routing", NOT_PUBLIC)
 
 
-def _static_route(value: str) -> Route:
+def static_route(value: str) -> Route:
+    """The route to a next hop, ``host:port``; ConfigError when it is none."""
     host, port = address("delivery.routes", value)
     return Route(value, (Host(host, host, port),), static=True)
 
