@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,12 +10,14 @@ from twisted.internet.defer import Deferred
 
 from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.pool import STOPPING
-from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, NoRoute, Route
+from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, Host, NoRoute, Route
 from postmeter.delivery.scheduler import PICK, POLL
 from postmeter.delivery.settling import AGAIN
 from postmeter.delivery.signing import NoKey, Signed
 from postmeter.store.queue import Wish
 from support.scheduling import CONTENT, DONE, LATER, NEVER, SIGNED, Bench, delivery, leased, route
+
+HOP = "192.0.2.9:2525"  # where an operator has mail sent
 
 
 @pytest.fixture
@@ -58,6 +61,19 @@ def test_recipients_are_grouped_by_their_mail_servers(bench: Bench) -> None:
         ("one", 3): "delivered",
         ("one", 4): "bounced",
     }
+    assert bench.empty
+
+
+def test_what_was_rerouted_goes_there_and_nowhere_else(bench: Bench) -> None:
+    one = leased("joe@example.org", "ann@example.org", "eve@a.net")
+    recipients = tuple(replace(to, route=hop) for to, hop in zip(one.recipients, ("", HOP, HOP), strict=True))
+    bench.take(replace(one, recipients=recipients))
+    assert bench.pool.paths() == {"static": [["joe@example.org"]], HOP: [["ann@example.org", "eve@a.net"]]}
+    where = bench.pool.sent[1][0]
+    assert (where.hosts, where.static) == ((Host("192.0.2.9", "192.0.2.9", 2525),), True)
+    for _, mail, sent in bench.pool.sent:
+        sent.callback(delivery(*[DONE] * len(mail.envelope.recipients)))
+    bench.gather()
     assert bench.empty
 
 
