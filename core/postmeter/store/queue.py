@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, insert, select, update
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
+from postmeter.store import suppressed
 from postmeter.store.tables import DEFERRED, LEASED, QUEUED, Content, Message, Recipient
 from postmeter.store.worker_tables import Duty, Worker
 
@@ -45,7 +46,8 @@ class QueuedRecipient:
     ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
     ``leaves_at``: since when it may leave, if that was not at once when it was accepted. ``provider``: who receives
     its mail, if an attempt has found that out. ``warn_at``: when its sender is to be told that it is late. ``route``:
-    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal.
+    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal. ``suppressed``: why it
+    is not to be sent any more, if its address was suppressed since.
     """
 
     n: int
@@ -59,6 +61,7 @@ class QueuedRecipient:
     warn_at: float | None = None
     route: str = ""
     failure: str = ""
+    suppressed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +187,12 @@ class Picking:
 
     def __call__(self, session: Session, wishes: Sequence[Wish]) -> list[list[Leased]]:
         """Take what is due for each wish."""
-        return [lease_due(session, wish.worker, wish.now, wish.limit) for wish in wishes]
+        return [marked(session, lease_due(session, wish.worker, wish.now, wish.limit), wish.now) for wish in wishes]
 
     def confirm(self, session: Session, wishes: Sequence[Wish]) -> list[list[Leased] | None]:
         """After a commit whose answer was lost: what was taken for each wish; None: nothing."""
-        return [
-            _grouped(session.execute(_PICKED, {"owner": wish.worker, "now": wish.now}).all()) or None for wish in wishes
-        ]
+        rows = [session.execute(_PICKED, {"owner": wish.worker, "now": wish.now}).all() for wish in wishes]
+        return [marked(session, _grouped(taken), wish.now) or None for taken, wish in zip(rows, wishes, strict=True)]
 
 
 def lease_due(session: Session, worker: int, now: float, limit: int) -> list[Leased]:
@@ -247,6 +249,23 @@ def _recipient(row: Recipient) -> QueuedRecipient:
         row.route,
         row.failure,
     )
+
+
+def marked(session: Session, leases: list[Leased], now: float) -> list[Leased]:
+    """What was picked, with a word at each recipient whose address was suppressed since it was accepted."""
+    if not leases or not suppressed.any_known(session, now):
+        return leases
+    told = suppressed.refusals(session, {_place(leased, one) for leased in leases for one in leased.recipients}, now)
+    return [_marked(leased, told) for leased in leases] if told else leases
+
+
+def _marked(leased: Leased, told: Mapping[suppressed.Place, str]) -> Leased:
+    recipients = (replace(one, suppressed=told.get(_place(leased, one), "")) for one in leased.recipients)
+    return replace(leased, recipients=tuple(recipients))
+
+
+def _place(leased: Leased, one: QueuedRecipient) -> suppressed.Place:
+    return leased.message.account_id, one.path.forward_path
 
 
 def content(session: Session, account_id: int, message_id: str) -> bytes:

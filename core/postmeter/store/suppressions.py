@@ -35,14 +35,15 @@ _SUPPRESS = Statement(
     )
 )
 _row = recipient_tables.Suppression
-_in_force = or_(_row.expires_at.is_(None), _row.expires_at > bindparam("now"))
-_SELECT = select(*(table(_row).columns[name] for name in _COLUMNS))
+IN_FORCE = or_(_row.expires_at.is_(None), _row.expires_at > bindparam("now"))
+COLUMNS = tuple(table(_row).columns[name] for name in _COLUMNS)
+_SELECT = select(*COLUMNS)
 _FIND = Statement(
     _SELECT.where(
-        _row.account_id.in_((EVERY_ACCOUNT, bindparam("account"))), _row.address == bindparam("address"), _in_force
+        _row.account_id.in_((EVERY_ACCOUNT, bindparam("account"))), _row.address == bindparam("address"), IN_FORCE
     ).order_by(_row.account_id)  # the operator's first: an account cannot lift it
 )
-_LIST = _SELECT.where(_row.account_id == bindparam("account"), _in_force).order_by(_row.address)
+_LIST = _SELECT.where(_row.account_id == bindparam("account"), IN_FORCE).order_by(_row.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def page(
 
     ``find``: only those with this text in the address or the detail.
     """
-    query = _SELECT.where(_row.account_id == bindparam("account"), _in_force)
+    query = _SELECT.where(_row.account_id == bindparam("account"), IN_FORCE)
     if find:
         query = query.where(or_(*(c.icontains(find, autoescape=True) for c in (_row.address, _row.detail))))
     place = tuple_(_row.created_at, _row.address)
@@ -135,7 +136,7 @@ def forget(session: Session, now: float) -> int:
 
 def any_for(account_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
     """Within a statement that has the parameter ``now``: whether anything is suppressed for that account."""
-    return exists().where(_row.account_id.in_((EVERY_ACCOUNT, account_id)), _in_force)
+    return exists().where(_row.account_id.in_((EVERY_ACCOUNT, account_id)), IN_FORCE)
 
 
 def clean_address(text: str) -> str:
