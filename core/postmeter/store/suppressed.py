@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from postmeter.smtp.replies import recipient_suppressed
@@ -29,7 +30,23 @@ _BECAUSE = {
     MANUAL: "by hand",
 }
 _ANY = Statement(select(Row.account_id).where(IN_FORCE).limit(1))
-_THESE = select(*COLUMNS).where(tuple_(Row.account_id, Row.address).in_(bindparam("these", expanding=True)), IN_FORCE)
+# The addresses in one parameter: a statement with a thousand of them takes longer to write than to carry out.
+_THESE = {
+    "sqlite": "SELECT json_extract(value, '$[0]') AS account, json_extract(value, '$[1]') AS address "
+    "FROM json_each(:these)",
+    "postgresql": "SELECT CAST(value ->> 0 AS bigint) AS account, value ->> 1 AS address "
+    "FROM json_array_elements(CAST(:these AS json))",
+}
+_FIND = {
+    name: Statement(
+        text(
+            f"SELECT {', '.join(f's.{column}' for column in COLUMNS)} FROM ({these}) AS asked "  # noqa: S608 - own names
+            "JOIN suppression AS s ON s.account_id IN (0, asked.account) AND s.address = asked.address "
+            "WHERE s.expires_at IS NULL OR s.expires_at > :now"
+        )
+    )
+    for name, these in _THESE.items()
+}
 
 Place = tuple[int, str]  # an account, and a forward path as it was received
 
@@ -43,9 +60,11 @@ def refusal(found: Suppression) -> Reply:
 def refusals(session: Session, places: Iterable[Place], now: float) -> dict[Place, str]:
     """What is said about those of the paths that are not to be tried for their accounts, the operator's word first."""
     known = {place: comparable(place[1]) for place in places}
-    asked = {(account, address) for (own, _), address in known.items() for account in (EVERY_ACCOUNT, own)}
-    rows = session.execute(_THESE, {"these": sorted(asked), "now": now}) if asked else ()
-    found = {(row.account_id, row.address): Suppression(*row) for row in rows}
+    if not known:
+        return {}
+    asked = json.dumps(sorted({(account, address) for (account, _), address in known.items()}))
+    rows = _FIND[session.get_bind().dialect.name].fetch(session, {"these": asked, "now": now})
+    found = {(account, address): Suppression(account, address, *rest) for account, address, *rest in rows}
     if not found:
         return {}
     which = {place: found.get((EVERY_ACCOUNT, to)) or found.get((place[0], to)) for place, to in known.items()}

@@ -26,18 +26,17 @@ BOUNCE, COMPLAINT, MANUAL = "bounce", "complaint", "manual"
 MAX_DETAIL = 500  # characters
 
 _DOT_STRING = re.compile(r'[^ "(),:;<>@\[\\\].]+(?:\.[^ "(),:;<>@\[\\\].]+)*+')  # RFC 5321, 4.1.2
-_COLUMNS = ("account_id", "address", "reason", "detail", "message_id", "created_at", "expires_at")
+COLUMNS = ("account_id", "address", "reason", "detail", "message_id", "created_at", "expires_at")
 _SUPPRESS = Statement(
     text(
-        f"INSERT INTO suppression ({', '.join(_COLUMNS)}) "  # noqa: S608 - own names
-        f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) ON CONFLICT (account_id, address) DO UPDATE SET "
-        + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
+        f"INSERT INTO suppression ({', '.join(COLUMNS)}) "  # noqa: S608 - own names
+        f"VALUES ({', '.join(f':{name}' for name in COLUMNS)}) ON CONFLICT (account_id, address) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])
     )
 )
 _row = recipient_tables.Suppression
 IN_FORCE = or_(_row.expires_at.is_(None), _row.expires_at > bindparam("now"))
-COLUMNS = tuple(table(_row).columns[name] for name in _COLUMNS)
-_SELECT = select(*COLUMNS)
+_SELECT = select(*(table(_row).columns[name] for name in COLUMNS))
 _FIND = Statement(
     _SELECT.where(
         _row.account_id.in_((EVERY_ACCOUNT, bindparam("account"))), _row.address == bindparam("address"), IN_FORCE
@@ -85,7 +84,7 @@ def suppress(
 
 def suppress_all(session: Session, made: Sequence[Suppression]) -> None:
     """The same for many, whose addresses and details are clean."""
-    _SUPPRESS.run(session, [dict(zip(_COLUMNS, astuple(one), strict=True)) for one in made])
+    _SUPPRESS.run(session, [dict(zip(COLUMNS, astuple(one), strict=True)) for one in made])
     events.record(session, [_event(one) for one in made])
 
 
