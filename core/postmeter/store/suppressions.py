@@ -105,6 +105,12 @@ def suppressions_of(session: Session, account_id: int, now: float) -> list[Suppr
     return [Suppression(*row) for row in session.execute(_LIST, {"account": account_id, "now": now})]
 
 
+def following(session: Session, account_id: int, now: float, behind: str, limit: int) -> list[Suppression]:
+    """The first of those whose address comes behind that one: a long list a part at a time, none of them twice."""
+    query = _LIST.where(_row.address > behind).limit(limit)
+    return [Suppression(*row) for row in session.execute(query, {"account": account_id, "now": now})]
+
+
 def page(
     session: Session,
     account_id: int,
