@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from support.mail_sink import MailSink
-from support.relay import DOMAIN, Access, Relay, wait_until
+from support.relay import ACCOUNT, DOMAIN, Access, Relay, wait_until
 
 SETTINGS = """\
 max_sessions_per_ip = 6
 max_sessions_per_connection = 4
 max_new_sessions_per_second = 1000
 handshake_timeout = 5
+suppressed = "accept"
 """
 DRAIN = 6  # seconds
 
@@ -113,6 +114,22 @@ def _try(relay: Relay, access: Access) -> int:
     client, code = log_in(relay, access.username, access.password)
     client.close()
     return code
+
+
+def test_a_suppressed_recipient_is_accepted_shown_and_not_sent(relay: Relay, access: Access, sink: MailSink) -> None:
+    relay.cli("suppression", "add", ACCOUNT, "gone@example.net", "--reason", "asked by phone")
+
+    def counted() -> bool:  # what a log-in knows of the list may be a second old
+        client = session(relay, access)
+        client.sendmail(f"a@{DOMAIN}", ["gone@example.net", "here@example.net"], f"From: a@{DOMAIN}\r\n\r\nHi\r\n")
+        client.quit()
+        return bool(relay.stats()["suppressed"])
+
+    wait_until(counted, 10, "a suppressed recipient")
+    wait_until(lambda: not relay.queue()["total"], 10, "the end of the queue")
+    assert sink.to("here@example.net")
+    told = relay.stats()
+    assert told["arrived"] == told["delivered"] + told["suppressed"]
 
 
 def test_the_sessions_of_a_killed_worker_are_not_counted_any_more(relay: Relay) -> None:

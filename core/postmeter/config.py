@@ -105,6 +105,11 @@ class Smtp:
     command_timeout: int = setting(300, "seconds for the next command to be complete", least=10)
     content_timeout: int = setting(1_800, "seconds for all of a message's content", least=60)
     min_data_rate: int = setting(500, "octets of content per second, on the average, after its first minute", least=0)
+    suppressed: str = setting(
+        "refuse",
+        "what becomes of a recipient whose address is suppressed: it is answered 550, or accepted, shown and not sent",
+        choices=("refuse", "accept"),
+    )
     list_help: str = setting(
         "keep", "keep a message's own valid List-Help field, or replace it", choices=("keep", "replace")
     )

@@ -6,6 +6,8 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import BinaryIO
 
 from postmeter.errors import UsageError
 
@@ -26,17 +28,24 @@ def lines(rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
 
 def read(octets: bytes) -> list[list[str]]:
     """The rows of a file in UTF-8, separated by commas or semicolons; UsageError when it is none."""
+    return list(rows(io.BytesIO(octets)))
+
+
+def rows(file: BinaryIO) -> Iterator[list[str]]:
+    """The same of a file of any size, from its beginning, a row at a time."""
+    file.seek(0)
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     try:
-        text = octets.decode("utf-8-sig")
+        head = next(text, "")
+        delimiter = ";" if head.count(";") > head.count(",") else ","
+        for row in csv.reader(chain([head] if head else [], text), delimiter=delimiter, strict=True):
+            yield [_as_it_was(cell) for cell in row]
     except UnicodeDecodeError:
         raise UsageError("the file is not in UTF-8") from None
-    head = text.partition("\n")[0]
-    delimiter = ";" if head.count(";") > head.count(",") else ","
-    try:
-        found = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise UsageError(f"the file is no CSV: {error}") from None
-    return [[_as_it_was(cell) for cell in row] for row in found]
+    finally:
+        text.detach()
 
 
 def harmless(cell: Cell) -> Cell:

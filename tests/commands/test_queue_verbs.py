@@ -8,7 +8,7 @@ import pytest
 
 from postmeter.store import audit
 from postmeter.store.engine import Store
-from postmeter.store.tables import CANCELLED, HELD, QUEUED
+from postmeter.store.tables import BOUNCED, CANCELLED, HELD, QUEUED
 from support.command import Cli, opened, printed, told, with_account
 from support.postage import accept, add_worker, lease, recipients, submission
 
@@ -48,6 +48,21 @@ def test_scripts_say_yes(cli: Cli, data: Path, relay: None) -> None:
     )
     assert states(data) == [CANCELLED] * 3
     assert printed(cli("queue", "cancel", "all", "--json"))["done"] == 0
+
+
+def test_what_a_verb_needs_besides_is_an_option(cli: Cli, data: Path, relay: None) -> None:
+    assert "Missing option '--reply'" in cli("queue", "bounce", "all").stderr
+    rerouted = printed(cli("queue", "reroute", "all", "--to", "Relay.example:2525", "--yes", "--json"))
+    assert (rerouted["object"], rerouted["done"]) == ("relay.example:2525", 3)
+    assert "now to relay.example:2525" in cli("queue").stdout
+    with opened(data) as store:
+        waiting = recipients(store)[1]
+    assert "queued (to relay.example:2525)" in cli("message", "show", waiting.message_id).stdout
+    assert told(cli("queue", "reroute", "all", "--to", "relay"), 2).startswith("'relay' is no next hop")
+    done = cli("queue", "bounce", "route:relay.example:2525", "--reply", "The sender was hacked", input="y\n")
+    assert done.stdout == "3 recipients are bounced.\n"
+    assert states(data) == [BOUNCED] * 3
+    assert "550 5.7.0 The sender was hacked" in cli("message", "show", waiting.message_id).stdout
 
 
 def test_wrong_filters_are_told_in_one_line(cli: Cli, relay: None) -> None:

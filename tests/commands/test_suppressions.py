@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from postmeter.commands import suppressions
 from postmeter.store.accounts import account_by_name
 from postmeter.store.suppressions import BOUNCE, find, suppress
+from postmeter.store.suppressions import suppress_all as put
 from support.command import Cli, opened, printed, told, with_account
 
 
@@ -81,6 +83,24 @@ def test_what_was_exported_is_imported_as_it_was(cli: Cli, tmp_path: Path) -> No
         ("+joe@example.org", "=1+1"),
         ("ann@example.org", ""),
     ]
+
+
+def test_a_long_list_goes_in_and_out_in_parts(
+    cli: Cli, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_account(cli)
+    sizes: list[int] = []
+    monkeypatch.setattr(
+        suppressions, "suppress_all", lambda session, part: sizes.append(len(part)) or put(session, part)
+    )
+    addresses = sorted(f"joe{n}@example.org" for n in range(2_100))
+    file = tmp_path / "list.csv"
+    file.write_text("".join(f"{address};asked for it\n" for address in ["JOE1@example.org", *addresses]))
+    assert printed(cli("suppression", "import", "*", str(file), "--json")) == {"imported": 2_101}
+    assert sizes == [1_000, 1_000, 101]
+    exported = cli("suppression", "export", "*").stdout.splitlines()
+    assert [line.partition(",")[0] for line in exported[1:]] == addresses
+    assert printed(cli("suppression", "list", "acme", "--json")) == []
 
 
 def test_of_a_file_with_mistakes_nothing_is_imported(cli: Cli) -> None:

@@ -229,6 +229,15 @@ def test_what_has_to_wait_for_its_slot_is_not_handed_over_and_gives_its_room_bac
     assert bench.delivery.given_up == [Load(ACCESS.account_id, "example.org", 1, 0)]  # the content stays
 
 
+def test_what_is_suppressed_is_not_handed_over_either(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, outcome=lambda _: Accepted((4,), (), {0: "550 5.7.1 no"}))
+    assert bench.reply(message(), replace(ACCESS, suppressions=True)).code == 250
+    assert [submission.suppressions for submission in bench.submissions] == [True]
+    [(leased, _)] = bench.delivery.taken
+    assert [(r.n, r.path, r.block_id) for r in leased.recipients] == [(1, ENVELOPE.recipients[1], 4)]
+    assert bench.delivery.given_up == [(1, 0)]
+
+
 def test_when_all_have_to_wait_the_content_is_not_kept_in_memory(tmp_path: Path) -> None:
     bench = Bench(tmp_path, outcome=lambda _: Accepted((4, 4), (NOW + 3600,) * 2))
     assert bench.reply(message()).code == 250

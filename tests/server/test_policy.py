@@ -90,6 +90,12 @@ def test_an_account_with_suppressions_has_every_address_looked_up() -> None:
     assert door.reply("joe@none.example", LOOKING) == [NULL_MX]
 
 
+def test_where_they_are_accepted_nobody_is_looked_up() -> None:
+    policy = RecipientPolicy(None, lambda domain: domain == "none.example", Clock())
+    assert policy.check(LOOKING, "joe@example.org") is RECIPIENT_OK
+    assert policy.check(LOOKING, "joe@none.example") is NULL_MX
+
+
 @pytest.mark.parametrize(
     ("found", "text"),
     [

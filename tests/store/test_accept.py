@@ -17,7 +17,8 @@ from postmeter.quota.level import EXHAUSTED, LOW, OVERDRAFT
 from postmeter.smtp.replies import QUOTA_EXHAUSTED
 from postmeter.smtp.reply import Reply
 from postmeter.store import queue
-from postmeter.store.accept import CHUNK, Acceptance, Accepted, _chunks
+from postmeter.store.accept import Acceptance, Accepted
+from postmeter.store.contents import CHUNK, chunks
 from postmeter.store.engine import Store
 from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.statement import Statement
@@ -90,7 +91,7 @@ def odd_blocks(content: bytes) -> Iterator[bytes]:
         at += size
 
 
-def test_a_large_content_is_kept_in_chunks(store: Store) -> None:
+def test_a_large_content_is_kept_inchunks(store: Store) -> None:
     funded(store)
     content = random.Random(2).randbytes(3_500_000)
     large, small = submission(blocks=odd_blocks(content)), submission()
@@ -111,10 +112,10 @@ def test_a_large_content_is_kept_in_chunks(store: Store) -> None:
 @given(st.lists(st.integers(0, CHUNK + CHUNK // 2), max_size=4))
 def test_chunks_do_not_depend_on_blocks(sizes: list[int]) -> None:
     blocks = [bytes([n]) * size for n, size in enumerate(sizes)]
-    chunks = list(_chunks(blocks))
-    assert b"".join(chunks) == b"".join(blocks)
-    assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
-    assert len(chunks[-1]) <= CHUNK
+    made = list(chunks(blocks))
+    assert b"".join(made) == b"".join(blocks)
+    assert all(len(chunk) == CHUNK for chunk in made[:-1])
+    assert len(made[-1]) <= CHUNK
 
 
 def test_an_empty_content_is_kept_too(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 from postmeter.errors import UsageError
 from postmeter.store.engine import Store
 from postmeter.store.queue_filter import Filter
-from postmeter.store.tables import DEFERRED, Connection
+from postmeter.store.tables import DEFERRED, Connection, Recipient
 from postmeter.store.waiting import overview
 from support.postage import accept, add_worker, funded, lease, settle_all, submission
 from support.tenants import NOW
@@ -74,6 +74,9 @@ def queue(store: Store) -> Store:
         provider="Google",
         again=NOW,
     )
+    with store.write() as session:
+        first = session.query(Recipient).filter(Recipient.n == 0).one()
+        first.failure, first.route = "policy.auth", "relay.example:25"
     accept(store, submission(account=2))
     return store
 
@@ -93,6 +96,10 @@ def queue(store: Store) -> Store:
         ("state:queued provider:Google", 0),
         ("error:'mailbox FULL'", 2),
         ("error:100_%", 0),
+        ("failure:policy.auth", 1),
+        ("failure:policy", 1),
+        ("failure:poli", 0),
+        ("route:Relay.example:25", 1),
         ("connection:shop-1", 3),
         ("connection:'Web shop'", 3),
         ("message:nothing", 0),

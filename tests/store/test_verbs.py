@@ -6,12 +6,14 @@ import pytest
 from sqlalchemy import func, select
 
 from postmeter.config import Demo
+from postmeter.errors import UsageError
 from postmeter.store import orders, queue
 from postmeter.store.engine import Store
 from postmeter.store.orders import BATCH, OrderFacts
 from postmeter.store.queue_filter import Filter
 from postmeter.store.quota_tables import Block
 from postmeter.store.tables import (
+    BOUNCED,
     CANCELLED,
     DEFERRED,
     DELIVERED,
@@ -48,13 +50,13 @@ def worker(store: Store) -> int:
     return add_worker(store)
 
 
-def do(store: Store, verb: str, text: str = "all", now: float = NOW) -> OrderFacts:
+def do(store: Store, verb: str, text: str = "all", now: float = NOW, object: str = "") -> OrderFacts:
     """Count, place and carry out."""
     chosen = Filter.parse(text)
     with store.read() as session:
-        counted = orders.matching(session, verb, chosen, now)
+        counted = orders.matching(session, verb, chosen, now, object=object)
     with store.write() as session:
-        number = orders.place(session, verb, chosen, counted.count, counted.upto, now, "operator")
+        number = orders.place(session, verb, chosen, counted.count, counted.upto, now, "operator", object)
     return finish(store, number, now)
 
 
@@ -152,6 +154,78 @@ def test_a_cancelled_recipient_costs_nothing_if_it_was_never_sent(
     assert (counted(store, "cancelled"), counted(store, "deferred")) == (1, 0)
     assert rows(store, Content) == []
     audit(store)
+
+
+@pytest.mark.parametrize(
+    ("transmitted", "charge", "block"), [(False, "released", (1000, 0, 0)), (True, "charged", (999, 0, 1))]
+)
+def test_what_the_operator_bounces_has_failed_for_good(
+    store: Store, worker: int, transmitted: bool, charge: str, block: tuple[int, int, int]
+) -> None:
+    deferred(store, worker, transmitted=transmitted)
+    accept(store, submission())
+    do(store, "hold", "state:queued")
+    assert do(store, "bounce", now=NOW + 5, object=" The sender was hacked ").done == 2
+    first, second = recipients(store)
+    said = "550 5.7.0 The sender was hacked"
+    assert (first.state, first.charge, first.final_at, first.reply, first.failure) == (
+        BOUNCED,
+        charge,
+        NOW + 5,
+        said,
+        "operator",
+    )
+    assert (second.state, second.charge) == (BOUNCED, "released")
+    assert told(store, "bounced") == [(0, {"by": "operator", "reply": said})] * 2
+    [row] = rows(store, Block)
+    assert (row.left, row.reserved, row.charged) == block
+    assert (counted(store, "bounced"), counted(store, "deferred")) == (2, 0)
+    assert rows(store, Content) == []
+    audit(store)
+
+
+def test_a_bounce_is_not_ordered_without_a_reason(store: Store, worker: int) -> None:
+    accept(store, submission())
+    for reason in ("", "two\nlines", "x" * 201):
+        with pytest.raises(UsageError, match="the reason must have 1 to 200 printable characters"):
+            do(store, "bounce", object=reason)
+
+
+def test_what_is_rerouted_is_tried_now_and_goes_there_until_that_is_taken_back(store: Store, worker: int) -> None:
+    deferred(store, worker, 2)
+    assert do(store, "reroute", object="Relay.example.org:2525").done == 2
+    assert do(store, "reroute", object="relay.example.org:2525").done == 0
+    assert told(store, "rerouted") == [(n, {"by": "operator", "to": "relay.example.org:2525"}) for n in (0, 1)]
+    [leased] = lease(store, worker)
+    assert [one.route for one in leased.recipients] == ["relay.example.org:2525"] * 2
+    settle_all(store, [leased], worker, DEFERRED, again=LATER)
+    assert do(store, "reroute", "route:relay.example.org:2525 message:" + leased.message.id, object="MX").done == 2
+    assert [one.route for one in lease(store, worker)[0].recipients] == ["", ""]
+    audit(store)
+
+
+def test_what_is_held_is_rerouted_and_stays_where_it_is(store: Store, worker: int) -> None:
+    accept(store, submission())
+    do(store, "hold", now=NOW + 1)
+    assert do(store, "reroute", now=NOW + 9, object="[2001:db8::1]:25").done == 1
+    [one] = recipients(store)
+    assert (one.state, one.next_attempt_at, one.route) == (HELD, NOW + 1, "[2001:db8::1]:25")
+
+
+@pytest.mark.parametrize(
+    "hop", ["", "relay", "relay:0", "relay:65536", "re lay:25", "2001:db8::1:25", "a@b:25", f"{'x' * 300}:25"]
+)
+def test_what_is_no_next_hop_is_told(store: Store, hop: str) -> None:
+    with pytest.raises(UsageError, match=r"is no next hop such as 192\.0\.2\.1:25, mail\.example\.org:25 or mx"):
+        orders.clean_object("reroute", hop)
+
+
+def test_before_it_is_known_where_to_all_that_waits_is_counted(store: Store, worker: int) -> None:
+    deferred(store, worker, 2)
+    do(store, "reroute", object="relay.example.org:25")
+    with store.read() as session:
+        assert orders.matching(session, "reroute", Filter(), NOW).count == 2
+        assert orders.matching(session, "reroute", Filter(), NOW, object="relay.example.org:25").count == 0
 
 
 def test_an_overdraft_is_given_back(store: Store) -> None:

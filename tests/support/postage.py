@@ -100,11 +100,16 @@ def submission(
 
 
 def accept(
-    store: Store, *submissions: Submission, policy: str = "agreement", cap: int = 0, demo: Demo | None = None
+    store: Store,
+    *submissions: Submission,
+    policy: str = "agreement",
+    cap: int = 0,
+    demo: Demo | None = None,
+    keep_suppressed: bool = False,
 ) -> list[Any]:
     """Commit submissions in one group."""
     with store.write() as session:
-        return Acceptance(Overdraft(policy, cap), demo)(session, submissions)
+        return Acceptance(Overdraft(policy, cap), demo, keep_suppressed=keep_suppressed)(session, submissions)
 
 
 def lease(store: Store, worker: int, now: float = NOW, limit: int = 1000) -> list[Leased]:
@@ -224,8 +229,13 @@ def audit(store: Store) -> None:
     for one in everyone:
         assert (one.state in FINAL) == (one.final_at is not None)
         assert (one.state == tables.LEASED) == (one.lease_owner is not None)
-        assert (one.charge == FREE) == (one.account_id == OPERATOR)
+        assert (one.charge == FREE) == (one.account_id == OPERATOR or never_reserved(one))
         assert one.charge in (FREE, *(("charged", "released") if one.state in FINAL else ("reserved", "charged")))
+
+
+def never_reserved(one: Any) -> bool:
+    """Whether it was suppressed when it was accepted."""
+    return bool(one.state == tables.SUPPRESSED and one.final_at == one.leaves_at and one.attempts == 0)
 
 
 def _audit_money(session: Session, everyone: list[Any]) -> None:
@@ -270,12 +280,12 @@ def _audit_units(session: Session, everyone: list[Any]) -> None:
 
 
 def _audit_counters(session: Session, everyone: list[Any]) -> None:
-    names = ("arrived", "delivered", "bounced", "deferred", "cancelled")
+    names = ("arrived", "delivered", "bounced", "deferred", "suppressed", "cancelled")
     sums = [func.coalesce(func.sum(getattr(Counter, name)), 0) for name in names]
     states = Tally(one.state for one in everyone)
     tried = sum(one.final_at is None and one.attempts > 0 for one in everyone)
     bounced = states["bounced"] + states["expired"]
-    expected = (len(everyone), states["delivered"], bounced, tried, states["cancelled"])
+    expected = (len(everyone), states["delivered"], bounced, tried, states["suppressed"], states["cancelled"])
     assert tuple(map(int, session.execute(select(*sums)).one())) == expected
     waiting = Tally(one.provider for one in everyone if one.final_at is None and one.attempts > 0)
     gauge = session.execute(select(Counter.provider, func.sum(Counter.deferred)).group_by(Counter.provider))

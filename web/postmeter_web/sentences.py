@@ -138,6 +138,7 @@ OPERATOR = (  # filters of the queue, suspensions
     N_("nothing waits in the state {state}; there are: {names}"),
     N_("there is no account {name}"),
     N_("there is no connection {name}"),
+    N_("{text} is no next hop such as 192.0.2.1:25, mail.example.org:25 or mx"),
     N_("the reason must have 1 to {number} printable characters"),
     N_("the name of a provider has 1 to {number} printable characters"),
     N_("a suspension ends in the future"),

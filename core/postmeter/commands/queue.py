@@ -13,7 +13,15 @@ from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
 from postmeter.store.accounts import account_by_name
 from postmeter.store.quota import iso
-from postmeter.store.timeline import EventFacts, MessageFacts, QueueFacts, message_facts, queue_facts
+from postmeter.store.timeline import (
+    EventFacts,
+    MessageFacts,
+    QueueFacts,
+    RecipientFacts,
+    WaitingRecipient,
+    message_facts,
+    queue_facts,
+)
 
 NEVER_TRIED = "not tried yet"
 
@@ -68,13 +76,14 @@ def _queue(facts: QueueFacts, now: float) -> str:
     )
     waiting = table(
         ("Message", "Recipient", "State", "Tries", "Next try"),
-        [(w.message_id, w.forward_path, w.state, w.attempts, _due(w.next_attempt_at, now)) for w in facts.waiting],
+        [(w.message_id, w.forward_path, w.state, w.attempts, _due(w, now)) for w in facts.waiting],
     )
     return f"{facts.total:,} recipients wait: {states}\n\n{reasons}\n\n{waiting}"
 
 
-def _due(at: float, now: float) -> str:
-    return "now" if at <= now else iso(at)
+def _due(one: WaitingRecipient, now: float) -> str:
+    when = "now" if one.next_attempt_at <= now else iso(one.next_attempt_at)
+    return f"{when} to {one.route}" if one.route else when
 
 
 def _message(facts: MessageFacts) -> str:
@@ -90,11 +99,15 @@ def _message(facts: MessageFacts) -> str:
     head = pairs([*lines, ("Reference", facts.reference)] if facts.reference else lines)
     recipients = table(
         ("Recipient", "State", "Tries", "Last answer"),
-        [(r.forward_path, r.state, r.attempts, r.reply or NEVER_TRIED) for r in facts.recipients],
+        [(r.forward_path, _state(r), r.attempts, r.reply or NEVER_TRIED) for r in facts.recipients],
     )
     names = {r.n: r.forward_path for r in facts.recipients}
     events = "\n".join(_event(event, names) for event in facts.events)
     return f"{head}\n\n{recipients}\n\n{events}".rstrip()
+
+
+def _state(one: RecipientFacts) -> str:
+    return f"{one.state} (to {one.route})" if one.route else one.state
 
 
 def _event(event: EventFacts, names: dict[int, str]) -> str:

@@ -1,4 +1,4 @@
-"""`postmeter queue hold|release|retry|cancel`: counts what a filter matches, asks, and acts."""
+"""`postmeter queue hold|release|retry|reroute|cancel|bounce`: counts what a filter matches, asks, and acts."""
 
 from __future__ import annotations
 
@@ -11,21 +11,39 @@ from postmeter.console import json_option, plain, show, table
 from postmeter.store import orders
 from postmeter.store.orders import Matching, OrderFacts
 from postmeter.store.queue_filter import Filter
+from postmeter.store.verbs import VERBS
 
 BY = "operator"  # who the timelines of the messages will name
 HELP = {
     "hold": "Keep what matches FILTER from leaving, until it is released.",
     "release": "Let what is held and matches FILTER leave again.",
     "retry": "Try what matches FILTER again now.",
+    "reroute": "Send what matches FILTER, now and from now on, to this server instead of where it would go.",
     "cancel": "Never send what matches FILTER; units of what was never sent are given back.",
+    "bounce": "Never send what matches FILTER, and tell its senders that it failed.",
 }
-DONE = {"hold": "held", "release": "released", "retry": "due now", "cancel": "cancelled"}
+DONE = {
+    "hold": "held",
+    "release": "released",
+    "retry": "due now",
+    "reroute": "rerouted",
+    "cancel": "cancelled",
+    "bounce": "bounced",
+}
+OBJECTS = {  # what a verb has to be given besides: the metavariable of its option, and what that means
+    "to": ("HOST:PORT", "The next hop; 'mx' sends it again where the settings or the DNS say."),
+    "reply": ("TEXT", "Why; its senders are told."),
+}
 
 
 def register(group: click.Group) -> None:
     """Add the commands."""
     for verb, text in HELP.items():
-        group.add_command(_command(verb, text))
+        command = _command(verb, text)
+        if name := VERBS[verb].object:
+            metavar, help = OBJECTS[name]
+            command.params.append(click.Option([f"--{name}", "object"], metavar=metavar, required=True, help=help))
+        group.add_command(command)
 
 
 def _command(verb: str, text: str) -> click.Command:
@@ -34,23 +52,23 @@ def _command(verb: str, text: str) -> click.Command:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @json_option
     @pass_relay
-    def command(relay: Relay, words: tuple[str, ...], yes: bool, as_json: bool) -> None:
-        chosen = Filter.of(words)
+    def command(relay: Relay, words: tuple[str, ...], yes: bool, as_json: bool, object: str = "") -> None:
+        chosen, object = Filter.of(words), orders.clean_object(verb, object)
         with relay.store.read() as session:
-            counted = orders.matching(session, verb, chosen, time.time(), limit=5)
+            counted = orders.matching(session, verb, chosen, time.time(), limit=5, object=object)
         if counted.count and not yes:
             click.echo(_counted(verb, counted), err=True)
             click.confirm("Go on?", abort=True, err=True)
-        done = _act(relay, verb, chosen, counted)
+        done = _act(relay, verb, chosen, counted, object)
         show(as_json, plain(done), _told(done))
 
     return command
 
 
-def _act(relay: Relay, verb: str, chosen: Filter, counted: Matching) -> OrderFacts:
+def _act(relay: Relay, verb: str, chosen: Filter, counted: Matching, object: str) -> OrderFacts:
     """Place the order and carry it out; if this process ends before, workers go on with it."""
     with relay.store.write() as session:
-        number = orders.place(session, verb, chosen, counted.count, counted.upto, time.time(), BY)
+        number = orders.place(session, verb, chosen, counted.count, counted.upto, time.time(), BY, object)
     while True:
         now = time.time()
         with relay.store.read() as session:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import click
@@ -15,6 +19,7 @@ from postmeter.errors import UsageError
 from postmeter.store import suppression_list
 from postmeter.store.accounts import account_by_name
 from postmeter.store.quota import iso
+from postmeter.store.suppression_list import Problem
 from postmeter.store.suppressions import (
     EVERY_ACCOUNT,
     MANUAL,
@@ -103,18 +108,41 @@ def import_file(relay: Relay, account: str, file: BinaryIO, as_json: bool) -> No
 
     FILE may be - for standard input.
     """
-    rows = csv_file.read(file.read())
+    now, number = time.time(), 0
     with relay.store.read() as session:
-        asked = suppression_list.read(rows, _number(session, account), time.time())
-    if asked.problems:
-        wrong = "; ".join(f"line {one.line}: {one.text}" for one in asked.problems[:FEW])
-        more = f"; and {len(asked.problems) - FEW} more" if len(asked.problems) > FEW else ""
-        raise UsageError(f"nothing was imported: {wrong}{more}")
-    for part in suppression_list.parts(asked):
-        with relay.store.write() as session:
-            suppress_all(session, part)
-    number = len(asked.made)
+        customer = _number(session, account)
+    with _kept(file) as kept:
+        _refuse_mistakes(suppression_list.judged(csv_file.rows(kept), customer, now))
+        asked = suppression_list.judged(csv_file.rows(kept), customer, now)
+        for part in suppression_list.parts(one for one in asked if isinstance(one, Suppression)):
+            number += len(part)
+            with relay.store.write() as session:
+                suppress_all(session, part)
     show(as_json, {"imported": number}, f"{number:,} addresses are suppressed.")
+
+
+@contextmanager
+def _kept(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The file, so that it can be read twice: a list of any size is never in memory as a whole."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile() as kept:
+        shutil.copyfileobj(file, kept)
+        yield kept
+
+
+def _refuse_mistakes(judged: Iterable[Suppression | Problem]) -> None:
+    first: list[Problem] = []
+    more = 0
+    for one in (one for one in judged if isinstance(one, Problem)):
+        if len(first) < FEW:
+            first.append(one)
+        else:
+            more += 1
+    if first:
+        wrong = "; ".join(f"line {one.line}: {one.text}" for one in first)
+        raise UsageError(f"nothing was imported: {wrong}{f'; and {more} more' if more else ''}")
 
 
 @suppression.command()

@@ -14,7 +14,7 @@ from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import provider
-from postmeter.delivery.route import NoRoute, Route, Router
+from postmeter.delivery.route import NoRoute, Route, Router, static_route
 from postmeter.delivery.securing import Securing
 from postmeter.delivery.signing import Signed
 from postmeter.delivery.source import Choice, Sources
@@ -71,7 +71,7 @@ class Dispatch:
         unrouted = []
         routed: Groups = {}
         for recipient in parcel.leased.recipients:
-            if (route := self._router.static(recipient.path.domain)) is None:
+            if (route := self._static(recipient)) is None:
                 unrouted.append(recipient)
             else:
                 route = self._securing.static(route, recipient.path.domain, parcel.leased.message)
@@ -80,6 +80,10 @@ class Dispatch:
         if unrouted:
             d = ensureDeferred(self._find_routes(parcel, signed, unrouted))
             d.addErrback(self._failed, parcel, unrouted)
+
+    def _static(self, recipient: QueuedRecipient) -> Route | None:
+        """Where the operator wants it sent: just this one, or all of its domain."""
+        return static_route(recipient.route) if recipient.route else self._router.static(recipient.path.domain)
 
     def resume(self, giving_up: bool) -> None:
         """The leases were renewed: what waited for that is sent or, from the end on, given back."""

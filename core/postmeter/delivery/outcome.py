@@ -12,7 +12,7 @@ from postmeter.smtp.reply import Reply
 from postmeter.store.providers import Suspension
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement
-from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, QUEUED
+from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, QUEUED, SUPPRESSED
 
 LOOK_AGAIN = 3600.0  # seconds, about, until a recipient of a suspended provider is looked at again
 SPREAD = 300.0  # seconds in which those of a provider leave after its suspension
@@ -118,6 +118,22 @@ class Judge:
             transmitted=False,
             in_doubt=False,
             facts={} if recipient.attempts else {"provider": suspension.provider},
+            attempted=False,
+        )
+
+    def suppressed(self, message: QueuedMessage, recipient: QueuedRecipient, now: float) -> Settlement:
+        """The end of a recipient whose address is not to be tried any more."""
+        return Settlement(
+            message=message,
+            recipient=recipient,
+            worker=self._worker,
+            state=SUPPRESSED,
+            reply=recipient.suppressed,
+            at=now,
+            next_attempt_at=now,
+            transmitted=False,
+            in_doubt=False,
+            facts={},
             attempted=False,
         )
 

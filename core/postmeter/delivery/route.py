@@ -114,7 +114,7 @@ class Router:
         ourselves: Ourselves | None = None,
     ) -> None:
         self._resolver = resolver
-        self._static = {domain.lower().rstrip("."): _static_route(value) for domain, value in static.items()}
+        self._static = {domain.lower().rstrip("."): static_route(value) for domain, value in static.items()}
         self._shuffle = shuffle
         self._port = port
         self._allow_private = allow_private
@@ -218,7 +218,8 @@ class Router:
         return us is None or not (us.is_named(host.name) or us.is_at(host.address))
 
 
-def _static_route(value: str) -> Route:
+def static_route(value: str) -> Route:
+    """The route to a next hop, ``host:port``; ConfigError when it is none."""
     host, port = address("delivery.routes", value)
     return Route(value, (Host(host, host, port),), static=True)
 

@@ -96,7 +96,8 @@ class Scheduler:
         numbers = {recipient.n for recipient in leased.recipients}
         parcel = Parcel(leased, content, numbers, len(numbers), Load.of(leased))
         self._parcels.add(parcel)
-        rest = tuple(one for one in leased.recipients if not self.put_off(parcel, one, one.provider))
+        to_send = (one for one in leased.recipients if not self._ended(parcel, one))
+        rest = tuple(one for one in to_send if not self.put_off(parcel, one, one.provider))
         if not rest:
             return
         if len(rest) < len(leased.recipients):
@@ -223,6 +224,12 @@ class Scheduler:
         settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
         self._desk.note(settlement)
         self._add(parcel, settlement)
+
+    def _ended(self, parcel: Parcel, recipient: QueuedRecipient) -> bool:
+        """Whether its address was suppressed since it was accepted, so that this is its end."""
+        if recipient.suppressed:
+            self._add(parcel, self._judge.suppressed(parcel.leased.message, recipient, self._clock()))
+        return bool(recipient.suppressed)
 
     def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""

@@ -213,11 +213,13 @@ class Candidate:
             priority=self.handling.priority,
             lifetime=self.handling.lifetime,
             tls_required=self.handling.tls_required,
+            suppressions=self.access.suppressions,
         )
 
     def leased(self, accepted: Accepted, submission: Submission) -> tuple[Leased, bytes | None]:
         """What delivery takes over: the leased recipients, and the content while it is small enough for memory."""
-        leaving = zip(self.envelope.recipients[: accepted.at_once], accepted.block_ids, strict=False)
+        leaving = zip(accepted.paid[: accepted.at_once], accepted.block_ids, strict=False)
+        paths = self.envelope.recipients
         message = QueuedMessage(
             self.id,
             self.access.account_id,
@@ -231,9 +233,7 @@ class Candidate:
             self.handling.lifetime,
             self.handling.tls_required,
         )
-        recipients = tuple(
-            QueuedRecipient(n, path, 0, block_id, "reserved") for n, (path, block_id) in enumerate(leaving)
-        )
+        recipients = tuple(QueuedRecipient(n, paths[n], 0, block_id, "reserved") for n, block_id in leaving)
         content = b"".join(submission.content()) if self.spool.in_memory else None
         return Leased(message, recipients), content
 

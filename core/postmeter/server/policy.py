@@ -14,12 +14,11 @@ from postmeter.smtp.replies import (
     NULL_MX,
     RECIPIENT_OK,
     RECIPIENT_UNCHECKED,
-    recipient_suppressed,
 )
 from postmeter.smtp.reply import Reply
 from postmeter.store.connections import Access
-from postmeter.store.quota import iso
-from postmeter.store.suppressions import BOUNCE, COMPLAINT, EVERY_ACCOUNT, MANUAL, Suppression
+from postmeter.store.suppressed import refusal
+from postmeter.store.suppressions import Suppression
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +26,18 @@ PATIENCE = 0.5  # seconds that a client waits for the DNS
 SILENCE = 10.0  # seconds after a time-out in which nobody asks it
 MOST_ASKED = 100  # questions at a time; each takes a socket
 
-_BECAUSE = {
-    BOUNCE: "because mail to it bounced",
-    COMPLAINT: "because its owner complained about mail",
-    MANUAL: "by hand",
-}
-
 
 class RecipientPolicy:
     """Judges recipients one by one, without waiting in the usual case.
 
-    ``suppressed`` looks up what keeps an account's mail from an address; ``null_mx`` says whether a domain takes no
+    ``suppressed`` looks up what keeps an account's mail from an address (None: that is done when the message is
+    accepted, and keeps nobody out); ``null_mx`` says whether a domain takes no
     mail (RFC 7505), at once when it knows.
     """
 
     def __init__(
         self,
-        suppressed: Callable[[int, str], Deferred[Suppression | None]],
+        suppressed: Callable[[int, str], Deferred[Suppression | None]] | None,
         null_mx: Callable[[str], bool | Deferred[bool]],
         reactor: Any,
     ) -> None:
@@ -58,13 +52,13 @@ class RecipientPolicy:
         _, at, domain = forward_path.rpartition("@")
         if not at:
             return NO_SUCH_DOMAIN  # RFC 6409, 4.2: nothing is local here
-        if access.suppressions:
-            return ensureDeferred(self._look_up(access.account_id, forward_path, domain))
+        if access.suppressions and self._suppressed is not None:
+            return ensureDeferred(self._look_up(self._suppressed(access.account_id, forward_path), domain))
         return self._check_domain(domain)
 
-    async def _look_up(self, account_id: int, forward_path: str, domain: str) -> Reply:
+    async def _look_up(self, looking: Deferred[Suppression | None], domain: str) -> Reply:
         try:
-            found = await self._suppressed(account_id, forward_path)
+            found = await looking
         except Exception as error:
             log.error("a recipient could not be checked", exc_info=error)
             return RECIPIENT_UNCHECKED
@@ -98,9 +92,3 @@ class RecipientPolicy:
 
 def _judged(refuses: bool) -> Reply:
     return NULL_MX if refuses else RECIPIENT_OK
-
-
-def refusal(found: Suppression) -> Reply:
-    """The answer about a suppressed address: since when, why, and who can change it."""
-    why = _BECAUSE.get(found.reason, found.reason)
-    return recipient_suppressed(iso(found.created_at)[:10], why, found.detail, found.account_id == EVERY_ACCOUNT)

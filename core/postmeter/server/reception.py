@@ -62,9 +62,7 @@ def build(settings: Settings, parts: Parts) -> Reception:
         lambda username: parts.read(partial(connections.access, username=username, now=time.time())), time.monotonic
     )
     policy = RecipientPolicy(
-        suppressed=lambda account, address: parts.read(
-            partial(suppressions.find, account_id=account, address=address, now=time.time())
-        ),
+        suppressed=_suppressed(parts) if smtp.suppressed == "refuse" else None,
         null_mx=parts.null_mx,
         reactor=parts.reactor,
     )
@@ -82,12 +80,19 @@ def build(settings: Settings, parts: Parts) -> Reception:
     )
 
 
+def _suppressed(parts: Parts) -> Callable[[int, str], Deferred[Any]]:
+    """Looks up what keeps an account's mail from an address."""
+    return lambda account, address: parts.read(
+        partial(suppressions.find, account_id=account, address=address, now=time.time())
+    )
+
+
 def _acceptance(settings: Settings, parts: Parts) -> Acceptance:
     smtp = settings.smtp
     return Acceptance(
         hostname=settings.hostname,
         keep_list_help=smtp.list_help == "keep",
-        change=accepting.Acceptance(settings.overdraft, settings.demo),
+        change=accepting.Acceptance(settings.overdraft, settings.demo, keep_suppressed=smtp.suppressed == "accept"),
         submit=parts.submit,
         new_id=IdFactory(time.time, os.urandom),
         clock=time.time,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,113 +11,54 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from postmeter import config
-from postmeter.message.envelope import Envelope
 from postmeter.smtp.reply import Reply
-from postmeter.store import events, idempotency, ledger, standing
+from postmeter.store import events, idempotency, ledger, standing, suppressed
 from postmeter.store.base import table
-from postmeter.store.caps import Meters, Use
+from postmeter.store.caps import Meters
+from postmeter.store.contents import Writing, insert_contents
 from postmeter.store.counters import Change, count
-from postmeter.store.idempotency import Claims, Key
+from postmeter.store.idempotency import Claims
 from postmeter.store.last_use import LastUse
 from postmeter.store.purse import Purse, open_purses
 from postmeter.store.statement import Statement
-from postmeter.store.tables import LEASED, QUEUED, Connection, Content, Message, Recipient
+from postmeter.store.submission import Accepted, Answer, Duplicate, Submission
+from postmeter.store.tables import LEASED, QUEUED, SUPPRESSED, Connection, Message, Recipient
 from postmeter.store.throttle import Lane
 
-CHUNK = 1 << 20  # octets of content in one row
-RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit, nothing (the relay's own mail)
+__all__ = ["FREE", "RESERVED", "Acceptance", "Accepted", "Answer", "Duplicate", "Submission", "insert_messages"]
+
+RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit; nothing (the relay's own mail, suppressed)
 
 _MESSAGE = Statement(insert(table(Message)))
-_CONTENT = Statement(insert(table(Content)))
 _UNTOLD = {"warn_at", "route", "failure", "complained_at"}  # what a new recipient has not got
 _RECIPIENT = Statement(insert(table(Recipient)), [c.name for c in table(Recipient).columns if c.name not in _UNTOLD])
 _PAID_BY = Statement(
-    select(Recipient.block_id, Recipient.leaves_at, Recipient.lease_owner)
+    select(
+        *(Recipient.n, Recipient.block_id, Recipient.leaves_at, Recipient.lease_owner, Recipient.charge),
+        Recipient.reply,
+    )
     .where(Recipient.message_id == bindparam("m"), Recipient.account_id == bindparam("a"))
     .order_by(Recipient.n)
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A message that has passed all checks and waits for its commit.
-
-    ``content`` gives the octets in blocks (anew at each call); ``worker`` leases the recipients that may leave at once
-    to the worker that took the message, None leaves them queued. Of the messages of a connection with the same ``key``
-    and recipients the first is stored; empty: it has none. ``reference`` is what the sender calls its
-    subject matter. ``capped``: the connection has caps. ``aged``: it was opened by its previous secret. ``priority``,
-    ``lifetime`` and ``tls_required`` as the message's table has them.
-    """
-
-    id: str
-    account_id: int
-    connection_id: int
-    domain: str
-    envelope: Envelope
-    header_from: str
-    subject: str
-    message_id: str
-    size: int
-    content: Callable[[], Iterable[bytes]]
-    accepted_at: float
-    worker: int | None
-    key: bytes = b""
-    reference: str = ""
-    capped: bool = False
-    aged: bool = False
-    priority: int = 1
-    lifetime: int = 0
-    tls_required: bool = False
-
-    @property
-    def recipients(self) -> int:
-        """How many there are, and units to pay."""
-        return len(self.envelope.recipients)
-
-    @property
-    def use(self) -> Use:
-        """What its connection's caps go by."""
-        return self.account_id, self.connection_id, self.accepted_at
-
-    @property
-    def claim(self) -> Key:
-        """What the message is known by."""
-        paths = [recipient.forward_path for recipient in self.envelope.recipients]
-        return idempotency.key(self.account_id, self.connection_id, self.key, paths)
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Committed: the block that pays for each recipient (None: overdraft).
-
-    The last recipients may have to wait for their slots under the hourly limit: ``waits`` says until when.
-    """
-
-    block_ids: tuple[int | None, ...]
-    waits: tuple[float, ...] = ()
-
-    @property
-    def at_once(self) -> int:
-        """How many of the first recipients may leave now."""
-        return len(self.block_ids) - len(self.waits)
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """Not stored again: the message that came first with the same key is committed."""
-
-    message_id: str
-
-
-Answer = Accepted | Duplicate | Reply
-
-
 class Acceptance:
-    """The change that stores submissions under the settings' rules for overdraft and for accounts without a block."""
+    """The change that stores submissions under the settings' rules for overdraft and for accounts without a block.
+
+    With ``keep_suppressed`` recipients that are not to be tried are stored as suppressed; else reception has refused
+    them.
+    """
 
     awaited = True  # a client waits for the answer
 
-    def __init__(self, overdraft: config.Overdraft | None = None, demo: config.Demo | None = None) -> None:
+    def __init__(
+        self,
+        overdraft: config.Overdraft | None = None,
+        demo: config.Demo | None = None,
+        *,
+        keep_suppressed: bool = False,
+    ) -> None:
+        self._keep_suppressed = keep_suppressed
         self._overdraft = overdraft or config.Overdraft()
         self._demo = demo or config.Demo()
         self._last_use, self._previous_secrets_last_use = LastUse(), LastUse(Connection.previous_used_at)
@@ -144,7 +84,9 @@ class Acceptance:
         limited = [a for a in accounts if self._demo.per_hour and purses[a].account.paid_since is None]
         lanes = {account: Lane(session, account, self._demo, now) for account in limited}
         meters = Meters(session, (submission.use for submission in submissions if submission.capped))
-        return Till(session, purses, lanes, meters, _claim(session, submissions))
+        looked_up = [s for s in submissions if s.suppressions] if self._keep_suppressed else []
+        refusals = suppressed.refusals(session, (place for s in looked_up for place in _places(s)), now)
+        return Till(session, purses, lanes, meters, _claim(session, submissions), refusals)
 
     def confirm(self, session: Session, submissions: Sequence[Submission]) -> list[Accepted | Duplicate | None]:
         """After a commit whose answer was lost: which submissions are stored; None: nothing of it is."""
@@ -153,13 +95,17 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Till:
-    """Where the messages of one commit are paid; ``lanes`` has the accounts under the hourly limit."""
+    """Where the messages of one commit are paid; ``lanes`` has the accounts under the hourly limit.
+
+    ``refusals`` says why some of their recipients are not to be tried.
+    """
 
     session: Session
     purses: dict[int, Purse]
     lanes: dict[int, Lane]
     meters: Meters
     claims: Claims
+    refusals: Mapping[suppressed.Place, str]
 
     def answer(self, submission: Submission) -> Answer:
         """Take the message and its pay, or say why not."""
@@ -177,26 +123,30 @@ class Till:
         return answer
 
     def _take(self, submission: Submission) -> Accepted | Reply:
-        units = submission.recipients
+        told = self._suppressed(submission) if self.refusals else {}
+        units = submission.recipients - len(told)
         limited = submission.capped or submission.account_id in self.lanes
         if limited and (reply := self._refusal(submission, units)):
             return reply
         paid_by = self.purses[submission.account_id].pay(units)
         if isinstance(paid_by, Reply):
             return paid_by
-        return Accepted(paid_by, self._wait(submission, units)) if limited else Accepted(paid_by)
+        return Accepted(paid_by, self._wait(submission, units) if limited else (), told)
+
+    def _suppressed(self, submission: Submission) -> dict[int, str]:
+        return {n: self.refusals[place] for n, place in enumerate(_places(submission)) if place in self.refusals}
 
     def _refusal(self, submission: Submission, units: int) -> Reply | None:
         """Why the connection, or the account in this hour, may not send it."""
-        if submission.capped and (reply := self.meters.refusal(submission.use, units)):
+        if submission.capped and (reply := self.meters.refusal(submission.use, submission.recipients)):
             return reply
         lane = self.lanes.get(submission.account_id)
-        return lane.refusal(units) if lane else None
+        return lane.refusal(units) if lane and units else None
 
     def _wait(self, submission: Submission, units: int) -> tuple[float, ...]:
         """Count it; the slots of the last recipients, if they have to wait."""
         if submission.capped:
-            self.meters.add(submission.use, units)
+            self.meters.add(submission.use, submission.recipients)
         lane = self.lanes.get(submission.account_id)
         return lane.take(units) if lane else ()
 
@@ -207,6 +157,10 @@ class Till:
             standing.fell(self.session, account, purse.account, purse.left, purse.overdrawn, now)
             if account in self.lanes:
                 self.lanes[account].save()
+
+
+def _places(submission: Submission) -> list[suppressed.Place]:
+    return [(submission.account_id, one.forward_path) for one in submission.envelope.recipients]
 
 
 def _claim(session: Session, submissions: Sequence[Submission]) -> Claims:
@@ -225,12 +179,14 @@ def _reserve(session: Session, taken: list[tuple[Submission, Accepted]], now: fl
 def _stored(session: Session, submission: Submission) -> Accepted | None:
     """What was answered; with a worker, what may leave at once is what was leased to it, whatever was due since."""
     rows = _PAID_BY.fetch(session, {"m": submission.id, "a": submission.account_id})
+    paid = [row for row in rows if row[4] != FREE]
     waits = tuple(
         leaves_at
-        for _, leaves_at, owner in rows
+        for _, _, leaves_at, owner, *_ in paid
         if (leaves_at > submission.accepted_at if submission.worker is None else owner != submission.worker)
     )
-    return Accepted(tuple(row[0] for row in rows), waits) if rows else None
+    told = {n: reply for n, *_, charge, reply in rows if charge == FREE}
+    return Accepted(tuple(row[1] for row in paid), waits, told) if rows else None
 
 
 def _doubled(session: Session, submission: Submission) -> Duplicate | None:
@@ -242,7 +198,7 @@ def _doubled(session: Session, submission: Submission) -> Duplicate | None:
 
 def insert_messages(session: Session, taken: Sequence[tuple[Submission, Accepted]], charge: str = RESERVED) -> None:
     """Write messages whose payment is settled: contents, envelopes, recipients, events and counters."""
-    digests = _insert_contents(session, [submission for submission, _ in taken])
+    digests = insert_contents(session, (Writing(s.id, s.account_id, s.content, bool(a.block_ids)) for s, a in taken))
     _MESSAGE.run(session, [_message(s, digest) for (s, _), digest in zip(taken, digests, strict=True)])
     _RECIPIENT.run(
         session, [row for submission, accepted in taken for row in _recipients(submission, accepted, charge)]
@@ -254,7 +210,11 @@ def insert_messages(session: Session, taken: Sequence[tuple[Submission, Accepted
             for s, _ in taken
         ],
     )
-    count(session, [Change(*s.use, "arrived", len(a.block_ids), s.domain) for s, a in taken])
+    count(session, [Change(*s.use, "arrived", s.recipients, s.domain) for s, _ in taken])
+    for s, told in [(s, a.suppressed) for s, a in taken if a.suppressed]:
+        about = [(n, SUPPRESSED, s.accepted_at, {"reply": reply}) for n, reply in told.items()]
+        events.record(session, [events.about_recipient(s.account_id, s.id, *one) for one in about])
+        count(session, [Change(*s.use, SUPPRESSED, len(told), s.domain)])
 
 
 def _message(submission: Submission, sha256: bytes) -> dict[str, Any]:
@@ -282,64 +242,47 @@ def _message(submission: Submission, sha256: bytes) -> dict[str, Any]:
     }
 
 
-def _insert_contents(session: Session, submissions: Sequence[Submission]) -> list[bytes]:
-    """Write the contents in rows of CHUNK octets, about one of them in memory at a time; the SHA-256 of each."""
-    digests, rows, octets = [], [], 0
-    for submission in submissions:
-        digest = hashlib.sha256()
-        for n, chunk in enumerate(_chunks(submission.content())):
-            digest.update(chunk)
-            rows.append({"message_id": submission.id, "account_id": submission.account_id, "n": n, "data": chunk})
-            octets += len(chunk)
-            if octets >= CHUNK:
-                _CONTENT.run(session, rows)
-                rows, octets = [], 0
-        digests.append(digest.digest())
-    if rows:
-        _CONTENT.run(session, rows)
-    return digests
-
-
-def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The octets of all blocks in pieces of CHUNK; a content that is one small block passes as it is."""
-    waiting: list[bytes] = []
-    size = 0
-    for block in blocks:
-        while size + len(block) > CHUNK:
-            waiting.append(block[: CHUNK - size])
-            yield b"".join(waiting)
-            block, waiting, size = block[CHUNK - size :], [], 0
-        waiting.append(block)
-        size += len(block)
-    yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
-
-
 def _recipients(submission: Submission, accepted: Accepted, charge: str) -> Iterable[dict[str, Any]]:
     at_once = accepted.at_once
     leased = 0 if submission.worker is None else at_once
     slots = (submission.accepted_at,) * at_once + accepted.waits
-    for n, (recipient, block_id, leaves_at) in enumerate(
-        zip(submission.envelope.recipients, accepted.block_ids, slots, strict=True)
-    ):
-        yield {
-            "message_id": submission.id,
-            "account_id": submission.account_id,
-            "n": n,
-            "connection_id": submission.connection_id,
-            "forward_path": recipient.forward_path,
-            "notify": recipient.notify,
-            "orcpt": recipient.orcpt,
-            "state": LEASED if n < leased else QUEUED,
-            "leaves_at": leaves_at,
-            "next_attempt_at": leaves_at,
-            "lease_owner": submission.worker if n < leased else None,
-            "attempts": 0,
-            "in_doubt": 0,
-            "final_at": None,
-            "reply": "",
-            "block_id": block_id,
-            "charge": charge,
-            "unknown_since": None,
-            "provider": "",
-            "priority": submission.priority,
-        }
+    for place, (n, block_id, leaves_at) in enumerate(zip(accepted.paid, accepted.block_ids, slots, strict=True)):
+        owner = submission.worker if place < leased else None
+        yield _recipient(submission, n, QUEUED if owner is None else LEASED, leaves_at, owner, block_id, charge)
+    for n, reply in accepted.suppressed.items():
+        at = submission.accepted_at
+        yield {**_recipient(submission, n, SUPPRESSED, at, None, None, FREE), "final_at": at, "reply": reply}
+
+
+def _recipient(
+    submission: Submission,
+    n: int,
+    state: str,
+    leaves_at: float,
+    owner: int | None,
+    block_id: int | None,
+    charge: str,
+) -> dict[str, Any]:
+    recipient = submission.envelope.recipients[n]
+    return {
+        "message_id": submission.id,
+        "account_id": submission.account_id,
+        "n": n,
+        "connection_id": submission.connection_id,
+        "forward_path": recipient.forward_path,
+        "notify": recipient.notify,
+        "orcpt": recipient.orcpt,
+        "state": state,
+        "leaves_at": leaves_at,
+        "next_attempt_at": leaves_at,
+        "lease_owner": owner,
+        "attempts": 0,
+        "in_doubt": 0,
+        "final_at": None,
+        "reply": "",
+        "block_id": block_id,
+        "charge": charge,
+        "unknown_since": None,
+        "provider": "",
+        "priority": submission.priority,
+    }

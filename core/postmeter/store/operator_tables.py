@@ -11,13 +11,15 @@ from postmeter.store.base import MESSAGE_ID, Base, only
 class QueueOrder(Base):
     """A verb that is carried out on all that a filter has matched, some recipients at a time.
 
-    Of messages up to ``upto`` only, as they were counted (``matched``) when it was placed. The ``last_`` columns are
-    the place in the queue that has been reached; ``left_out`` counts those that a worker had in its hands.
+    ``object`` is what the verb needs besides. Of messages up to ``upto`` only, as they were counted (``matched``) when
+    it was placed. The ``last_`` columns are the place in the queue that has been reached; ``left_out`` counts those
+    that a worker had in its hands.
     """
 
     __tablename__ = "queue_order"
     id: Mapped[int] = mapped_column(primary_key=True)
     verb: Mapped[str]
+    object: Mapped[str] = mapped_column(default="")
     filter: Mapped[str]
     upto: Mapped[str] = mapped_column(MESSAGE_ID)
     matched: Mapped[int]

@@ -42,10 +42,14 @@ class Matching:
 
 @dataclass(frozen=True)
 class OrderFacts:
-    """A verb on its way through the queue; ``finished_at`` None: it is not through. Times since the epoch."""
+    """A verb on its way through the queue; ``finished_at`` None: it is not through. Times since the epoch.
+
+    ``object`` is what the verb was given besides: the reason of a bounce, where to reroute to.
+    """
 
     id: int
     verb: str
+    object: str
     filter: str
     matched: int
     done: int
@@ -71,29 +75,32 @@ class Batch:
     left_out: int
 
 
-def matching(session: Session, verb: str, chosen: Filter, now: float, limit: int = 20) -> Matching:
-    """Count what a verb would concern at present, and show the first ones."""
+def matching(session: Session, verb: str, chosen: Filter, now: float, limit: int = 20, object: str = "") -> Matching:
+    """Count what a verb would concern at present, and show the first ones; ``object`` empty: it is not known yet."""
     chosen.check(session)
     upto = session.scalar(select(func.max(Message.id))) or ""
     rest = _rest(chosen, upto)
-    total = sum(_count(session, [*part, *rest]) for part in _verb(verb).parts(now))
+    parts = _verb(verb).parts(now, object)
+    total = sum(_count(session, [*part, *rest]) for part in parts)
     query = select(Recipient, Message.accepted_at).join(Message, _BEHIND)
-    found = [
-        row
-        for part in _verb(verb).parts(now)
-        for row in session.execute(query.where(*part, *rest).order_by(*_place).limit(limit))
-    ]
+    found = [row for part in parts for row in session.execute(query.where(*part, *rest).order_by(*_place).limit(limit))]
     first = tuple(waiting_recipient(row, accepted_at) for row, accepted_at in found[:limit])
     return Matching(total, _count(session, [PARTS[LEASED,], *rest]), upto, first)
 
 
-def place(session: Session, verb: str, chosen: Filter, matched: int, upto: str, now: float, by: str) -> int:
-    """Order what was counted to be done; the order's number. Workers do it, or ``next_batch`` and ``carry_out``."""
-    _verb(verb)
+def place(
+    session: Session, verb: str, chosen: Filter, matched: int, upto: str, now: float, by: str, object: str = ""
+) -> int:
+    """Order what was counted to be done; the order's number. Workers do it, or ``next_batch`` and ``carry_out``.
+
+    UsageError when the verb needs an object that this is not.
+    """
+    object = clean_object(verb, object)
     chosen.check(session)
     due, message, n = _BEFORE_ALL
     order = QueueOrder(
         verb=verb,
+        object=object,
         filter=str(chosen),
         upto=upto,
         matched=matched,
@@ -106,6 +113,12 @@ def place(session: Session, verb: str, chosen: Filter, matched: int, upto: str, 
     session.add(order)
     session.flush()
     return order.id
+
+
+def clean_object(verb: str, text: str) -> str:
+    """What a verb is given besides, as it is kept; UsageError when it cannot be that."""
+    wanted = _verb(verb)
+    return wanted.clean(text) if wanted.object else ""
 
 
 def orders(session: Session, limit: int = 10) -> list[OrderFacts]:
@@ -138,7 +151,7 @@ def _search(session: Session, order: QueueOrder, now: float) -> Batch:
     rest = _rest(Filter.parse(order.filter), order.upto)
     behind = [Recipient.next_attempt_at >= begin[0], tuple_(*_place) > tuple_(*begin)]
     query = select(*_place, Recipient.account_id).order_by(*_place).limit(BATCH)
-    parts = VERBS[order.verb].parts(now)
+    parts = VERBS[order.verb].parts(now, order.object)
     rows = [row for part in parts for row in session.execute(query.where(*part, *rest, *behind))]
     found = sorted(rows, key=lambda row: (row.next_attempt_at, row.message_id, row.n))[:BATCH]
     keys = tuple(Key(row.message_id, row.account_id, row.n) for row in found)
@@ -156,7 +169,7 @@ def _carry_out(session: Session, batch: Batch, now: float) -> bool:
     if order is None:
         return False
     rest = Filter.parse(order.filter).clauses()
-    done = act(session, order.verb, batch.keys, now, order.placed_by, rest) if batch.keys else 0
+    done = act(session, order.verb, batch.keys, now, order.placed_by, rest, order.object) if batch.keys else 0
     due, message, n = batch.end or batch.begin
     session.connection().execute(
         update(table(QueueOrder))
@@ -191,6 +204,7 @@ def _facts(row: QueueOrder) -> OrderFacts:
     return OrderFacts(
         row.id,
         row.verb,
+        row.object,
         row.filter,
         row.matched,
         row.done,

@@ -140,17 +140,21 @@ class Picking:
     def confirm(self, session: Session, wishes: Sequence[Wish]) -> list[Pick | None]:
         """After a commit whose answer was lost: what was taken for each wish; None: nothing."""
         found = [queue.picked(session, wish.worker, wish.now) for wish in wishes]
-        return [Pick(tuple(leases), True) if leases else None for leases in found]
+        return [
+            Pick(queue.marked(session, leases, wish.now), True) if leases else None
+            for leases, wish in zip(found, wishes, strict=True)
+        ]
 
     def _pick(self, session: Session, wish: Wish) -> Pick:
         if _BACKLOG.fetch(session, {"now": wish.now, "limit": wish.limit}):
-            pick = self._in_turn(session, wish)
+            leases, more = self._in_turn(session, wish)
         else:
-            pick = Pick(tuple(_fitting(queue.due(session, wish.now, wish.limit), wish.room)), False)
-        queue.take(session, wish.worker, wish.now, pick.leases)
-        return pick
+            leases, more = _fitting(queue.due(session, wish.now, wish.limit), wish.room), False
+        queue.take(session, wish.worker, wish.now, leases)
+        return Pick(queue.marked(session, leases, wish.now), more)
 
-    def _in_turn(self, session: Session, wish: Wish) -> Pick:
+    def _in_turn(self, session: Session, wish: Wish) -> tuple[list[Leased], bool]:
+        """What is leased, and whether there is more."""
         leases: list[Leased] = []
         going_on = False
         for priority in PRIORITIES:
@@ -159,7 +163,7 @@ class Picking:
             lanes = self._lanes(session, wish, priority)
             leases += _served(session, wish, priority, lanes, most)
             going_on |= self._reached[wish.worker, priority] != _START
-        return Pick(tuple(leases), bool(leases) or going_on)
+        return leases, bool(leases) or going_on
 
     def _lanes(self, session: Session, wish: Wish, priority: int) -> list[Lane]:
         """The next lanes with somebody who is due and may be taken; where they end the turn begins anew."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, bindparam, case, delete, insert, literal_column, select, text, update
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
+from postmeter.store import suppressed
 from postmeter.store.base import table
 from postmeter.store.statement import Statement
 from postmeter.store.tables import DEFERRED, LEASED, QUEUED, WAITING, Content, Message, Recipient
@@ -47,7 +48,8 @@ class QueuedRecipient:
     ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
     ``leaves_at``: since when it may leave, if that was not at once when it was accepted. ``provider``: who receives
     its mail, if an attempt has found that out. ``warn_at``: when its sender is to be told that it is late. ``route``:
-    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal.
+    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal. ``suppressed``: why it
+    is not to be sent any more, if its address was suppressed since.
     """
 
     n: int
@@ -61,6 +63,7 @@ class QueuedRecipient:
     warn_at: float | None = None
     route: str = ""
     failure: str = ""
+    suppressed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,23 @@ def _message(identifier: str, account: int, connection: int, domain: str, *rest:
 
 def _recipient(path: str, notify: str, orcpt: str, n: int, *rest: Any) -> QueuedRecipient:
     return QueuedRecipient(n, ForwardPath(path, notify, orcpt), *rest)
+
+
+def marked(session: Session, leases: Sequence[Leased], now: float) -> tuple[Leased, ...]:
+    """What was picked, with a word at each recipient whose address was suppressed since it was accepted."""
+    if not leases or not suppressed.any_known(session, now):
+        return tuple(leases)
+    told = suppressed.refusals(session, {_place(leased, one) for leased in leases for one in leased.recipients}, now)
+    return tuple(_marked(leased, told) if told else leased for leased in leases)
+
+
+def _marked(leased: Leased, told: Mapping[suppressed.Place, str]) -> Leased:
+    recipients = (replace(one, suppressed=told.get(_place(leased, one), "")) for one in leased.recipients)
+    return replace(leased, recipients=tuple(recipients))
+
+
+def _place(leased: Leased, one: QueuedRecipient) -> suppressed.Place:
+    return leased.message.account_id, one.path.forward_path
 
 
 def content(session: Session, account_id: int, message_id: str) -> bytes:

@@ -90,5 +90,7 @@ _CLAUSES: dict[str, Callable[[str], ColumnElement[bool]]] = {
     "provider": lambda name: func.lower(Recipient.provider) == name.lower(),
     "state": lambda state: Recipient.state == state,
     "error": lambda words: Recipient.reply.icontains(words, autoescape=True),
+    "failure": lambda name: (Recipient.failure == name) | Recipient.failure.startswith(f"{name}.", autoescape=True),
+    "route": lambda hop: Recipient.route == hop.lower(),
     "message": lambda identifier: Recipient.message_id == identifier.upper(),
 }

@@ -17,7 +17,7 @@ from postmeter.store.counters import Change, count
 from postmeter.store.failures import Failed, Refusal
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.statement import Statement
-from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, QUEUED, Content, Recipient
+from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, FINAL, QUEUED, SUPPRESSED, Content, Recipient
 
 # The lease was lost, but nobody has tried since (the number of attempts would be another): what is known to be so may
 # still be said. The states are written out: they would cost a copy of each row.
@@ -71,14 +71,14 @@ class LeaseLost(Exception):
 class Settlement:
     """How an attempt of one recipient ended.
 
-    ``state`` is delivered, bounced, expired or deferred (then ``next_attempt_at`` says until when);
+    ``state`` is delivered, bounced, expired, suppressed or deferred (then ``next_attempt_at`` says until when);
     ``transmitted``: a mail server was given it, so the unit is charged; ``in_doubt``: it may have arrived though
     no answer came; ``facts`` go into the event.
 
-    ``attempted`` False: the recipient was only put off (state queued or deferred, as it was before). That is no
-    attempt, and there is nothing to tell but the reply, which says why it waits.
+    ``attempted`` False: nothing was tried. The recipient was suppressed, or only put off (state queued or deferred, as
+    it was before): then there is nothing to tell but the reply, which says why it waits.
 
-    ``failure``: the class of the refusal, unless it is delivered or was put off.
+    ``failure``: the class of the refusal, unless it is delivered or nothing was tried.
     """
 
     message: QueuedMessage
@@ -98,6 +98,11 @@ class Settlement:
     def final(self) -> bool:
         """Whether the recipient waits no more."""
         return self.state in FINAL
+
+    @property
+    def told(self) -> bool:
+        """Whether it is an event, and counted."""
+        return self.attempted or self.final
 
     @property
     def charge(self) -> str:
@@ -124,9 +129,9 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     if settled:
         now = max(s.at for s in settled)
         ledger.moves(session, {"charge": _units(settled, "charged"), "release": _units(settled, "released")}, now)
-        if told := [_event(s) for s in settled if s.attempted]:
+        if told := [_event(s) for s in settled if s.told]:
             events.record(session, told)
-        count(session, [change for s in settled if s.attempted for change in _changes(s)])
+        count(session, [change for s in settled if s.told for change in _changes(s)])
         _follow_up(session, [s for s in settled if s.failure is not None])
         if done := sorted({(s.message.id, s.message.account_id) for s in settled if s.final}):
             drop_contents(session, done)
@@ -202,7 +207,9 @@ def _failed(s: Settlement, failure: Classification) -> Failed:
 
 
 def _event(s: Settlement) -> dict[str, Any]:
-    facts = {"reply": _storable(s.reply), "attempt": s.recipient.attempts + 1, **s.facts}
+    facts = {"reply": _storable(s.reply), **s.facts}
+    if s.attempted:
+        facts["attempt"] = s.recipient.attempts + 1
     if s.in_doubt:
         facts["possible_duplicate"] = True
     return events.about_recipient(s.message.account_id, s.message.id, s.recipient.n, s.state, s.at, facts)
@@ -217,7 +224,7 @@ def _changes(s: Settlement) -> list[Change]:
     was_deferred = s.recipient.attempts > 0
     changes: list[Change] = []
     if s.state != DEFERRED:
-        changes.append(_change(s, "delivered" if s.state == DELIVERED else "bounced", 1, now))
+        changes.append(_change(s, s.state if s.state in (DELIVERED, SUPPRESSED) else BOUNCED, 1, now))
     elif not was_deferred or was != now:
         changes.append(_change(s, "deferred", 1, now))
     if was_deferred and (s.state != DEFERRED or was != now):

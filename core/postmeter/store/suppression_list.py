@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,7 @@ from postmeter.store.suppressions import (
     Suppression,
     clean_address,
     clean_detail,
-    page,
+    following,
 )
 
 HEADS = ("address", "reason", "detail", "since", "expires", "message")
@@ -43,47 +44,61 @@ class Table:
 
 
 def written(session: Session, account_id: int, now: float) -> Iterator[tuple[str, ...]]:
-    """The heads and all suppressions of an account that are in force, the newest first."""
+    """The heads and all suppressions of an account that are in force, by address."""
     yield HEADS
-    before: tuple[float, str] | None = None
-    while rows := page(session, account_id, now, before=before, limit=_PART):
-        for one in rows:
+    behind = ""
+    while part := following(session, account_id, now, behind, _PART):
+        for one in part:
             until = iso(one.expires_at) if one.expires_at is not None else ""
             yield one.address, one.reason, one.detail, iso(one.created_at), until, one.message_id or ""
-        before = rows[-1].created_at, rows[-1].address
+        behind = part[-1].address
 
 
-def read(rows: Sequence[Sequence[str]], account_id: int, now: float) -> Table:
+def read(rows: Iterable[Sequence[str]], account_id: int, now: float) -> Table:
     """What a table asks for; without a line of heads its columns are address, reason in words and expiry.
 
     UsageError when there is no line in it.
     """
-    first = [cell.strip().lower() for cell in rows[0]] if rows else []
-    heads: Sequence[str] = first if "address" in first else _WITHOUT_HEADS
     made: dict[str, Suppression] = {}
     problems: list[Problem] = []
-    for number, row in enumerate(rows, 1):
-        if not any(cell.strip() for cell in row) or (number == 1 and heads is first):
-            continue
-        cells = {head: cell.strip() for head, cell in zip(heads, row, strict=False)}
-        try:
-            one = _suppression(cells, account_id, now)
-        except UsageError as error:
-            problems.append(Problem(number, str(error)))
+    for one in judged(rows, account_id, now):
+        if isinstance(one, Problem):
+            problems.append(one)
         else:
             made[one.address] = one
-    if not made and not problems:
-        raise UsageError("the file has no line with an address")
     return Table(tuple(made.values()), tuple(problems))
 
 
-def parts(table: Table) -> Iterator[tuple[Suppression, ...]]:
+def judged(rows: Iterable[Sequence[str]], account_id: int, now: float) -> Iterator[Suppression | Problem]:
+    """What each line of a table asks for, or what is wrong in it; UsageError at its end when there was no line."""
+    heads: Sequence[str] = _WITHOUT_HEADS
+    found = False
+    for number, row in enumerate(rows, 1):
+        first = [cell.strip().lower() for cell in row] if number == 1 else []
+        if "address" in first:
+            heads = first
+        elif any(cell.strip() for cell in row):
+            found = True
+            yield _judged(number, dict(zip(heads, map(str.strip, row), strict=False)), account_id, now)
+    if not found:
+        raise UsageError("the file has no line with an address")
+
+
+def parts(made: Iterable[Suppression]) -> Iterator[tuple[Suppression, ...]]:
     """What a table without problems asks for, in parts that ``suppress_all`` writes in a moment each.
 
     Each is to be a transaction of its own: a long list must keep nobody from writing.
     """
-    for start in range(0, len(table.made), _PART):
-        yield table.made[start : start + _PART]
+    left = iter(made)
+    while part := tuple(islice(left, _PART)):
+        yield part
+
+
+def _judged(number: int, cells: Mapping[str, str], account_id: int, now: float) -> Suppression | Problem:
+    try:
+        return _suppression(cells, account_id, now)
+    except UsageError as error:
+        return Problem(number, str(error))
 
 
 def _suppression(cells: Mapping[str, str], account_id: int, now: float) -> Suppression:

@@ -26,23 +26,23 @@ BOUNCE, COMPLAINT, MANUAL = "bounce", "complaint", "manual"
 MAX_DETAIL = 500  # characters
 
 _DOT_STRING = re.compile(r'[^ "(),:;<>@\[\\\].]+(?:\.[^ "(),:;<>@\[\\\].]+)*+')  # RFC 5321, 4.1.2
-_COLUMNS = ("account_id", "address", "reason", "detail", "message_id", "created_at", "expires_at")
+COLUMNS = ("account_id", "address", "reason", "detail", "message_id", "created_at", "expires_at")
 _UPSERT = (
-    f"INSERT INTO suppression ({', '.join(_COLUMNS)}) "  # noqa: S608 - own names
-    f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) ON CONFLICT (account_id, address) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
+    f"INSERT INTO suppression ({', '.join(COLUMNS)}) "  # noqa: S608 - own names
+    f"VALUES ({', '.join(f':{name}' for name in COLUMNS)}) ON CONFLICT (account_id, address) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])
 )
 _SUPPRESS = Statement(text(_UPSERT))
 _SUPPRESS_NEW = Statement(text(f"{_UPSERT} WHERE suppression.expires_at <= excluded.created_at"))
 _row = recipient_tables.Suppression
-_in_force = or_(_row.expires_at.is_(None), _row.expires_at > bindparam("now"))
-_SELECT = select(*(table(_row).columns[name] for name in _COLUMNS))
+IN_FORCE = or_(_row.expires_at.is_(None), _row.expires_at > bindparam("now"))
+_SELECT = select(*(table(_row).columns[name] for name in COLUMNS))
 _FIND = Statement(
     _SELECT.where(
-        _row.account_id.in_((EVERY_ACCOUNT, bindparam("account"))), _row.address == bindparam("address"), _in_force
+        _row.account_id.in_((EVERY_ACCOUNT, bindparam("account"))), _row.address == bindparam("address"), IN_FORCE
     ).order_by(_row.account_id)  # the operator's first: an account cannot lift it
 )
-_LIST = _SELECT.where(_row.account_id == bindparam("account"), _in_force).order_by(_row.address)
+_LIST = _SELECT.where(_row.account_id == bindparam("account"), IN_FORCE).order_by(_row.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ def suppress(
 
 def suppress_all(session: Session, made: Sequence[Suppression]) -> None:
     """The same for many, whose addresses and details are clean."""
-    _SUPPRESS.run(session, [dict(zip(_COLUMNS, astuple(one), strict=True)) for one in made])
+    _SUPPRESS.run(session, [dict(zip(COLUMNS, astuple(one), strict=True)) for one in made])
     events.record(session, [_event(one) for one in made])
 
 
 def suppress_new(session: Session, made: Sequence[Suppression]) -> int:
     """The same for those that are not suppressed yet or no longer; how many these were."""
-    new = [one for one in made if _SUPPRESS_NEW.run(session, [dict(zip(_COLUMNS, astuple(one), strict=True))]) == 1]
+    new = [one for one in made if _SUPPRESS_NEW.run(session, [dict(zip(COLUMNS, astuple(one), strict=True))]) == 1]
     if new:
         events.record(session, [_event(one) for one in new])
     return len(new)
@@ -113,6 +113,12 @@ def suppressions_of(session: Session, account_id: int, now: float) -> list[Suppr
     return [Suppression(*row) for row in session.execute(_LIST, {"account": account_id, "now": now})]
 
 
+def following(session: Session, account_id: int, now: float, behind: str, limit: int) -> list[Suppression]:
+    """The first of those whose address comes behind that one: a long list a part at a time, none of them twice."""
+    query = _LIST.where(_row.address > behind).limit(limit)
+    return [Suppression(*row) for row in session.execute(query, {"account": account_id, "now": now})]
+
+
 def page(
     session: Session,
     account_id: int,
@@ -126,7 +132,7 @@ def page(
 
     ``find``: only those with this text in the address or the detail.
     """
-    query = _SELECT.where(_row.account_id == bindparam("account"), _in_force)
+    query = _SELECT.where(_row.account_id == bindparam("account"), IN_FORCE)
     if find:
         query = query.where(or_(*(c.icontains(find, autoescape=True) for c in (_row.address, _row.detail))))
     place = tuple_(_row.created_at, _row.address)
@@ -143,7 +149,7 @@ def forget(session: Session, now: float) -> int:
 
 def any_for(account_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
     """Within a statement that has the parameter ``now``: whether anything is suppressed for that account."""
-    return exists().where(_row.account_id.in_((EVERY_ACCOUNT, account_id)), _in_force)
+    return exists().where(_row.account_id.in_((EVERY_ACCOUNT, account_id)), IN_FORCE)
 
 
 def clean_address(text: str) -> str:

@@ -27,6 +27,8 @@ class RecipientFacts:
     final_at: float | None
     reply: str
     charge: str
+    route: str = ""  # where the operator wants it sent, host:port
+    failure: str = ""  # the class of the last refusal
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class WaitingRecipient:
-    """A recipient that waits; ``next_attempt_at`` in seconds since the epoch."""
+    """A recipient that waits; ``next_attempt_at`` in seconds since the epoch.
+
+    ``route``: where an operator wants it sent (host:port), empty: where the settings or the DNS say.
+    """
 
     message_id: str
     account_id: int
@@ -82,6 +87,7 @@ class WaitingRecipient:
     accepted_at: float
     next_attempt_at: float
     reply: str
+    route: str
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,8 @@ def _recipients(session: Session, message: Message) -> tuple[RecipientFacts, ...
             final_at=row.final_at,
             reply=row.reply,
             charge=row.charge,
+            route=row.route,
+            failure=row.failure,
         )
         for row in rows
     )
@@ -193,4 +201,5 @@ def waiting_recipient(row: Recipient, accepted_at: float) -> WaitingRecipient:
         accepted_at=accepted_at,
         next_attempt_at=row.next_attempt_at,
         reply=row.reply,
+        route=row.route,
     )

@@ -94,7 +94,33 @@ def test_there_may_be_nothing_to_do(queue: House, operator: Browser) -> None:
     assert form(page) == {}
 
 
-def test_there_are_four_verbs(queue: House, operator: Browser) -> None:
+@pytest.mark.parametrize(
+    ("verb", "object", "kept", "wrong", "problem"),
+    [
+        ("bounce", " The sender was hacked ", "The sender was hacked", " ", "the reason must have 1 to 200"),
+        ("reroute", "Relay.example:2525", "relay.example:2525", "relay", "is no next hop such as 192.0.2.1:25"),
+    ],
+)
+def test_what_a_verb_needs_besides_is_asked_for_with_the_number(
+    queue: House, operator: Browser, verb: str, object: str, kept: str, wrong: str, problem: str
+) -> None:
+    preview = f"{PAGE}{verb}?filter=provider:google"
+    page = operator.get(preview).text
+    assert 'name="object" required' in page
+    fields = form(page)
+    back = operator.post(f"{PAGE}{verb}", preview, **fields, object=wrong)
+    assert back.headers["Location"] == preview
+    assert problem in operator.get(preview).text
+    operator.post(f"{PAGE}{verb}", preview, **fields, object=object)
+    assert kept in operator.get(f"{PAGE}live").text
+    with queue.store.read() as session:
+        entry, *_ = audit.entries(session)
+        [order] = orders.orders(session)
+    assert (entry.action, entry.facts) == (f"queue.{verb}", {"matched": 2, "object": kept, "order": 1})
+    assert (order.verb, order.object, order.matched) == (verb, kept, 2)
+
+
+def test_there_are_six_verbs(queue: House, operator: Browser) -> None:
     assert operator.get(f"{PAGE}destroy").status_code == 404
     assert operator.post(f"{PAGE}destroy", f"{PAGE}cancel").status_code == 404
     operator.post(f"{PAGE}cancel", f"{PAGE}cancel", filter="nonsense", matched="1", upto="9")

@@ -27,6 +27,7 @@ TITLES = {  # by kind of event: its colour and its title
     "held": ("", N_("Held back")),
     "released": ("", N_("Released")),
     "retried": ("", N_("To be tried again at once")),
+    "rerouted": ("", N_("The operator has it sent another way")),
     "complained": ("bad", N_("The recipient has complained")),
     "address_suppressed": ("bad", N_("The address was suppressed")),
 }

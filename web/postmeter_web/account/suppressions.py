@@ -109,7 +109,7 @@ def import_file() -> ResponseReturnValue:
     if table.problems:
         return _page(AddForm(formdata=None), form, 400, table)
     number = len(table.made)
-    for part in suppression_list.parts(table):
+    for part in suppression_list.parts(table.made):
         with changing("suppressions.import", addresses=len(part), of=number) as change:
             suppressions.suppress_all(change.db, part)
     flash(

@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext, ngettext
 
 from postmeter.errors import UsageError
-from postmeter.store import orders, waiting
+from postmeter.store import orders, verbs, waiting
+from postmeter.store.connections import MAX_REASON
 from postmeter.store.orders import OrderFacts
 from postmeter.store.queue_filter import STATES, Filter
 from postmeter.store.waiting import Overview
@@ -23,13 +24,27 @@ VERBS = {
     "hold": lazy_gettext("Hold"),
     "release": lazy_gettext("Release"),
     "retry": lazy_gettext("Retry now"),
+    "reroute": lazy_gettext("Reroute"),
     "cancel": lazy_gettext("Cancel"),
+    "bounce": lazy_gettext("Bounce"),
 }
 DOES = {
     "hold": lazy_gettext("They do not leave until they are released; their lifetime stands still meanwhile."),
     "release": lazy_gettext("They may leave again, and are tried now."),
     "retry": lazy_gettext("Those that wait for their next attempt are tried now."),
+    "reroute": lazy_gettext("They are tried now, and go to this server instead of where they would go."),
     "cancel": lazy_gettext("They are never sent. The unit of each that was never sent is given back to its account."),
+    "bounce": lazy_gettext(
+        "They are never sent, and count as bounced: their senders are told the reason. The unit of each that was never "
+        "sent is given back to its account."
+    ),
+}
+OBJECTS = {  # what is asked for besides: its label, and what helps to fill it in
+    "to": (
+        lazy_gettext("Next server"),
+        lazy_gettext("Host and port, such as 192.0.2.1:25; or mx, then they go again where settings or DNS say."),
+    ),
+    "reply": (lazy_gettext("Reason"), lazy_gettext("What their senders are told.")),
 }
 SAYS = {
     "queued": lazy_gettext("queued"),
@@ -80,6 +95,8 @@ def preview(verb: str) -> ResponseReturnValue:
         does=DOES[verb],
         filter=str(chosen),
         counted=counted,
+        object=OBJECTS.get(verbs.VERBS[verb].object),
+        longest=MAX_REASON,
         says=SAYS,
         now=now(),
     )
@@ -94,12 +111,18 @@ def order(verb: str) -> ResponseReturnValue:
     matched = request.form.get("matched", type=int) or 0
     try:
         chosen = Filter.parse(text)
-        with changing(f"queue.{verb}", str(chosen), matched=matched) as change:
-            change.facts["order"] = orders.place(change.db, verb, chosen, matched, upto, now(), BY)
     except UsageError as error:
         flash(in_words(str(error)), "problem")
-    else:
-        flash(gettext("It is being done; below you see how far it is."))
+        return redirect(url_for(".show", filter=text))
+    try:
+        object = orders.clean_object(verb, request.form.get("object", ""))
+        told = {"matched": matched, **({"object": object} if object else {})}
+        with changing(f"queue.{verb}", str(chosen), **told) as change:
+            change.facts["order"] = orders.place(change.db, verb, chosen, matched, upto, now(), BY, object)
+    except UsageError as error:
+        flash(in_words(str(error)), "problem")
+        return redirect(url_for(".preview", verb=verb, filter=text))
+    flash(gettext("It is being done; below you see how far it is."))
     return redirect(url_for(".show", filter=text))
 
 
