@@ -12,7 +12,7 @@ FAILED, DELAYED = "failed", "delayed"
 ACTIONS = (FAILED, DELAYED, "delivered", "relayed", "expanded")
 MAX_DIAGNOSTIC = 2048  # characters
 
-_REPLY = re.compile(r"(?<![\d.])([45]\d\d)(?=[ -]|$)")
+_REPLY = re.compile(r"(?<![\d.:])([45]\d\d)(?=[ :-]|$)")
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 
 

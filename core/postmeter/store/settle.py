@@ -156,14 +156,14 @@ def _row(s: Settlement) -> dict[str, Any]:
         "doubt": int(s.in_doubt),
         "next": s.next_attempt_at,
         "final": s.at if s.final else None,
-        "text": _storable(s.reply),
+        "text": storable(s.reply),
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
         "receiver": s.provider,
     }
 
 
-def _storable(reply: str) -> str:
+def storable(reply: str) -> str:
     """What the remote side said, as every database takes it: not too long, no NUL, no half of a character."""
     octets = reply.encode("utf-8", "backslashreplace")[:MAX_REPLY]
     return octets.decode("utf-8", "ignore").replace("\0", "\\x00")
@@ -178,7 +178,7 @@ def _units(settlements: Sequence[Settlement], charge: str) -> Tally[tuple[int, i
 
 
 def _event(s: Settlement) -> dict[str, Any]:
-    facts = {"reply": _storable(s.reply), "attempt": s.recipient.attempts + 1, **s.facts}
+    facts = {"reply": storable(s.reply), "attempt": s.recipient.attempts + 1, **s.facts}
     if s.in_doubt:
         facts["possible_duplicate"] = True
     return events.about_recipient(s.message.account_id, s.message.id, s.recipient.n, s.state, s.at, facts)

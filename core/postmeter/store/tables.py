@@ -273,7 +273,7 @@ class Recipient(Base):
 class Counter(Base):
     """Statistics by time, connection, sending domain and receiving provider.
 
-    ``deferred`` goes up and down, the rest only up. A ``bucket`` is a quarter of an hour by its start (seconds, a
+    ``deferred`` goes up and down, ``delivered`` down when a late bounce comes, the rest only up. A ``bucket`` is a quarter of an hour by its start (seconds, a
     multiple of 900); older ones have become hours and days (``rollup``). ``provider`` is empty for what no attempt was
     made for (so all that arrived) and for what was tried at nobody's mail server.
     """
