@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postmeter.delivery.retry import DAY, HOUR, IN_DOUBT, LATER, MINUTE, SCHEDULE, greylisted, next_attempt
-from postmeter.smtp.reply import Reply
+from postmeter.delivery.retry import DAY, HOUR, IN_DOUBT, LATER, MINUTE, SCHEDULE, next_attempt
 
 moments = st.floats(0, 4e9, allow_nan=False)
 
@@ -52,18 +50,3 @@ def test_a_copy_in_doubt_has_a_quarter_of_an_hour_whatever_the_jitter() -> None:
     at = next_attempt(0, 1, 0, DAY, 0.0, pause=IN_DOUBT)
     assert at is not None
     assert at >= 15 * MINUTE
-
-
-@pytest.mark.parametrize(
-    ("reply", "grey"),
-    [
-        (Reply(450, "4.2.0", "Greylisted, see http://postgrey.example"), True),
-        (Reply(451, "4.7.1", "Try again later"), True),
-        (Reply(451, "", "Graylisting in action"), True),
-        (Reply(451, "4.3.0", "Temporary failure"), False),
-        (Reply(421, "4.7.1", "greylisted"), False),
-        (Reply(550, "5.7.1", "greylisted for ever"), False),
-    ],
-)
-def test_greylisting_is_known_by_code_and_words(reply: Reply, grey: bool) -> None:
-    assert greylisted(reply) is grey

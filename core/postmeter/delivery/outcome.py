@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from postmeter.delivery.retry import GREYLISTED, IN_DOUBT, greylisted, next_attempt
+from postmeter.delivery.retry import GREYLISTED, IN_DOUBT, next_attempt
+from postmeter.message.bounce import Classification, classify
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Reply
 from postmeter.store.providers import Suspension
@@ -15,15 +17,17 @@ from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, QUEUED
 LOOK_AGAIN = 3600.0  # seconds, about, until a recipient of a suspended provider is looked at again
 SPREAD = 300.0  # seconds in which those of a provider leave after its suspension
 EXPIRED_REPLY = "delivery time expired; the last answer was: "
+Classify = Callable[[str, int, str, str], Classification]  # by stage, code, enhanced status and text
 HANDED_OVER = ("rcpt", "data", "content")  # stages at which a mail server had been given the recipient
 
 
 class Judge:
-    """Turns outcomes into settlements for one worker; ``lifetime`` in seconds."""
+    """Turns outcomes into settlements for one worker; ``lifetime`` in seconds, ``classify`` as in ``Classifier``."""
 
-    def __init__(self, worker: int, lifetime: float) -> None:
+    def __init__(self, worker: int, lifetime: float, classify: Classify = classify) -> None:
         self._worker = worker
         self._lifetime = lifetime
+        self._classify = classify
 
     def settlement(
         self,
@@ -35,30 +39,45 @@ class Judge:
         facts: dict[str, Any],
     ) -> Settlement:
         """The state after this outcome; ``random`` (0 to 1) is the retry's jitter."""
-        state, again, text = DELIVERED, now, str(outcome.reply)
+        reply, failure = outcome.reply, None
+        state, again, text = DELIVERED, now, str(reply)
+        facts = {"stage": outcome.stage, **facts}
         if not outcome.delivered:
-            state = BOUNCED if final_refusal(outcome) else DEFERRED
-        if state == DEFERRED:
-            pause = _pause(outcome, recipient.attempts)
-            attempts = recipient.attempts + 1
-            since = message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
-            following = next_attempt(now, attempts, since, self._lifetime, random, pause=pause)
-            if following is None:
-                state, text = EXPIRED, EXPIRED_REPLY + text
-            else:
-                again = following
+            failure = self._classify(outcome.stage, reply.code, reply.status, reply.text)
+            facts |= {"class": failure.name, "rule": failure.rule}
+            state, again = self._after(failure, message, recipient, _pause(outcome, failure, recipient), now, random)
         return Settlement(
             message=message,
             recipient=recipient,
             worker=self._worker,
             state=state,
-            reply=text,
+            reply=EXPIRED_REPLY + text if state == EXPIRED else text,
             at=now,
             next_attempt_at=again,
             transmitted=outcome.stage in HANDED_OVER,
             in_doubt=outcome.in_doubt,
-            facts={"stage": outcome.stage, **facts},
+            facts=facts,
+            failure=failure,
         )
+
+    def _after(
+        self,
+        failure: Classification,
+        message: QueuedMessage,
+        recipient: QueuedRecipient,
+        pause: float | None,
+        now: float,
+        random: float,
+    ) -> tuple[str, float]:
+        """The state after a failure, and when to try again: as long as its class and the lifetime allow."""
+        if failure.permanent:
+            return BOUNCED, now
+        since = message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
+        lifetime = min(self._lifetime, failure.patience or self._lifetime)
+        again = next_attempt(now, recipient.attempts + 1, since, lifetime, random, pause=pause)
+        if again is not None:
+            return DEFERRED, again
+        return EXPIRED if lifetime == self._lifetime else BOUNCED, now
 
     def put_off(
         self,
@@ -98,25 +117,9 @@ def suspended(suspension: Suspension) -> Reply:
     return Reply(451, "4.3.2", f"Mail to {suspension.provider} is suspended: {suspension.reason}")
 
 
-def final_refusal(outcome: Outcome) -> bool:
-    """Whether the recipient has failed for good.
-
-    A 5xx to MAIL is mostly about the sending machine, so it is tried again, unless it is about this very message
-    (its size, RFC 1870; its need of SMTPUTF8, RFC 6531).
-    """
-    if outcome.stage == "mail":
-        return outcome.permanent and about_message(outcome.reply)
-    return outcome.permanent
-
-
-def about_message(reply: Reply) -> bool:
-    """Whether a refusal of MAIL would be the same from any other machine."""
-    return reply.code == 552 or reply.status in ("5.3.4", "5.6.7", "5.2.3")
-
-
-def _pause(outcome: Outcome, attempts: int) -> float | None:
+def _pause(outcome: Outcome, failure: Classification, recipient: QueuedRecipient) -> float | None:
     if outcome.in_doubt:
         return IN_DOUBT  # a copy may be under way: leave it the time to show up
-    if attempts == 0 and greylisted(outcome.reply):
+    if recipient.attempts == 0 and failure.name == "greylist":
         return GREYLISTED
     return None

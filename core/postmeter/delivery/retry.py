@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from postmeter.smtp.reply import Reply
-
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 SCHEDULE = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR)
 LATER = 4 * HOUR  # after the schedule's end
@@ -27,9 +25,3 @@ def next_attempt(
         return None
     wait = pause if pause is not None else SCHEDULE[attempts - 1] if attempts <= len(SCHEDULE) else LATER
     return min(now + wait * (1 - JITTER + 2 * JITTER * random), end)
-
-
-def greylisted(reply: Reply) -> bool:
-    """Whether the reply asks to come back in a few minutes (RFC 6647)."""
-    said = reply.text.lower()
-    return reply.code in (450, 451) and ("greylist" in said or "graylist" in said or reply.status == "4.7.1")

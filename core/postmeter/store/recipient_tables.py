@@ -36,3 +36,25 @@ class Suppression(Base):
     created_at: Mapped[float]
     expires_at: Mapped[float | None]  # None: until it is lifted
     __table_args__ = (Index("ix_suppression_expires_at", "expires_at", **only("expires_at IS NOT NULL")),)
+
+
+class Strike(Base):
+    """A message that an address did not take for a reason which suppresses it if it comes again and again."""
+
+    __tablename__ = "strike"
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    address: Mapped[str] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(MESSAGE_ID, primary_key=True)
+    at: Mapped[float] = mapped_column(index=True)
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+
+class DomainRefusal(Base):
+    """An account was told that a provider did not believe in one of its domains on a day (its first second, UTC)."""
+
+    __tablename__ = "domain_refusal"
+    account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    domain: Mapped[str] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, index=True)
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form

@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, exists, literal_column, or_, text, update
 from sqlalchemy.orm import Session
 
-from postmeter.store import events, ledger
+from postmeter.message.bounce import Classification
+from postmeter.store import events, failures, ledger
 from postmeter.store.base import table
 from postmeter.store.counters import Change, count
+from postmeter.store.failures import Failed, Refusal
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.statement import Statement
 from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, QUEUED, Content, Recipient
@@ -43,6 +45,7 @@ _UPDATE = Statement(
         charge=bindparam("paid"),
         unknown_since=bindparam("unknown"),
         provider=bindparam("receiver"),
+        failure=bindparam("why"),
     )
 )
 _DROP_CONTENT = Statement(
@@ -74,6 +77,8 @@ class Settlement:
 
     ``attempted`` False: the recipient was only put off (state queued or deferred, as it was before). That is no
     attempt, and there is nothing to tell but the reply, which says why it waits.
+
+    ``failure``: the class of the refusal, unless it is delivered or was put off.
     """
 
     message: QueuedMessage
@@ -87,6 +92,7 @@ class Settlement:
     in_doubt: bool
     facts: dict[str, Any]
     attempted: bool = True
+    failure: Classification | None = None
 
     @property
     def final(self) -> bool:
@@ -121,6 +127,7 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
         if told := [_event(s) for s in settled if s.attempted]:
             events.record(session, told)
         count(session, [change for s in settled if s.attempted for change in _changes(s)])
+        _follow_up(session, [s for s in settled if s.failure is not None])
         if done := sorted({(s.message.id, s.message.account_id) for s in settled if s.final}):
             drop_contents(session, done)
     return held
@@ -160,6 +167,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
         "receiver": s.provider,
+        "why": s.failure.name if s.failure else s.recipient.failure,
     }
 
 
@@ -175,6 +183,22 @@ def _units(settlements: Sequence[Settlement], charge: str) -> Tally[tuple[int, i
         for s in settlements
         if s.charge == charge and s.recipient.charge == "reserved"
     )
+
+
+def _follow_up(session: Session, failed: Sequence[Settlement]) -> None:
+    """What failures lead to beyond their recipients."""
+    failures.tell_of_refusals(session, [_refusal(s) for s in failed if s.failure and s.failure.name == "policy.auth"])
+    failures.suppress_for_failures(session, [_failed(s, s.failure) for s in failed if s.failure and s.final])
+
+
+def _refusal(s: Settlement) -> Refusal:
+    message = s.message
+    return Refusal(message.account_id, message.domain, s.provider, _storable(s.reply), message.id, s.at)
+
+
+def _failed(s: Settlement, failure: Classification) -> Failed:
+    path = s.recipient.path.forward_path
+    return Failed(s.message.account_id, path, failure, _storable(s.reply), s.message.id, s.at)
 
 
 def _event(s: Settlement) -> dict[str, Any]:

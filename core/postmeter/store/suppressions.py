@@ -27,13 +27,13 @@ MAX_DETAIL = 500  # characters
 
 _DOT_STRING = re.compile(r'[^ "(),:;<>@\[\\\].]+(?:\.[^ "(),:;<>@\[\\\].]+)*+')  # RFC 5321, 4.1.2
 _COLUMNS = ("account_id", "address", "reason", "detail", "message_id", "created_at", "expires_at")
-_SUPPRESS = Statement(
-    text(
-        f"INSERT INTO suppression ({', '.join(_COLUMNS)}) "  # noqa: S608 - own names
-        f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) ON CONFLICT (account_id, address) DO UPDATE SET "
-        + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
-    )
+_UPSERT = (
+    f"INSERT INTO suppression ({', '.join(_COLUMNS)}) "  # noqa: S608 - own names
+    f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) ON CONFLICT (account_id, address) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
 )
+_SUPPRESS = Statement(text(_UPSERT))
+_SUPPRESS_NEW = Statement(text(f"{_UPSERT} WHERE suppression.expires_at <= excluded.created_at"))
 _row = recipient_tables.Suppression
 _in_force = or_(_row.expires_at.is_(None), _row.expires_at > bindparam("now"))
 _SELECT = select(*(table(_row).columns[name] for name in _COLUMNS))
@@ -86,6 +86,14 @@ def suppress_all(session: Session, made: Sequence[Suppression]) -> None:
     """The same for many, whose addresses and details are clean."""
     _SUPPRESS.run(session, [dict(zip(_COLUMNS, astuple(one), strict=True)) for one in made])
     events.record(session, [_event(one) for one in made])
+
+
+def suppress_new(session: Session, made: Sequence[Suppression]) -> int:
+    """The same for those that are not suppressed yet or no longer; how many these were."""
+    new = [one for one in made if _SUPPRESS_NEW.run(session, [dict(zip(_COLUMNS, astuple(one), strict=True))]) == 1]
+    if new:
+        events.record(session, [_event(one) for one in new])
+    return len(new)
 
 
 def lift(session: Session, account_id: int, address: str) -> bool:

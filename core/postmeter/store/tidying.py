@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from postmeter.store import idempotency, suppressions
+from postmeter.store import failures, idempotency, suppressions
 from postmeter.store.rollup import RollUp
+
+FORGETTING = (idempotency.forget, suppressions.forget, failures.forget)
 
 
 class Tidying:
@@ -21,4 +23,5 @@ class Tidying:
         return [self._tidy(session, now) for now in times]
 
     def _tidy(self, session: Session, now: float) -> int:
-        return idempotency.forget(session, now) + suppressions.forget(session, now) + self._roll_up(session, now)
+        forgotten = sum(forget(session, now) for forget in FORGETTING)
+        return forgotten + self._roll_up(session, now)
