@@ -86,9 +86,7 @@ DAEMON = b"From: MAILER-DAEMON\r\nSubject: undeliverable\r\n\r\n"
 
 def nested(depth: int) -> bytes:
     """Multiparts inside of each other."""
-    return b"".join(
-        b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(depth)
-    )
+    return b"".join(b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(depth))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +115,9 @@ def nested(depth: int) -> bytes:
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("head", [b"", STATUS, DAEMON, nested(3), nested(2000)], ids=["", "status", "daemon", "3", "2000"])
+@pytest.mark.parametrize(
+    "head", [b"", STATUS, DAEMON, nested(3), nested(2000)], ids=["", "status", "daemon", "3", "2000"]
+)
 def test_nothing_takes_long(head: bytes, piece: bytes) -> None:
     content = (head + piece * (MEGABYTE // len(piece)))[:MEGABYTE]
     took = []

@@ -18,11 +18,12 @@ from postmeter.message.feedback import Feedback
 from postmeter.message.statement import DELAYED, FAILED, Statement
 from postmeter.store import events, suppressions
 from postmeter.store.base import table
-from postmeter.store.bounces import suppress_for_failure
 from postmeter.store.counters import Change, count
+from postmeter.store.failures import suppress_for_failure
 from postmeter.store.rollup import counted_at
 from postmeter.store.settle import storable
 from postmeter.store.statement import Statement as Sql
+from postmeter.store.suppressions import COMPLAINT, Suppression
 from postmeter.store.tables import BOUNCED, DELIVERED, FINAL, Event, Message, Recipient
 
 DELAY_REPORTED, FAILURE_REPORTED, COMPLAINED = "delay_reported", "failure_reported", "complained"
@@ -73,7 +74,7 @@ class Late:
         query = select(*_COLUMNS).join(Message, _OF).where(Message.id == news.message_id).order_by(*_COLUMNS[:3])
         rows = session.execute(query).all()
         if news.feedback:
-            return _complaint(session, news, news.feedback, _named(rows, news.recipient, news.feedback.recipients))
+            return _complaint(session, news, news.feedback, rows)
         told = list(_told(rows, news))
         for kind, action in ((DELAY_REPORTED, DELAYED), (FAILURE_REPORTED, FAILED)):
             for row, said in told:
@@ -113,36 +114,42 @@ def _named(rows: Sequence[Any], number: int | None, addresses: Iterable[str]) ->
     return named or ([*rows] if len(rows) == 1 else [])
 
 
-def _complaint(session: Session, news: News, said: Feedback, rows: list[Any]) -> int:
+def _complaint(session: Session, news: News, said: Feedback, rows: Sequence[Any]) -> int:
+    """Whoever of the recipients has complained; when nobody can tell who it was, the message has a complaint."""
     facts = {
         "feedback_type": said.type,
         "source_ip": storable(said.source_ip),
         "arrived": storable(said.arrival_date),
         "agent": storable(said.agent),
     }
-    fresh = [row for row in rows if _COMPLAIN.run(session, [{**_key(row), "now": news.at}])]
+    named = _named(rows, news.recipient, said.recipients)
+    fresh = [row for row in named if _COMPLAIN.run(session, [{**_key(row), "now": news.at}])]
     for row in fresh:
         _tell(session, row, COMPLAINED, news.at, facts)
+    if rows and not named and not _told_of(session, rows[0].message_id, None, COMPLAINED):
+        about = events.about_recipient(rows[0].account_id, rows[0].message_id, None, COMPLAINED, news.at, facts)
+        events.record(session, [about])
+        fresh = [rows[0]]
     count(session, [_change(row, news.at, COMPLAINED, 1) for row in fresh])
-    for row in fresh:
-        suppressions.suppress(
-            session,
-            row.account_id,
-            row.forward_path,
-            suppressions.COMPLAINT,
-            news.at,
-            detail=said.type,
-            message_id=row.message_id,
-        )
+    suppressions.suppress_all(session, [_suppression(row, said, news.at) for row in fresh if row in named])
     return len(fresh)
+
+
+def _suppression(row: Any, said: Feedback, now: float) -> Suppression:
+    address = suppressions.comparable(row.forward_path)
+    return Suppression(row.account_id, address, COMPLAINT, said.type, row.message_id, now, None)
 
 
 def _note(session: Session, row: Any, kind: str, said: Statement, now: float) -> None:
     """Tell of it, once for each recipient."""
-    this = (Event.message_id == row.message_id, Event.recipient == row.n, Event.kind == kind)
-    if session.scalar(select(Event.id).where(*this).limit(1)) is None:
+    if not _told_of(session, row.message_id, row.n, kind):
         facts = {"reply": storable(said.diagnostic), "status": said.status, "remote": said.remote}
         _tell(session, row, kind, now, facts)
+
+
+def _told_of(session: Session, message_id: str, number: int | None, kind: str) -> bool:
+    this = (Event.message_id == message_id, Event.recipient == number, Event.kind == kind)
+    return session.scalar(select(Event.id).where(*this).limit(1)) is not None
 
 
 def _tell(session: Session, row: Any, kind: str, now: float, facts: dict[str, Any]) -> None:

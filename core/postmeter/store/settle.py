@@ -193,12 +193,12 @@ def _follow_up(session: Session, failed: Sequence[Settlement]) -> None:
 
 def _refusal(s: Settlement) -> Refusal:
     message = s.message
-    return Refusal(message.account_id, message.domain, s.provider, _storable(s.reply), message.id, s.at)
+    return Refusal(message.account_id, message.domain, s.provider, storable(s.reply), message.id, s.at)
 
 
 def _failed(s: Settlement, failure: Classification) -> Failed:
     path = s.recipient.path.forward_path
-    return Failed(s.message.account_id, path, failure, _storable(s.reply), s.message.id, s.at)
+    return Failed(s.message.account_id, path, failure, storable(s.reply), s.message.id, s.at)
 
 
 def _event(s: Settlement) -> dict[str, Any]:
