@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postmeter.message.bounce import REPORT, classify
 from postmeter.message.report import read
 from postmeter.message.statement import Kind, Report, Statement
 
@@ -29,7 +30,7 @@ def labelled(path: Path) -> tuple[list[str], bytes, bool]:
     return expected, "\r\n".join([*kept, ""]).encode(), "Return-Path: <>" in kept
 
 
-def told(report: Report, classes: int = 0) -> list[str]:
+def told(report: Report) -> list[str]:
     """A report in the words of the corpus."""
     if report.kind is Kind.NOTIFICATION:
         return [one_of(statement) for statement in report.statements]
@@ -50,10 +51,29 @@ def right(path: Path) -> bool:
     return told(read(content, null_sender=null_sender)) == wanted
 
 
+def classes(path: Path) -> list[tuple[str, str]]:
+    """The class that each statement of a report should have, and the one that it has."""
+    expected, content, null_sender = labelled(path)
+    said = read(content, null_sender=null_sender).statements
+    labels = [line.split()[4] if len(line.split()) > 4 else "" for line in expected]
+    return [
+        (label, classify(REPORT, one.code, one.status, one.diagnostic).name)
+        for label, one in zip(labels, said, strict=False)
+        if label
+    ]
+
+
 def test_the_corpus_is_understood() -> None:
     wrong = [path.stem for path in CORPUS if not right(path)]
     assert len(CORPUS) >= 60
     assert len(wrong) <= (1 - ENOUGH) * len(CORPUS), wrong
+
+
+def test_what_failed_has_the_right_class() -> None:
+    pairs = [(path.stem, *pair) for path in CORPUS if right(path) for pair in classes(path)]
+    wrong = [one for one in pairs if one[1] != one[2]]
+    assert len(pairs) >= 35
+    assert len(wrong) <= (1 - ENOUGH) * len(pairs), wrong
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)

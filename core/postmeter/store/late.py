@@ -87,8 +87,8 @@ class Late:
         found = self.classify(REPORT, said.code, said.status, reply)
         if not _BOUNCE.run(session, [{**_key(row), "now": now, "text": reply, "class": found.name}]):
             return False
-        facts = {"late": True, "reply": reply, "class": found.name, "rule": found.rule, "remote": said.remote}
-        _tell(session, row, BOUNCED, now, {"stage": REPORT, "provider": row.provider, **facts})
+        facts = {"late": True, "reply": reply, "class": found.name, "rule": found.rule}
+        _tell(session, row, BOUNCED, now, {**facts, "stage": REPORT, "provider": row.provider, **_remote(said)})
         # Both in the time of the delivery, where the recipient was counted: so no part of the past is below 0.
         at = counted_at(row.final_at or now, now)
         count(session, [_change(row, at, DELIVERED, -1), _change(row, at, BOUNCED, 1)])
@@ -143,13 +143,17 @@ def _suppression(row: Any, said: Feedback, now: float) -> Suppression:
 def _note(session: Session, row: Any, kind: str, said: Statement, now: float) -> None:
     """Tell of it, once for each recipient."""
     if not _told_of(session, row.message_id, row.n, kind):
-        facts = {"reply": storable(said.diagnostic), "status": said.status, "remote": said.remote}
+        facts = {"reply": storable(said.diagnostic), "status": said.status, **_remote(said)}
         _tell(session, row, kind, now, facts)
 
 
 def _told_of(session: Session, message_id: str, number: int | None, kind: str) -> bool:
     this = (Event.message_id == message_id, Event.recipient == number, Event.kind == kind)
     return session.scalar(select(Event.id).where(*this).limit(1)) is not None
+
+
+def _remote(said: Statement) -> dict[str, str]:
+    return {"remote": storable(said.remote)} if said.remote else {}
 
 
 def _tell(session: Session, row: Any, kind: str, now: float, facts: dict[str, Any]) -> None:
