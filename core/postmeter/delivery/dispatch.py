@@ -16,8 +16,9 @@ from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import provider
 from postmeter.delivery.route import NoRoute, Route, Router
 from postmeter.delivery.signing import Signed
+from postmeter.message.envelope import Envelope
 from postmeter.smtp.mail import Mail, Outcome
-from postmeter.store.queue import QueuedRecipient
+from postmeter.store.queue import QueuedMessage, QueuedRecipient
 
 Groups = dict[str, tuple[Route, list[QueuedRecipient]]]  # by the route's key: what shares one transaction
 
@@ -119,7 +120,7 @@ class Dispatch:
 
     def _send(self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient]) -> None:
         message = parcel.leased.message
-        envelope = message.envelope
+        envelope = _returning(message, signed, recipients)
         paths = tuple(recipient.path for recipient in recipients)
         needs_utf8 = envelope.smtputf8 and (
             signed.utf8_header
@@ -140,3 +141,11 @@ class Dispatch:
 
     def _failed(self, failure: Failure, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> None:
         self._ends.fail(parcel, failure.value, recipients)
+
+
+def _returning(message: QueuedMessage, signed: Signed, recipients: Sequence[QueuedRecipient]) -> Envelope:
+    """The envelope with the reverse path that tells what a bounce is about; the null path stays (RFC 5321, 4.5.5)."""
+    envelope = message.envelope
+    if signed.returns is None or not envelope.reverse_path:
+        return envelope
+    return replace(envelope, reverse_path=signed.returns.write(message.id, [one.n for one in recipients]))

@@ -24,7 +24,11 @@ _INLINE = "final-recipient:"
 
 def read(content: bytes, *, null_sender: bool) -> Report:
     """What a mail says; ``null_sender``: it came from ``<>``, as notifications do (RFC 5321, 4.5.5)."""
-    mail = Mail.read(content)
+    return understood(Mail.read(content), null_sender=null_sender)
+
+
+def understood(mail: Mail, *, null_sender: bool) -> Report:
+    """The same of a mail that was read already."""
     if said := feedback(mail):
         return Report(Kind.COMPLAINT, feedback=said)
     if statements := tuple(_standard(mail)):

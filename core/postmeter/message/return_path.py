@@ -10,10 +10,12 @@ import hashlib
 import hmac
 import re
 from base64 import b32encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postmeter.message.identifier import is_id, time_of
 
+MARK = "b+"  # how they begin
 MAC = 10  # octets, which are 16 characters
 LATE = 30 * 86_400.0  # seconds after a message's lifetime in which reports about it are taken
 
@@ -37,7 +39,7 @@ class ReturnPaths:
 
     def write(self, returned: Returned, domain: str) -> str:
         """The reverse path at this domain."""
-        text = f"b+{returned.message_id.lower()}.{'-' if returned.recipient is None else returned.recipient}"
+        text = f"{MARK}{returned.message_id.lower()}.{'-' if returned.recipient is None else returned.recipient}"
         return f"{text}.{self._mac(text, domain)}@{domain}"
 
     def read(self, address: str, now: float) -> Returned | None:
@@ -47,7 +49,7 @@ class ReturnPaths:
         if found is None:
             return None
         given, number, mac = found.groups()
-        if not hmac.compare_digest(self._mac(f"b+{given}.{number}", domain).encode(), mac.encode()):
+        if not hmac.compare_digest(self._mac(f"{MARK}{given}.{number}", domain).encode(), mac.encode()):
             return None
         identifier = given.upper()
         if not is_id(identifier) or time_of(identifier) / 1000 + self._lifetime + LATE < now:
@@ -57,3 +59,16 @@ class ReturnPaths:
     def _mac(self, text: str, domain: str) -> str:
         digest = hmac.digest(self._key, f"{text}@{domain.lower()}".encode(), hashlib.sha256)
         return b32encode(digest[:MAC]).decode().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnDomain:
+    """The domain to which bounces of some mail come back."""
+
+    paths: ReturnPaths
+    name: str
+
+    def write(self, message_id: str, recipients: Sequence[int]) -> str:
+        """The reverse path of a transaction with these recipients of a message."""
+        only = recipients[0] if len(recipients) == 1 else None
+        return self.paths.write(Returned(message_id, only), self.name)
