@@ -58,6 +58,12 @@ class Smtp:
     submission: tuple[str, ...] = setting(("127.0.0.1:2587",), "addresses with STARTTLS")
     submissions: tuple[str, ...] = setting(("127.0.0.1:2465",), "addresses with implicit TLS")
     reports: tuple[str, ...] = setting((), "addresses for inbound bounces and complaints (port 25)")
+    return_path: str = setting(
+        "",
+        "the relay's own domain for bounces, such as bounce.example.net; with smtp.reports set, its mail and that of "
+        "customers without such a domain comes back there",
+    )
+    postmaster: str = setting("", "where mail to abuse@ and postmaster@ is passed on; empty: to all operators")
     certificate: str = setting("", "PEM file with the chain; empty: data/certificate.pem is made, self-signed")
     private_key: str = setting("", "PEM file with the key of the certificate")
     certificates: tuple[str, ...] = setting(
@@ -254,6 +260,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     settings = Settings(**made)
     if settings.server.hostname and not is_host_name(settings.server.hostname):
         raise ConfigError(f"server.hostname: {settings.server.hostname!r} is not a host name in ASCII letters")
+    if settings.smtp.return_path and not is_host_name(settings.smtp.return_path):
+        raise ConfigError(f"smtp.return_path: {settings.smtp.return_path!r} is not a domain name in ASCII letters")
     pools(settings.delivery.pools)
     return settings
 

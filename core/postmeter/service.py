@@ -42,9 +42,8 @@ from postmeter.server import reception, tls
 from postmeter.server.board import Board
 from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
-from postmeter.server.listener import listen
-from postmeter.server.protocol import Reception
-from postmeter.store import providers, queue, renewal, schema, troubles
+from postmeter.server.listener import serve as serve_clients
+from postmeter.store import providers, queue, renewal, returning, schema, troubles
 from postmeter.store.engine import Store
 from postmeter.store.secrets import Secrets
 from postmeter.store.tidying import Tidying
@@ -73,6 +72,7 @@ class Inherited:
     board: Board
     submission: Sequence[int] = field(default_factory=tuple)
     submissions: Sequence[int] = field(default_factory=tuple)
+    reports: Sequence[int] = field(default_factory=tuple)
 
 
 class Worker:
@@ -98,7 +98,7 @@ class Worker:
         self._tidying = Tidying()
         self._asking = Asking(self._plugins, reactor, self._note)
         self._sourcing = Sourcing.of(settings.delivery, self._store, self._read, time.time)
-        ring = KeyRing(self._store, self._secrets)
+        ring = KeyRing(self._store, self._secrets, returning.domains(settings, self._secrets))
         self._signer = Signer(self._store, ring, reactor.callFromThread, self._sourcing.names)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
         ways = (self._store, self._read, self._writer.submit, reactor.callFromThread)
@@ -134,13 +134,15 @@ class Worker:
         self._writer.start()
         self._signer.start()
         self._asking.start()
-        received = self._make_reception()
-        for implicit_tls, descriptors in ((False, self._inherited.submission), (True, self._inherited.submissions)):
-            for descriptor in descriptors:
-                self._ports.append(listen(self._reactor, descriptor, received, implicit_tls))
-                os.close(descriptor)  # the port has one of its own, and its end must be the end
+        self._listen()
         self._scheduler.start()
         self._rounds.start(self._loops())
+
+    def _listen(self) -> None:
+        for way, make in reception.ways_in(self._settings, self._reception_parts()).items():
+            for descriptor in getattr(self._inherited, way):
+                self._ports.append(serve_clients(self._reactor, descriptor, make))
+                os.close(descriptor)  # the port has one of its own, and its end must be the end
 
     @inlineCallbacks
     def stop(self) -> Any:
@@ -211,8 +213,8 @@ class Worker:
             desk=self._desk,
         )
 
-    def _make_reception(self) -> Reception:
-        parts = reception.Parts(
+    def _reception_parts(self) -> reception.Parts:
+        return reception.Parts(
             board=self._inherited.board,
             census=self._census,
             disk=self._disk,
@@ -225,7 +227,6 @@ class Worker:
             null_mx=self._router.refuses_mail,
             reactor=self._reactor,
         )
-        return reception.build(self._settings, parts)
 
     # Threads
 

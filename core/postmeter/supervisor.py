@@ -77,9 +77,15 @@ def prepare(settings: Settings) -> Prepared:
     Teller(plugins, store, worker=0).begin()
     board = Board.create(settings.worker_count)
     prepared = Prepared(settings, store, node, plugins, lock, board, plugins.services(settings))
-    for name, addresses in (("submission", settings.smtp.submission), ("submissions", settings.smtp.submissions)):
+    for name, addresses in listeners(settings):
         prepared.sockets[name] = [bind(f"smtp.{name}", address, settings.worker_count) for address in addresses]
     return prepared
+
+
+def listeners(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
+    """The settings that name addresses at which workers listen, in the order of a worker's sockets."""
+    smtp = settings.smtp
+    return [("submission", smtp.submission), ("submissions", smtp.submissions), ("reports", smtp.reports)]
 
 
 def _check_delivery(delivery: Delivery) -> None:
@@ -240,8 +246,7 @@ class Supervisor:
         return [bind_again(f"smtp.{name}", text) for name, texts in self._addresses() for text in texts]
 
     def _addresses(self) -> list[tuple[str, tuple[str, ...]]]:
-        smtp = self._prepared.settings.smtp
-        return [("submission", smtp.submission), ("submissions", smtp.submissions)]
+        return listeners(self._prepared.settings)
 
     def _descriptors(self, page: int, listening: list[socket.socket]) -> list[int]:
         """What a worker inherits."""

@@ -37,6 +37,7 @@ def announce(
     """
     places = [f"submission {a} (STARTTLS)" for a in settings.smtp.submission]
     places += [f"submissions {a} (TLS)" for a in settings.smtp.submissions]
+    places += [f"reports {a}" for a in settings.smtp.reports]
     if any(service.name == "panel" for service in services):
         places.append(f"panel http://{settings.web.listen}/")
     lines = [f"ready: {', '.join(places)}"]
@@ -45,6 +46,4 @@ def announce(
         lines.insert(0, f"first operator of the panel: {email} with password {password} (shown only now)")
     if missing:
         lines.append(f"not installed, though enabled: plugins {', '.join(missing)}")
-    if settings.smtp.reports:
-        lines.append("smtp.reports is set, but reports of bounces and complaints are not received yet")
     return "\n".join(lines)

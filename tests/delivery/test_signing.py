@@ -197,21 +197,21 @@ def test_one_result_that_meets_a_defect_does_not_keep_the_others(store: Store) -
 
 
 def test_mail_of_the_relays_own_is_signed_with_what_keys_the_operator_has(store: Store) -> None:
-    assert KeyRing(store, SECRETS).keys(OPERATOR, "mail.test") == ()
+    assert KeyRing(store, SECRETS).sender(OPERATOR, "mail.test").keys == ()
     with store.write() as session:
         add_operator_key(session, SECRETS, "operator.example", new_key(), NOW)
-    assert [key.domain for key in KeyRing(store, SECRETS).keys(OPERATOR, "mail.test")] == ["operator.example"]
+    assert [key.domain for key in KeyRing(store, SECRETS).sender(OPERATOR, "mail.test").keys] == ["operator.example"]
 
 
 def test_a_key_that_takes_over_signs_within_seconds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(signing_module, "time", SimpleNamespace(monotonic=lambda: now))
     ring = KeyRing(store, SECRETS)
-    [old] = ring.keys(1, "shop.example")
+    [old] = ring.sender(1, "shop.example").keys
     with store.write() as session:
         rotation.rotate(session, SECRETS, 1, "shop.example", new := new_key(), NOW)
         take_over(session, 1, "shop.example", [new.selector], NOW)
     now += signing_module.KEYS_REMEMBERED - 0.1
-    assert ring.keys(1, "shop.example") == (old,)  # whose record stays for days
+    assert ring.sender(1, "shop.example").keys == (old,)  # whose record stays for days
     now += 0.2
-    assert [key.selector for key in ring.keys(1, "shop.example")] == [new.selector]
+    assert [key.selector for key in ring.sender(1, "shop.example").keys] == [new.selector]

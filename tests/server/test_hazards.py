@@ -133,11 +133,11 @@ GUARDS = (
     ),
     Guard(
         "T8 failure", test_t8_an_acceptance_that_fails_is_told_as_trouble_of_ours, "server/protocol.py",
-        "        d.addErrback(_reply_for)\n        d.addCallback(self._accepted, spool)",
+        "        d.addErrback(refusal_of)\n        d.addCallback(self._accepted, spool)",
         "        d.addCallback(self._accepted, spool)",
     ),
     Guard(
-        "T9 one content", test_t9_all_recipients_share_one_content_and_one_acceptance, "server/protocol.py",
+        "T9 one content", test_t9_all_recipients_share_one_content_and_one_acceptance, "server/visit.py",
         "            self._spool.write(event.block)\n",
         "            for _ in self._session._transaction.recipients:\n                self._spool.write(event.block)\n",
     ),

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
 from postmeter.config import Smtp
-from postmeter.server import protocol as protocol_module
+from postmeter.server.protocol import SubmissionProtocol
 from postmeter.server.spool import Spool
 from postmeter.smtp.limits import Limits
 from postmeter.smtp.replies import LOCAL_ERROR, queued
@@ -284,9 +284,9 @@ def test_a_defect_in_the_session_is_421_and_nothing_else(
 
     handlers: Any = {
         kind: broken if function.__name__ == handler else function
-        for kind, function in protocol_module._HANDLERS.items()
+        for kind, function in SubmissionProtocol.HANDLERS.items()
     }
-    monkeypatch.setattr(protocol_module, "_HANDLERS", handlers)
+    monkeypatch.setattr(SubmissionProtocol, "HANDLERS", handlers)
     client = Client(reception(Clock()), implicit_tls=handler != "_start_tls")
     said = client.send(b"EHLO x\r\nSTARTTLS\r\n" if handler == "_start_tls" else LOGIN)
     if handler not in ("_start_tls", "_log_in"):

@@ -157,13 +157,17 @@ class Wire(StringTransport):
 
 
 class Client:
-    """A client's end of one session without a socket, with real TLS."""
+    """A client's end of one session without a socket, with real TLS; of submission, or of what ``shared`` makes."""
 
     def __init__(
-        self, shared: Reception, implicit_tls: bool = True, address: str = "192.0.2.1", handshake: bool = True
+        self,
+        shared: Reception | Callable[[], Any],
+        implicit_tls: bool = True,
+        address: str = "192.0.2.1",
+        handshake: bool = True,
     ) -> None:
         self.wire = Wire(peerAddress=IPv4Address("TCP", address, 40_000))
-        self.protocol = SubmissionProtocol(shared, implicit_tls)
+        self.protocol: Any = SubmissionProtocol(shared, implicit_tls) if isinstance(shared, Reception) else shared()
         self._tls: TlsClient | None = None
         self.protocol.makeConnection(self.wire)
         if implicit_tls and handshake:

@@ -36,8 +36,9 @@ def demo(mails: int | None, leave: bool) -> None:
 @click.option("--page", default=0, help="Which page of the board is its own.")
 @click.option("--submission", default=0, help="Number of inherited sockets with STARTTLS.")
 @click.option("--submissions", default=0, help="Number of inherited sockets with implicit TLS.")
+@click.option("--reports", default=0, help="Number of inherited sockets for reports.")
 @pass_relay
-def worker(relay: Relay, page: int, submission: int, submissions: int) -> None:
+def worker(relay: Relay, page: int, submission: int, submissions: int, reports: int) -> None:
     """One process that receives and delivers; the supervisor starts it."""
     from postmeter import logs, process, service
     from postmeter.server.board import Board
@@ -46,7 +47,7 @@ def worker(relay: Relay, page: int, submission: int, submissions: int) -> None:
     board = Board(service.FIRST_DESCRIPTOR, page)
     first = service.FIRST_DESCRIPTOR + 1
     between, behind = first + submission, first + submission + submissions
-    inherited = service.Inherited(board, range(first, between), range(between, behind))
+    inherited = service.Inherited(board, range(first, between), range(between, behind), range(behind, behind + reports))
     service.run(relay.settings, inherited, process.node_name(relay.settings.data))
 
 

@@ -19,6 +19,7 @@ from postmeter.delivery.securing import Securing
 from postmeter.delivery.signing import Signed
 from postmeter.delivery.source import Choice, Sources
 from postmeter.delivery.tls_policy import TlsPolicy
+from postmeter.message.envelope import Envelope
 from postmeter.smtp.mail import Mail, Outcome
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 
@@ -147,7 +148,7 @@ class Dispatch:
         self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient], choice: Choice | None
     ) -> None:
         message = parcel.leased.message
-        envelope = message.envelope
+        envelope = _returning(message, signed, recipients)
         paths = tuple(recipient.path for recipient in recipients)
         needs_utf8 = envelope.smtputf8 and (
             signed.utf8_header
@@ -171,3 +172,11 @@ class Dispatch:
 
     def _failed(self, failure: Failure, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> None:
         self._ends.fail(parcel, failure.value, recipients)
+
+
+def _returning(message: QueuedMessage, signed: Signed, recipients: Sequence[QueuedRecipient]) -> Envelope:
+    """The envelope with the reverse path that tells what a bounce is about; the null path stays (RFC 5321, 4.5.5)."""
+    envelope = message.envelope
+    if signed.returns is None or not envelope.reverse_path:
+        return envelope
+    return replace(envelope, reverse_path=signed.returns.write(message.id, [one.n for one in recipients]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from postmeter.delivery.source import PoolNames
 from postmeter.message.header import HeaderSection, split
+from postmeter.message.return_path import ReturnDomain
 from postmeter.message.signature import SigningKey, sign
 from postmeter.smtp.reply import Refused
 from postmeter.store import queue
@@ -16,6 +17,7 @@ from postmeter.store.domains import keys_for
 from postmeter.store.engine import Store
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import QueuedMessage
+from postmeter.store.returning import ReturnDomains
 from postmeter.store.secrets import Secrets
 from postmeter.threads import BatchThread
 
@@ -28,13 +30,15 @@ KEYS_REMEMBERED = 5.0  # seconds
 class Signed:
     """A content ready for the wire: the signatures and what they cover; ``eight_bit`` and ``utf8_header`` as found.
 
-    ``pool``: what it leaves from, if there are pools of source addresses.
+    ``pool``: what it leaves from, if there are pools of source addresses. ``returns``: where its bounces come back to;
+    None: to the sender's own reverse path.
     """
 
     chunks: tuple[bytes, ...]
     eight_bit: bool
     utf8_header: bool
     pool: str = ""
+    returns: ReturnDomain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,28 @@ class NoKey(Exception):
     """A domain has no signing key; the text says which."""
 
 
-class KeyRing:
-    """The signing keys by account and sending domain, read from the store and remembered for a few seconds."""
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What mail of a sending domain leaves with: the customer's keys, then the operator's, and where bounces go."""
 
-    def __init__(self, store: Store, secrets: Secrets) -> None:
+    keys: tuple[SigningKey, ...]
+    returns: ReturnDomain | None = None
+
+
+class KeyRing:
+    """Senders by account and sending domain, read from the store and remembered for a few seconds.
+
+    ``domains`` says which return path is the domain's; None: bounces come to nobody here.
+    """
+
+    def __init__(self, store: Store, secrets: Secrets, domains: ReturnDomains | None = None) -> None:
         self._store = store
         self._secrets = secrets
-        self._known: dict[tuple[int, str], tuple[float, tuple[SigningKey, ...]]] = {}
+        self._domains = domains
+        self._known: dict[tuple[int, str], tuple[float, Sender]] = {}
 
-    def keys(self, account_id: int, domain: str) -> tuple[SigningKey, ...]:
-        """The customer's keys, then the operator's; NoKey when the customer's domain has none. Blocks.
+    def sender(self, account_id: int, domain: str) -> Sender:
+        """The sender of such mail; NoKey when the customer's domain has no key. Blocks.
 
         Mail of the relay's own is signed with what keys the operator has.
         """
@@ -70,11 +86,13 @@ class KeyRing:
         until = time.monotonic() + KEYS_REMEMBERED  # from before the look: what changes meanwhile is seen in time
         with self._store.read() as session:
             keys = keys_for(session, self._secrets, account_id, domain)
+            returns = self._domains.of(session, account_id, domain) if self._domains else None
         if account_id != OPERATOR and all(key.domain != domain for key in keys):
             # the operator's alone would not speak for the From field
             raise NoKey(f"There is no signing key for {domain}")
-        self._known[account_id, domain] = (until, keys)
-        return keys
+        sender = Sender(keys, returns)
+        self._known[account_id, domain] = (until, sender)
+        return sender
 
 
 class Signer:
@@ -133,8 +151,9 @@ class Signer:
                 content = queue.content(session, message.account_id, message.id)
         head, body = split(content)
         head = order.added + head
-        keys = self._ring.keys(message.account_id, message.domain)
+        sender = self._ring.sender(message.account_id, message.domain)
         # The time of acceptance, so that every attempt sends the same bytes (what plugins add may differ each time).
-        fields = sign(HeaderSection.read(head), body, keys, int(message.accepted_at))
+        fields = sign(HeaderSection.read(head), body, sender.keys, int(message.accepted_at))
         pool = self._pools.of(message.account_id, message.connection_id) if self._pools is not None else ""
-        return Signed((fields, order.added, content), not content.isascii(), not head.isascii(), pool)
+        chunks = (fields, order.added, content)
+        return Signed(chunks, not content.isascii(), not head.isascii(), pool, sender.returns)

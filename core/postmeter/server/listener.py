@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
@@ -14,22 +15,22 @@ from twisted.internet.protocol import Factory
 from postmeter.config import address
 from postmeter.errors import UnreachableError
 from postmeter.server.protocol import Reception, SubmissionProtocol
+from postmeter.server.visit import Visit
 
 BACKLOG = 1024
 
 
-class SubmissionFactory(Factory):
+class VisitFactory(Factory):
     """Makes the protocol of a new client."""
 
     noisy = False
 
-    def __init__(self, reception: Reception, implicit_tls: bool) -> None:
-        self._reception = reception
-        self._implicit_tls = implicit_tls
+    def __init__(self, make: Callable[[], Visit]) -> None:
+        self._make = make
 
-    def buildProtocol(self, addr: object) -> SubmissionProtocol:
+    def buildProtocol(self, addr: object) -> Visit:
         """One client."""
-        return SubmissionProtocol(self._reception, self._implicit_tls)
+        return self._make()
 
 
 class PromptServer(tcp.Server):
@@ -107,7 +108,12 @@ def _why(error: OSError) -> str:
 
 def listen(reactor: Any, descriptor: int, reception: Reception, implicit_tls: bool) -> IListeningPort:
     """Serve submission on an inherited listening socket."""
-    factory = SubmissionFactory(reception, implicit_tls)
+    return serve(reactor, descriptor, lambda: SubmissionProtocol(reception, implicit_tls))
+
+
+def serve(reactor: Any, descriptor: int, make: Callable[[], Visit]) -> IListeningPort:
+    """Serve on an inherited listening socket; ``make`` makes the protocol of each client."""
+    factory = VisitFactory(make)
     with socket.socket(fileno=os.dup(descriptor)) as inherited:
         kind = inherited.family
         inherited.listen(BACKLOG)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking
 from postmeter.config import Settings, Smtp, networks
+from postmeter.message.bounce import classify
 from postmeter.message.header import HeaderLimits
 from postmeter.message.identifier import IdFactory
 from postmeter.server import auth
@@ -25,12 +27,20 @@ from postmeter.server.doorway import Visitors
 from postmeter.server.guard import Guard
 from postmeter.server.link import Entrance
 from postmeter.server.policy import RecipientPolicy
-from postmeter.server.protocol import Reception
+from postmeter.server.protocol import Reception, SubmissionProtocol
 from postmeter.server.refusals import Refusals
+from postmeter.server.report_mailboxes import Mailboxes
+from postmeter.server.report_office import Office
+from postmeter.server.report_office import Parts as OfficeParts
+from postmeter.server.reports import MAX_SIZE, Reports, ReportsProtocol
 from postmeter.server.tls import ServerTls
+from postmeter.server.visit import Visit
 from postmeter.smtp.limits import Limits
 from postmeter.store import accept as accepting
-from postmeter.store import connections, suppressions
+from postmeter.store import connections, returning, suppressions
+from postmeter.store.late import Late
+from postmeter.store.passing_on import PassingOn
+from postmeter.store.returning import return_paths
 from postmeter.store.secrets import Secrets
 from postmeter.store.writer import Change
 
@@ -53,6 +63,16 @@ class Parts:
     delivery: HandOver
     null_mx: Callable[[str], bool | Deferred[bool]]
     reactor: Any
+
+
+def ways_in(settings: Settings, parts: Parts) -> dict[str, Callable[[], Visit]]:
+    """What makes the protocol of a new client, by the setting that names where it comes."""
+    received, reports = build(settings, parts), build_reports(settings, parts)
+    return {
+        "submission": partial(SubmissionProtocol, received, implicit_tls=False),
+        "submissions": partial(SubmissionProtocol, received, implicit_tls=True),
+        "reports": partial(ReportsProtocol, reports),
+    }
 
 
 def build(settings: Settings, parts: Parts) -> Reception:
@@ -84,6 +104,37 @@ def _suppressed(parts: Parts) -> Callable[[int, str], Deferred[Any]]:
     """Looks up what keeps an account's mail from an address."""
     return lambda account, address: parts.read(
         partial(suppressions.find, account_id=account, address=address, now=time.time())
+    )
+
+
+def build_reports(settings: Settings, parts: Parts) -> Reports:
+    """What all sessions of this worker on the port for reports share."""
+    smtp, paths = settings.smtp, return_paths(settings, parts.secrets)
+    own = frozenset(name.lower() for name in (settings.hostname, smtp.return_path) if name)
+    office = Office(
+        OfficeParts(
+            settings.hostname,
+            paths,
+            Late(classify),
+            PassingOn(settings.hostname, smtp.postmaster),
+            parts.submit,
+            deferToThread,
+            time.time,
+        )
+    )
+    return Reports(
+        hostname=settings.hostname,
+        limits=replace(
+            session_limits(smtp), max_message_size=MAX_SIZE, normalise_line_endings=True, accept_long_lines=True
+        ),
+        mailboxes=Mailboxes(
+            paths, own, lambda domain: parts.read(partial(returning.is_in_use, name=domain)), time.time
+        ),
+        office=office,
+        visitors=Visitors(parts.census, Guard(smtp, parts.board), Refusals(time.monotonic)),
+        entrance=Entrance(parts.tls, smtp, networks("smtp.proxies", smtp.proxies), parts.reactor),
+        spool_folder=settings.data,
+        disk_is_low=lambda: parts.disk.low,
     )
 
 

@@ -13,12 +13,13 @@ BLOCK = 1 << 18  # octets read back at a time
 
 
 class Spool:
-    """Takes blocks of content; a large body goes to an unlinked file, so that nothing is left after a crash."""
+    """Takes blocks of content; more than ``most`` octets go to an unlinked file, so nothing is left after a crash."""
 
-    __slots__ = ("_blocks", "_file", "_folder", "size")
+    __slots__ = ("_blocks", "_file", "_folder", "_most", "size")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int = IN_MEMORY) -> None:
         self._folder = folder
+        self._most = most
         self._blocks: list[bytes] = []
         self._file: IO[bytes] | None = None
         self.size = 0
@@ -30,7 +31,7 @@ class Spool:
             self._file.write(block)
             return
         self._blocks.append(block)
-        if self.size > IN_MEMORY:
+        if self.size > self._most:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by close()
             self._file.writelines(self._blocks)
             self._blocks.clear()

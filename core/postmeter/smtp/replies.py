@@ -76,6 +76,16 @@ LOGIN_LOCKED = Reply(
 )
 TOO_MANY_LOGINS = Reply(421, "4.7.0", "Too many failed logins; check user name and password before you try again")
 
+# Reports (port 25)
+NO_LOGIN = Reply(502, "5.5.1", "Nobody logs in here; hand messages over at the submission ports")
+RELAY_DENIED = Reply(550, "5.7.1", "Relay denied; reports about mail of this server are all that is taken here")
+NO_RETURN_PATH = Reply(550, "5.1.1", "There is no such return path here, or its time is over")
+NO_REPORT = Reply(550, "5.6.0", "This is no report about a delivery, and nobody reads mail to this address")
+REPORT_HEARD = Reply(250, "2.0.0", "Thank you for the report")
+PASSED_ON = Reply(250, "2.0.0", "Thank you; it is passed on")
+TOO_MANY_REPORTS = Reply(451, "4.3.2", "Too many reports at once; try again in a minute")
+ENOUGH_MAIL = Reply(450, "4.7.1", "Too much mail to this address; try again in an hour")
+
 # Addresses (RFC 3463, 3.2; RFC 6531, 3.5)
 BAD_SENDER = Reply(
     501, "5.1.7", "The sender address is not valid; it must look like <name@your-domain.example>, without anything else"
@@ -131,6 +141,14 @@ def ehlo(hostname: str, limits: Limits, tls: bool) -> Reply:
     own = "AUTH PLAIN LOGIN" if tls else "STARTTLS"
     most = f"LIMITS MAILMAX={limits.max_messages} RCPTMAX={limits.max_recipients}"  # RFC 9422, 3
     return Reply(250, "", "\n".join([hostname, f"SIZE {limits.max_message_size}", *_OFFERS, most, own]))
+
+
+@lru_cache(maxsize=16)
+def ehlo_to_reporters(hostname: str, limits: Limits, tls: bool) -> Reply:
+    """The same on port 25, where nobody logs in, and TLS is offered but not asked for (RFC 3207, 4)."""
+    own = [] if tls else ["STARTTLS"]
+    offers = [offer for offer in _OFFERS if offer not in ("CHUNKING", "DSN")]
+    return Reply(250, "", "\n".join([hostname, f"SIZE {limits.max_message_size}", *offers, *own]))
 
 
 def helo(hostname: str) -> Reply:

@@ -42,13 +42,16 @@ class Session(Dialogue):
     """One client's dialogue; ``tls`` says that it is encrypted from the first octet (RFC 8314, 3.3)."""
 
     __slots__ = (
-        "_content", "_exchange", "_hostname", "_idle", "_limits", "_reader", "_state", "_transaction", "helo"
+        "_allowed", "_content", "_exchange", "_hostname", "_idle", "_limits", "_reader", "_state", "_transaction",
+        "helo",
     )  # fmt: skip
+    _offers, _refusal = staticmethod(replies.ehlo), staticmethod(refusal)
 
     def __init__(self, hostname: str, limits: Limits = DEFAULT_LIMITS, tls: bool = False) -> None:
         super().__init__(hostname, limits)
         self._hostname = hostname
         self._limits = limits
+        self._allowed = ALLOWED
         self._exchange: LoginExchange | None = None
         self._content: ContentReader | ChunkReader | None = None  # of the transaction
         self._reader: ContentReader | ChunkReader | RefusedChunk | None = None  # takes the octets until it is complete
@@ -152,7 +155,7 @@ class Session(Dialogue):
         verb, argument = verb.upper(), argument.lstrip(" ")
         if not (text.isascii() and text.isprintable()):
             check_characters(text)
-        if verb in ALLOWED[self._state]:
+        if verb in self._allowed[self._state]:
             if argument and verb in _WITHOUT_ARGUMENT:
                 raise Refused(replies.BAD_ARGUMENT)
             return _HANDLERS[verb](self, argument)
@@ -164,10 +167,10 @@ class Session(Dialogue):
         if verb == "RCPT" and self.authenticated:
             self._complain(Trial.REFUSED, refusal(self._state, verb))  # a whole list may follow a refused MAIL
             return None
-        raise Refused(refusal(self._state, verb))
+        raise Refused(self._refusal(self._state, verb))
 
     def _ehlo(self, argument: str) -> Abandoned | None:
-        return self._greet(argument, replies.ehlo(self._hostname, self._limits, self.tls))
+        return self._greet(argument, self._offers(self._hostname, self._limits, self.tls))
 
     def _helo(self, argument: str) -> Abandoned | None:
         return self._greet(argument, replies.helo(self._hostname))

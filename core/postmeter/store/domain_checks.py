@@ -120,7 +120,13 @@ def settle(session: Session, domain: SendingDomain, seconds: float | None, now: 
 
 
 def look_next(session: Session, domain: SendingDomain, seconds: float | None, now: float) -> None:
-    """Have a domain looked up after so many seconds (None: never), or before, while a key waits for its record."""
+    """Have a domain looked up after so many seconds (None: never).
+
+    Or before, while a key waits for its record, or because of its return path.
+    """
+    if domain.return_path and domain.verified_at is not None:
+        there = domain.return_path_verified_at is not None and domain.return_path_failing_since is None
+        seconds = min(EVERY if seconds is None else seconds, EVERY if there else AGAIN)
     newest = session.scalar(select(func.max(SigningKey.created_at)).where(*waiting(domain.account_id, domain.name)))
     if newest is not None:
         soon = min(max((now - newest) / 10, SOON), EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
 
@@ -30,23 +31,46 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     identifier = new_id(int(now * 1000), os.urandom(10))
     added = _missing(mail, to, hostname, identifier, now)
     content = wire(added, mail, utf8=not path.isascii())
+    written = Written(
+        identifier,
+        content,
+        header_from=_domain_of(mail, hostname),
+        subject=str(mail["Subject"] or ""),
+        message_id=str(mail["Message-ID"] or added["Message-ID"]),
+    )
+    put(session, written, path, hostname, now, reference)
+    return identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A mail of the relay's own as it goes out: its octets, and what is kept of its header section."""
+
+    identifier: str
+    content: bytes
+    header_from: str
+    subject: str
+    message_id: str
+
+
+def put(session: Session, mail: Written, path: str, hostname: str, now: float, reference: str = "") -> None:
+    """Put a mail for one forward path into the queue with the commit of this transaction."""
     submission = Submission(
-        id=identifier,
+        id=mail.identifier,
         account_id=OPERATOR,
         connection_id=OPERATOR,
         domain=hostname,
         envelope=Envelope("", (Recipient(path, "NEVER"),), smtputf8=not path.isascii()),
-        header_from=_domain_of(mail, hostname),
-        subject=str(mail["Subject"] or "")[:MAX_SUBJECT],
-        message_id=str(mail["Message-ID"] or added["Message-ID"])[:MAX_MESSAGE_ID],
-        size=len(content),
-        content=lambda: (content,),
+        header_from=mail.header_from,
+        subject=mail.subject[:MAX_SUBJECT],
+        message_id=mail.message_id[:MAX_MESSAGE_ID],
+        size=len(mail.content),
+        content=lambda: (mail.content,),
         accepted_at=now,
         worker=None,
         reference=reference,
     )
     insert_messages(session, [(submission, Accepted((None,)))], FREE)
-    return identifier
 
 
 def reaches(to: str) -> bool:

@@ -28,6 +28,12 @@ _DROP = delete(table(Counter)).where(
 _ALONE = text("SELECT pg_try_advisory_xact_lock(:key)")
 
 
+def counted_at(at: float, now: float) -> float:
+    """A moment in the row in which what happened at ``at`` is counted by now."""
+    steps = [step for step, age in AFTER.items() if at < int(now - age) // step * step]
+    return at // max(steps) * max(steps) if steps else at
+
+
 class RollUp:
     """Rolls up some rows at each call; remembers only from where on there may be more.
 

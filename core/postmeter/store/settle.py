@@ -168,7 +168,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "doubt": int(s.in_doubt),
         "next": s.next_attempt_at,
         "final": s.at if s.final else None,
-        "text": _storable(s.reply),
+        "text": storable(s.reply),
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
         "receiver": s.provider,
@@ -176,7 +176,7 @@ def _row(s: Settlement) -> dict[str, Any]:
     }
 
 
-def _storable(reply: str) -> str:
+def storable(reply: str) -> str:
     """What the remote side said, as every database takes it: not too long, no NUL, no half of a character."""
     octets = reply.encode("utf-8", "backslashreplace")[:MAX_REPLY]
     return octets.decode("utf-8", "ignore").replace("\0", "\\x00")
@@ -198,16 +198,16 @@ def _follow_up(session: Session, failed: Sequence[Settlement]) -> None:
 
 def _refusal(s: Settlement) -> Refusal:
     message = s.message
-    return Refusal(message.account_id, message.domain, s.provider, _storable(s.reply), message.id, s.at)
+    return Refusal(message.account_id, message.domain, s.provider, storable(s.reply), message.id, s.at)
 
 
 def _failed(s: Settlement, failure: Classification) -> Failed:
     path = s.recipient.path.forward_path
-    return Failed(s.message.account_id, path, failure, _storable(s.reply), s.message.id, s.at)
+    return Failed(s.message.account_id, path, failure, storable(s.reply), s.message.id, s.at)
 
 
 def _event(s: Settlement) -> dict[str, Any]:
-    facts = {"reply": _storable(s.reply), **s.facts}
+    facts = {"reply": storable(s.reply), **s.facts}
     if s.attempted:
         facts["attempt"] = s.recipient.attempts + 1
     if s.in_doubt:

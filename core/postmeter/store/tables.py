@@ -122,9 +122,13 @@ class SendingDomain(Base):
     failures: Mapped[int] = mapped_column(default=0)
     warned_at: Mapped[float | None]
     return_path: Mapped[str] = mapped_column(default="")  # the domain bounces come back to; empty: the relay's own
-    return_path_verified_at: Mapped[float | None]
+    return_path_verified_at: Mapped[float | None]  # None: its records were not found (any more)
+    return_path_failing_since: Mapped[float | None]
     created_at: Mapped[float]
-    __table_args__ = (Index("ix_sending_domain_next_check_at", "next_check_at", **only("next_check_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("ix_sending_domain_next_check_at", "next_check_at", **only("next_check_at IS NOT NULL")),
+        Index("ix_sending_domain_return_path", "return_path", **only("return_path <> ''")),
+    )
 
 
 class Connection(Base):
@@ -275,9 +279,10 @@ class Recipient(Base):
 class Counter(Base):
     """Statistics by time, connection, sending domain and receiving provider.
 
-    ``deferred`` goes up and down, the rest only up. A ``bucket`` is a quarter of an hour by its start (seconds, a
-    multiple of 900); older ones have become hours and days (``rollup``). ``provider`` is empty for what no attempt was
-    made for (so all that arrived) and for what was tried at nobody's mail server.
+    ``deferred`` goes up and down, ``delivered`` down as well when a bounce comes late, the rest only up. A ``bucket``
+    is a quarter of an hour by its start (seconds, a multiple of 900); older ones have become hours and days
+    (``rollup``). ``provider`` is empty for what no attempt was made for (so all that arrived) and for what was tried
+    at nobody's mail server.
     """
 
     __tablename__ = "counter"

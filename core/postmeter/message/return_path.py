@@ -1,0 +1,74 @@
+"""Return paths that name the message they were written for, and prove that this relay has written them (VERP).
+
+``b+<id>.<n>.<mac>@<domain>``: the message's id, the number of its recipient (``-``: of several), and an HMAC over
+both and the domain. Nothing of it is personal, and nobody else can make one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import b32encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postmeter.message.identifier import is_id, time_of
+
+MARK = "b+"  # how they begin
+MAC = 10  # octets, which are 16 characters
+LATE = 30 * 86_400.0  # seconds after a message's lifetime in which reports about it are taken
+
+_LOCAL = re.compile(r"b\+([0-9a-z]{26})\.(-|0|[1-9][0-9]{0,5})\.([a-z2-7]{16})")
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The message that a report is about; ``recipient`` is the number of its only one there (None: of several)."""
+
+    message_id: str
+    recipient: int | None
+
+
+class ReturnPaths:
+    """Writes return paths and knows them again; ``lifetime`` of messages in seconds."""
+
+    def __init__(self, key: bytes, lifetime: float) -> None:
+        self._key = key
+        self._lifetime = lifetime
+
+    def write(self, returned: Returned, domain: str) -> str:
+        """The reverse path at this domain."""
+        text = f"{MARK}{returned.message_id.lower()}.{'-' if returned.recipient is None else returned.recipient}"
+        return f"{text}.{self._mac(text, domain)}@{domain}"
+
+    def read(self, address: str, now: float) -> Returned | None:
+        """What such an address is about, in capitals or not; None: it is not one of ours, or its time is over."""
+        local, _, domain = address[:320].lower().rpartition("@")
+        found = _LOCAL.fullmatch(local)
+        if found is None:
+            return None
+        given, number, mac = found.groups()
+        if not hmac.compare_digest(self._mac(f"{MARK}{given}.{number}", domain).encode(), mac.encode()):
+            return None
+        identifier = given.upper()
+        if not is_id(identifier) or time_of(identifier) / 1000 + self._lifetime + LATE < now:
+            return None
+        return Returned(identifier, None if number == "-" else int(number))
+
+    def _mac(self, text: str, domain: str) -> str:
+        digest = hmac.digest(self._key, f"{text}@{domain.lower()}".encode(), hashlib.sha256)
+        return b32encode(digest[:MAC]).decode().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnDomain:
+    """The domain to which bounces of some mail come back."""
+
+    paths: ReturnPaths
+    name: str
+
+    def write(self, message_id: str, recipients: Sequence[int]) -> str:
+        """The reverse path of a transaction with these recipients of a message."""
+        only = recipients[0] if len(recipients) == 1 else None
+        return self.paths.write(Returned(message_id, only), self.name)
