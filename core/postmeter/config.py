@@ -148,6 +148,12 @@ class Delivery:
     mta_sts: bool = setting(True, "whether the policies that domains publish about TLS count (MTA-STS)")
     dane: bool = setting(True, "whether TLSA records count, if the resolver is on this machine and validates (DANE)")
     tls_reports: bool = setting(True, "whether domains that ask for it get a daily report about TLS (TLS-RPT)")
+    suppress_days: int = setting(
+        30, "days for which an address that does not exist is not tried again, at most; 0: it always is", least=0
+    )
+    bounce_rules: str = setting(
+        "", "file of your own rules that tell what replies mean, before those of message/bounces.toml; empty: none"
+    )
 
 
 @frozen

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking, News
+from postmeter.bounce_rules import classifier
 from postmeter.config import Settings
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Ways
@@ -105,6 +106,7 @@ class Worker:
         self._security = TransportSecurity(settings, self.number, resolver, *ways)
         self._pool = Pool(reactor, settings.hostname, broken_tls=self._security.broken, note_tls=self._security.note)
         self._router = self._make_router(resolver)
+        self._classifier = classifier(settings.delivery)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
@@ -206,7 +208,7 @@ class Worker:
             submit=self._writer.submit,
             signer=self._signer,
             ways=Ways(self._router, self._security.securing, self._pool, self._sourcing.sources),
-            judge=Judge(self.number, settings.lifetime_days * DAY),
+            judge=Judge(self.number, settings.lifetime_days * DAY, self._classifier.classify),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
             lease_held=lambda: self._lease.held,
@@ -226,6 +228,7 @@ class Worker:
             delivery=self._scheduler,
             null_mx=self._router.refuses_mail,
             reactor=self._reactor,
+            classify=self._classifier.classify,
         )
 
     # Threads
