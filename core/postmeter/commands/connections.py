@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import click
 
-from postmeter.commands.common import MAILS, Relay, pass_relay
+from postmeter.commands.common import MAILS, Relay, chosen_pool, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.endpoint import Endpoint
 from postmeter.errors import UsageError
@@ -16,6 +16,7 @@ from postmeter.store import connections
 from postmeter.store.accounts import account_by_name
 from postmeter.store.connection_changes import SecretRequest, issue, mark
 from postmeter.store.connections import ConnectionFacts, access, add_connection, caps_of, connection_by_name, set_caps
+from postmeter.store.pools import set_pool
 from postmeter.store.quota import iso
 from postmeter.store.secrets import new_token
 
@@ -54,18 +55,25 @@ def add(relay: Relay, account: str, name: str, domains: tuple[str, ...], as_json
 @click.option("--per-hour", metavar="N", type=MAILS, help="Recipients in a clock hour; 0: any number.")
 @click.option("--per-day", metavar="N", type=MAILS, help="Recipients in a day (UTC); 0: any number.")
 @click.option("--per-month", metavar="N", type=MAILS, help="Recipients in a month (UTC); 0: any number.")
+@click.option("--pool", metavar="NAME|default", help="The source addresses that its mail leaves from.")
 @json_option
 @pass_relay
-def set_connection(relay: Relay, /, account: str, name: str, as_json: bool, **caps: int | None) -> None:
-    """Limit how much an access may submit."""
+def set_connection(
+    relay: Relay, /, account: str, name: str, pool: str | None, as_json: bool, **caps: int | None
+) -> None:
+    """Limit how much an access may submit, and choose what its mail leaves from."""
     changes = {key: value for key, value in caps.items() if value is not None}
-    if not changes:
-        raise UsageError("say what to change: --per-hour, --per-day or --per-month")
+    if not changes and pool is None:
+        raise UsageError("say what to change: --per-hour, --per-day, --per-month or --pool")
+    wanted = None if pool is None else chosen_pool(relay.settings, pool)
     with relay.store.write() as session:
         found = connection_by_name(session, account_by_name(session, account), name)
         set_caps(session, found, replace(caps_of(found), **changes))
-        data = {"account": account, "name": found.name, **plain(caps_of(found))}
+        if wanted is not None:
+            set_pool(session, found, wanted)
+        data = {"account": account, "name": found.name, **plain(caps_of(found)), "pool": found.pool}
     lines = [(key.replace("_", " ").capitalize(), data[key] or "any number") for key in caps]
+    lines += [("Pool", found.pool or "the account's")]
     show(as_json, data, pairs([("Connection", data["name"]), *lines]))
 
 
