@@ -15,6 +15,7 @@ from postmeter.commands import (
     queue,
     quota,
     run,
+    sources,
     stats,
     suppressions,
     users,
@@ -32,7 +33,7 @@ def main(context: click.Context) -> None:
 
 MODULES = (
     *(accounts, domains, keys, connections, quota, stats, queue),
-    *(providers, suppressions, users, check, plugins, run),
+    *(providers, sources, suppressions, users, check, plugins, run),
 )
 for module in MODULES:
     module.register(main)

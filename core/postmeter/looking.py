@@ -54,6 +54,11 @@ def records(resolver: dns.resolver.Resolver, name: str, type: str = "TXT", secon
     return [_text(record) for record in list(answer)[:MAX_RECORDS]]
 
 
+def lookup(server: str, name: str, type: str) -> list[str]:
+    """``records`` by a resolver that asks ``server``."""
+    return records(resolver(server), name, type)
+
+
 def look_up(server: str, names: Iterable[str], type: str = "TXT", seconds: float | None = None) -> Heard:
     """Ask about all names at the same time; it takes ``seconds`` (``LIFETIME``) at most and raises nothing. Blocks."""
     names = tuple(dict.fromkeys(names))

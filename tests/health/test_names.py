@@ -13,8 +13,9 @@ import pytest
 from postmeter.config import Delivery, Server, Settings
 from postmeter.errors import UnreachableError
 from postmeter.health import names
+from postmeter.health import sources as sources_module
 from postmeter.health.finding import Finding
-from postmeter.health.sources import sources
+from postmeter.health.sources import Ours, sources
 
 OURS = ip_address("8.8.8.7")  # a public one, never asked for anything
 NAME = "mail.example.net"
@@ -27,7 +28,7 @@ Zone = dict[tuple[str, str], list[str]]
 @pytest.fixture(autouse=True)
 def one_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mail leaves from one public address."""
-    monkeypatch.setattr(names, "sources", lambda settings: (OURS,))
+    monkeypatch.setattr(names, "sources", lambda settings: (Ours(OURS, NAME),))
 
 
 def look(which: names.LookUp, zone: Zone) -> list[Finding]:
@@ -88,7 +89,7 @@ def test_mail_to_our_name_needs_somewhere_to_go() -> None:
 def test_a_private_source_address_is_explained(
     found: tuple[str, ...], state: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "sources", lambda settings: tuple(map(ip_address, found)))
+    monkeypatch.setattr(names, "sources", lambda settings: tuple(Ours(ip_address(one), NAME) for one in found))
     assert [one.state for one in names.source_addresses(SETTINGS)] == state
 
 
@@ -143,3 +144,47 @@ def test_a_way_out_that_is_shut_is_a_problem() -> None:
         port = door.getsockname()[1]
     found = outwards(port)
     assert (found.state, "open port 25" in found.mend) == ("problem", True)
+
+
+# Pools
+
+POOLED = Settings(
+    server=Server(hostname=NAME),
+    delivery=Delivery(pools={"transactional": "8.8.8.7=a.example 127.0.0.1=b.example", "bulk": "8.8.8.7=a.example"}),
+)
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The addresses of the pools."""
+    monkeypatch.setattr(names, "sources", sources)
+
+
+def test_all_addresses_of_the_pools_count_and_the_default_ones_where_they_are_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = (
+        Ours(OURS, "a.example", ("transactional", "bulk")),
+        Ours(ip_address("127.0.0.1"), "b.example", ("transactional",)),
+    )
+    assert sources(POOLED) == (a, b)
+    monkeypatch.setattr(sources_module, "_defaults", lambda: [OURS, ip_address("8.8.8.9")])
+    bulk = Settings(server=Server(hostname=NAME), delivery=Delivery(pools={"bulk": "8.8.8.7=a.example"}))
+    assert sources(bulk) == (Ours(OURS, "a.example", ("bulk",)), Ours(ip_address("8.8.8.9"), NAME))
+
+
+def test_an_address_of_a_pool_has_to_be_on_this_machine(pooled: None) -> None:
+    missing, private = names.source_addresses(POOLED)
+    assert (missing.state, private.state) == ("problem", "warning")
+    assert missing.text == f"this machine does not have {OURS} of transactional, bulk: no mail leaves from it"
+
+
+def test_each_address_and_each_name_is_looked_up(pooled: None) -> None:
+    zone = {PTR: ["a.example."], ("a.example", "A"): [str(OURS)], ("a.example", "TXT"): ["v=spf1 -all"]}
+
+    def lookup(name: str, type: str) -> Sequence[str]:
+        return zone.get((name, type), [])
+
+    assert [found.text for found in names.reverse_names(POOLED, lookup)] == [f"{OURS} is a.example, and back"]
+    policies = list(names.sender_policy(POOLED, lookup))
+    assert [found.text for found in policies] == [f"{NAME} has no SPF record", f"a.example does not let {OURS} send"]

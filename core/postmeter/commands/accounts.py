@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from postmeter.commands.common import MAILS, Relay, pass_relay
+from postmeter.commands.common import DEFAULT, MAILS, Relay, chosen_pool, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.errors import UsageError
 from postmeter.quota.block import MOST_MAILS
@@ -16,8 +16,6 @@ from postmeter.store.accounts import AccountFacts, account_by_name, account_fact
 from postmeter.store.quota import iso
 from postmeter.store.secrets import NewPassword
 from postmeter.store.terms import POLICIES, set_terms
-
-DEFAULT = "default"  # what the settings say
 
 
 def register(group: click.Group) -> None:
@@ -52,17 +50,20 @@ def add(relay: Relay, name: str, owner: str, agreement: bool, as_json: bool) -> 
 @click.option("--agreement/--no-agreement", default=None, help="Has a billing agreement.")
 @click.option("--overdraft-policy", type=click.Choice([*POLICIES, DEFAULT]), help="Who may send beyond the quota.")
 @click.option("--overdraft-cap", metavar="N|default", help="Mails beyond the quota, not invoiced yet; 0: any.")
+@click.option("--pool", metavar="NAME|default", help="The source addresses that its mail leaves from.")
 @json_option
 @pass_relay
 def set_account(relay: Relay, /, name: str, as_json: bool, **options: Any) -> None:
     """Change what is agreed with an account."""
     changes = {key: value for key, value in options.items() if value is not None}
     if not changes:
-        raise UsageError("say what to change: --threshold, --agreement, --overdraft-policy or --overdraft-cap")
+        raise UsageError("say what to change: --threshold, --agreement, --overdraft-policy, --overdraft-cap or --pool")
     if changes.get("overdraft_policy") == DEFAULT:
         changes["overdraft_policy"] = ""
     if "overdraft_cap" in changes:
         changes["overdraft_cap"] = _cap(changes["overdraft_cap"])
+    if "pool" in changes:
+        changes["pool"] = chosen_pool(relay.settings, changes["pool"])
     with relay.store.write() as session:
         set_terms(session, account_by_name(session, name).id, time.time(), **changes)
         session.expire_all()
@@ -134,6 +135,7 @@ def _told(facts: AccountFacts) -> str:
         ("First block", _paid(facts)),
         ("Created", iso(facts.created_at)),
     ]
+    lines += [("Pool", facts.pool)] if facts.pool else []
     return pairs([*lines, ("Blocked", facts.blocked)] if facts.blocked else lines)
 
 

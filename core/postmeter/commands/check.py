@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import click
@@ -38,12 +38,8 @@ def look(relay: Relay) -> Iterator[Finding]:
         f"{relay.config} is right" if relay.config else "there is no file; the defaults and the environment are used"
     )
     yield Finding("configuration", "ok", source)
-    for group in report(settings, partial(_records, settings.delivery.resolver)):
+    for group in report(settings, partial(looking.lookup, settings.delivery.resolver)):
         yield from group.findings
-
-
-def _records(server: str, name: str, type: str) -> Sequence[str]:
-    return looking.records(looking.resolver(server), name, type)
 
 
 def _told(finding: Finding) -> str:

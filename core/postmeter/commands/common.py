@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 from sqlalchemy.exc import DBAPIError
 
-from postmeter import process
+from postmeter import process, source
 from postmeter.commands.audited import AuditedStore
 from postmeter.config import Settings, load
 from postmeter.console import Opener
@@ -26,6 +26,7 @@ from postmeter.store.secrets import Secrets
 
 DEFAULT_CONFIG = Path("postmeter.toml")
 MAILS = click.IntRange(0, MOST_MAILS)
+DEFAULT = "default"  # what the settings say
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,11 @@ def accept_config(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for below in command.commands.values():
             accept_config(below)
+
+
+def chosen_pool(settings: Settings, name: str) -> str:
+    """A pool of source addresses as it is stored, empty for the default; UsageError when there is none of this name."""
+    return "" if name == DEFAULT else source.known(settings.delivery.pools, name)
 
 
 pass_relay = click.make_pass_decorator(Relay)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from postmeter.commands.common import MAILS, Relay, handled, pass_relay
+from postmeter.commands.common import MAILS, Relay, chosen_pool, handled, pass_relay
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.endpoint import Endpoint
 from postmeter.errors import UsageError
@@ -27,6 +27,7 @@ from postmeter.store.connections import (
     set_caps,
 )
 from postmeter.store.handling import handling_of, lifetime_of, priority_of, set_handling
+from postmeter.store.pools import set_pool
 from postmeter.store.quota import iso
 from postmeter.store.secrets import new_token
 
@@ -76,23 +77,28 @@ def add(relay: Relay, account: str, name: str, domains: tuple[str, ...], as_json
 @click.option("--priority", type=click.Choice(PRIORITIES), help="Of its messages.")
 @click.option("--lifetime", metavar="TIME", help="Until its messages expire: 600, 10m, 2h or 3d; 0: the setting.")
 @click.option("--tls", type=click.Choice(TLS), help="Whether its messages may leave in clear.")
+@click.option("--pool", metavar="NAME|default", help="The source addresses that its mail leaves from.")
 @json_option
 @pass_relay
 def set_connection(relay: Relay, /, account: str, name: str, as_json: bool, **options: Any) -> None:
-    """Limit how much an access may submit, and say how its messages are handled."""
+    """Limit how much an access may submit, and say how its messages are handled and where they leave from."""
     changes = {key: value for key, value in options.items() if value is not None}
     if not changes:
         raise UsageError(f"say what to change: {', '.join('--' + key.replace('_', '-') for key in options)}")
     caps = {key: value for key, value in changes.items() if key in CAPS}
     wishes = {key: parse(changes[option]) for option, (key, parse) in WISHES.items() if option in changes}
+    wanted = chosen_pool(relay.settings, changes["pool"]) if "pool" in changes else None
     with relay.store.write() as session:
         found = connection_by_name(session, account_by_name(session, account), name)
         set_caps(session, found, replace(caps_of(found), **caps))
         set_handling(session, found, replace(handling_of(found), **wishes))
+        if wanted is not None:
+            set_pool(session, found, wanted)
         limits, handling = caps_of(found), handling_of(found)
-        data = {"account": account, "name": found.name, **plain(limits), **plain(handling)}
+        data = {"account": account, "name": found.name, **plain(limits), **plain(handling), "pool": found.pool}
     lines: list[tuple[str, object]] = [(key.replace("_", " ").capitalize(), data[key] or "any number") for key in CAPS]
-    show(as_json, data, pairs([("Connection", data["name"]), *lines, *handled(handling)]))
+    lines += [*handled(handling), ("Pool", data["pool"] or "its account's")]
+    show(as_json, data, pairs([("Connection", data["name"]), *lines]))
 
 
 @connection.command()

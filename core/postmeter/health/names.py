@@ -10,8 +10,9 @@ from postmeter.config import Settings
 from postmeter.errors import UnreachableError
 from postmeter.health import spf
 from postmeter.health.finding import Finding, ok, problem, warning
-from postmeter.health.sources import public, sources
+from postmeter.health.sources import Ours, public, sources
 from postmeter.health.spf import Address, Broken, Lookup
+from postmeter.source import is_here
 
 PATIENCE = 5.0  # seconds for a mail server to greet us
 _UNKNOWN = "look again; if it stays so, see what the DNS server says"
@@ -27,42 +28,40 @@ def source_addresses(settings: Settings) -> Iterator[Finding]:
     if not found:
         yield problem(check, "this machine has no way to the world", "give it a default route")
     for one in found:
-        if one.is_global:
-            yield ok(check, f"mail leaves from {one}")
-        else:
-            mend = "find out which address a translation (NAT) puts in its place, and look at that one's PTR record"
-            yield warning(check, f"mail leaves from {one}, which is private: the world sees another one", mend)
+        yield leaves(one)
 
 
 def reverse_names(settings: Settings, lookup: Lookup) -> Iterator[Finding]:
-    """Whether each address leads to our name and our name leads back: receivers refuse mail from others."""
+    """Whether each address leads to its name and that leads back: receivers refuse mail from others."""
     for one in public(sources(settings)):
-        try:
-            yield _reverse(one, settings.hostname, lookup)
-        except UnreachableError as error:
-            yield warning("reverse DNS", str(error), _UNKNOWN)
+        yield reverse(one, lookup)
 
 
 def sender_policy(settings: Settings, lookup: Lookup) -> Iterator[Finding]:
-    """Whether the SPF record of our name lets our addresses send: it counts where the reverse path is empty."""
-    check, name = "SPF of the host name", settings.hostname
+    """Whether the SPF record of each of our names lets its addresses send: it counts where the reverse path is empty.
+
+    RFC 7208, 2.4.
+    """
     ours = public(sources(settings))
+    for name in dict.fromkeys([settings.hostname, *(one.name for one in ours)]):
+        yield _policy(name, [one.address for one in ours if one.name == name], lookup)
+
+
+def _policy(name: str, ours: list[Address], lookup: Lookup) -> Finding:
+    check = "SPF of the host name"
     try:
         refused = [str(one) for one in ours if spf.check(one, name, lookup) != "pass"]
         record = spf.record_in(lookup(name, "TXT"))
     except Broken as error:
-        yield problem(check, f"receivers cannot use it: {error}", f"mend the TXT record of {name}")
-        return
+        return problem(check, f"receivers cannot use it: {error}", f"mend the TXT record of {name}")
     except UnreachableError as error:
-        yield warning(check, str(error), _UNKNOWN)
-        return
+        return warning(check, str(error), _UNKNOWN)
     mend = f'publish for {name} the TXT record "v=spf1 a -all"'
     if record is None:
-        yield warning(check, f"{name} has no SPF record", mend)
-    elif refused:
-        yield problem(check, f"it does not let {', '.join(refused)} send", mend)
-    elif ours:
-        yield ok(check, f"it lets us send: {record}")
+        return warning(check, f"{name} has no SPF record", mend)
+    if refused:
+        return problem(check, f"{name} does not let {', '.join(refused)} send", mend)
+    return ok(check, f"{name} lets us send: {record}")
 
 
 def reachable(settings: Settings, lookup: Lookup) -> Iterator[Finding]:
@@ -106,16 +105,33 @@ def way_out(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _reverse(address: Address, hostname: str, lookup: Lookup) -> Finding:
-    check, name = "reverse DNS", hostname.lower()
-    names = [text.rstrip(".").lower() for text in lookup(address.reverse_pointer, "PTR")]
-    mend = f"have your provider set the PTR record of {address} to {hostname}"
+def reverse(ours: Ours, lookup: Lookup) -> Finding:
+    """Whether an address leads to the name that EHLO says there, and that name back."""
+    check, address, name = "reverse DNS", ours.address, ours.name.lower()
+    kind = "A" if address.version == 4 else "AAAA"
+    try:
+        names = [text.rstrip(".").lower() for text in lookup(address.reverse_pointer, "PTR")]
+        back = spf.addresses(lookup(name, kind)) if names == [name] else ()
+    except UnreachableError as error:
+        return warning(check, str(error), _UNKNOWN)
+    mend = f"have your provider set the PTR record of {address} to {ours.name}"
     if not names:
         return problem(check, f"{address} has no PTR record: many mail servers refuse us", mend)
     if names != [name]:
-        return problem(check, f"{address} is called {', '.join(names)}, but we greet as {hostname}", mend)
-    if address not in spf.addresses(lookup(name, "A" if address.version == 4 else "AAAA")):
-        kind = "A" if address.version == 4 else "AAAA"
-        mend = f"publish for {hostname} the {kind} record {address}"
-        return problem(check, f"{address} is called {hostname}, but that name does not lead back to it", mend)
-    return ok(check, f"{address} is {hostname}, and back")
+        return problem(check, f"{address} is called {', '.join(names)}, but we greet as {ours.name}", mend)
+    if address not in back:
+        mend = f"publish for {ours.name} the {kind} record {address}"
+        return problem(check, f"{address} is called {ours.name}, but that name does not lead back to it", mend)
+    return ok(check, f"{address} is {ours.name}, and back")
+
+
+def leaves(ours: Ours) -> Finding:
+    """Whether mail can leave from an address, and whether that is the one that the world sees."""
+    check, address = "source addresses", ours.address
+    if ours.pools and not is_here(str(address)):
+        text = f"this machine does not have {address} of {', '.join(ours.pools)}: no mail leaves from it"
+        return problem(check, text, "give the machine this address, or take it out of delivery.pools")
+    if not address.is_global:
+        mend = "find out which address a translation (NAT) puts in its place, and look at that one's PTR record"
+        return warning(check, f"mail leaves from {address}, which is private: the world sees another one", mend)
+    return ok(check, f"mail leaves from {address}")

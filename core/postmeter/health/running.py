@@ -13,13 +13,14 @@ from ipaddress import ip_address
 from postmeter.config import Settings, address
 from postmeter.health.finding import Finding, ok, problem, warning
 from postmeter.health.ground import not_made_yet
-from postmeter.store import schema, troubles, vitals
+from postmeter.store import pools, schema, troubles, vitals
 from postmeter.store.engine import Store
 
 SLOW_DISK = 0.1  # seconds for a block to be on disk: each "250" waits for it
 SLOW_DATABASE = 0.05  # seconds for an answer
 CLOCK_TOLERANCE = 2.0  # seconds between two machines' clocks
 STA_UNSYNC = 0x40  # adjtimex(2)
+FEW = 5  # accounts and connections that are named
 
 
 def disk_speed(settings: Settings) -> Iterator[Finding]:
@@ -58,6 +59,7 @@ def database_at_work(settings: Settings) -> Iterator[Finding]:
         with store.read() as session:
             theirs, running = vitals.database_time(session), vitals.workers(session)
             in_trouble = troubles.present(session)
+            chosen = pools.chosen(session)
             begun = time.monotonic()  # what was asked before is not taken for slow because it was new
             vitals.workers(session)
             took = time.monotonic() - begun
@@ -69,6 +71,9 @@ def database_at_work(settings: Settings) -> Iterator[Finding]:
     for one in in_trouble:
         mend = "see the log for its traceback, and the plugin's page"
         yield warning("plugins at work", f"{one.plugin} fails at {one.hook}: {one.error}", mend)
+    for pool in sorted(set(chosen) - set(settings.delivery.pools)):
+        text = f"{', '.join(chosen[pool][:FEW])} should leave from {pool}, which delivery.pools does not have"
+        yield warning("pools", text, "put that pool into delivery.pools, or choose another one")
 
 
 def second_factor(settings: Settings) -> Iterator[Finding]:

@@ -49,7 +49,8 @@ class AccountFacts:
 
     ``overdraft``: units beyond all blocks that are on no invoice yet; ``overdraft_policy`` is ``default`` and
     ``overdraft_cap`` None where the settings say; ``paid_at``: when its first paid block was booked, since when there
-    is no hourly limit. Times in seconds since the epoch.
+    is no hourly limit. ``pool``: the source addresses that its mail leaves from; empty: the default ones. Times in
+    seconds since the epoch.
     """
 
     id: int
@@ -63,6 +64,7 @@ class AccountFacts:
     paid_at: float | None
     created_at: float
     members: tuple[Member, ...]
+    pool: str = ""
 
     @property
     def admins(self) -> tuple[str, ...]:
@@ -274,6 +276,7 @@ def _shown(account: Account, members: Iterable[Member]) -> AccountFacts:
         paid_at=account.paid_since,
         created_at=account.created_at,
         members=tuple(members),
+        pool=account.pool,
     )
 
 

@@ -112,6 +112,12 @@ def sources(session: Session, now: float, days: int = 30) -> list[Source]:
     ]
 
 
+def first_days(session: Session) -> dict[str, int]:
+    """The first second of the day on which mail first left from each address."""
+    query = select(SourceDay.address, func.min(SourceDay.day)).group_by(SourceDay.address)
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
 def _source(address: str, first: int, last: float, span: range, rows: Sequence[SourceDay]) -> Source:
     total, days = Figures(), dict.fromkeys(span, 0)
     providers: dict[str, Figures] = {}

@@ -54,6 +54,10 @@ class Warmth:
         """The level of an address at a provider, which may not know it yet."""
         return self.levels.get((address, provider)) or Level(declared=address in self.declared)
 
+    def at(self, address: str) -> dict[str, Level]:
+        """The levels of an address at those providers that it was used for, by their names."""
+        return {to: self.levels[where, to] for where, to in sorted(self.levels) if where == address}
+
 
 def ramp(day: int) -> int:
     """Attempts at one provider on the ``day``-th day: 50, twice as many each day, from 6,400 half more.

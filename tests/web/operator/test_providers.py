@@ -73,14 +73,5 @@ def test_what_is_wrong_with_a_suspension_is_told(mail: House, operator: Browser,
         assert providers.suspensions(session, NOW) == []
 
 
-def test_our_addresses_have_their_age_and_advice(mail: House, operator: Browser) -> None:
-    page = operator.get("/operator/sources/").text
-    assert "192.0.2.7" in page
-    assert "warming up: day 2" in page
-    assert "about 100 attempts a day" in page
-    assert "do not send more than yesterday" in page
-
-
 def test_pages_without_mail_say_what_will_be_there(operator: Browser) -> None:
-    assert "Nothing has left yet." in operator.get("/operator/sources/").text
     assert "Nothing was sent" in operator.get("/operator/providers/").text

@@ -110,7 +110,7 @@ def _dkim(key: SigningKey, records: Mapping[str, Sequence[str]], unknown: Mappin
 def _spf(domain: str) -> Advice:
     """Advice about the return path, which is the customer's own domain."""
     ask, hostname = lookup(), panel().settings.hostname
-    ours = public(sources(panel().settings))
+    ours = [one.address for one in public(sources(panel().settings))]
     try:
         named = spf.addresses([*ask(hostname, "A"), *ask(hostname, "AAAA")])
     except UnreachableError as error:
