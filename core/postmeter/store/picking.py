@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from sqlalchemy import Integer, bindparam, select, text, tuple_
 from sqlalchemy.orm import Session
@@ -18,7 +18,7 @@ from postmeter.store.tables import WAITING, Recipient
 PRIORITIES = range(3)  # urgent, normal, bulk
 BELOW = 8  # of so many that are leased, one is kept for lower priorities
 STEPS = 300  # lanes at most that one pick looks at
-SERVED = 25  # and that it takes from
+SERVED = 16  # and that it takes from
 UNNAMED = ("", "other")  # providers that are many
 
 
@@ -71,7 +71,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """What was leased; with ``more`` another pick would find something at once."""
+    """What was leased; with ``more`` another pick at once is worth its commit."""
 
     leases: tuple[Leased, ...]
     more: bool
@@ -96,7 +96,7 @@ _BACKLOG = Statement(
     .offset(bindparam("limit", type_=Integer()))
 )
 _PLACE = (Recipient.priority, Recipient.account_id, Recipient.provider, Recipient.next_attempt_at)
-_WHOSE = (bindparam("priority"), bindparam("account"), bindparam("provider"))
+_WHOSE: tuple[Any, ...] = (bindparam("priority"), bindparam("account"), bindparam("provider"))
 _LANE = queue.first_of(  # so said that no other index will do, whatever PostgreSQL knows or does not know of the table
     [tuple_(*_PLACE) > tuple_(*_WHOSE, 0.0), tuple_(*_PLACE) <= tuple_(*_WHOSE, bindparam("now"))], _PLACE
 )
@@ -159,7 +159,7 @@ class Picking:
             lanes = self._lanes(session, wish, priority)
             leases += _served(session, wish, priority, lanes, most)
             going_on |= self._reached[wish.worker, priority] != _START
-        return Pick(tuple(leases), bool(leases) or going_on)
+        return Pick(tuple(leases), going_on or 2 * _recipients(leases) >= wish.limit)
 
     def _lanes(self, session: Session, wish: Wish, priority: int) -> list[Lane]:
         """The next lanes with somebody who is due and may be taken; where they end the turn begins anew."""
