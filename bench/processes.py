@@ -72,16 +72,26 @@ def cpu_seconds(roots: Iterable[int]) -> float:
     return sum(tree(roots).values())
 
 
+def largest(roots: Iterable[int]) -> float:
+    """MiB (RSS) of the largest process in the trees."""
+    return max(_sizes(pid).get("Rss", 0) / 1024 for pid in tree(roots))
+
+
 def memory(roots: Iterable[int]) -> Memory:
     """Memory of the trees now; other users' processes can be read by root only."""
     rss = pss = 0.0
     pids = tree(roots)
     for pid in pids:
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        sizes = dict(re.findall(r"^(Rss|Pss):\s+(\d+)", text, re.MULTILINE))
-        rss += int(sizes.get("Rss", 0)) / 1024
-        pss += int(sizes.get("Pss", 0)) / 1024
+        sizes = _sizes(pid)
+        rss += sizes.get("Rss", 0) / 1024
+        pss += sizes.get("Pss", 0) / 1024
     return Memory(round(rss, 1), round(pss, 1), len(pids))
+
+
+def _sizes(pid: int) -> dict[str, int]:
+    """KiB of one process; nothing when it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return {}
+    return {name: int(size) for name, size in re.findall(r"^(Rss|Pss):\s+(\d+)", text, re.MULTILINE)}

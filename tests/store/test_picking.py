@@ -90,7 +90,7 @@ def test_only_what_is_due_is_taken_the_longest_due_first(store: Store) -> None:
     wait(store, 1, 1, next_attempt_at=NOW - 2, provider="a")
     wait(store, 2, 500, next_attempt_at=NOW + 1)
     picking = Picking()
-    picks = [pick(store, picking, 8, at=NOW + n / 1000) for n in range(7)]
+    picks = [pick(store, picking, 8, at=NOW + n / 1000) for n in range(8)]
     assert taken(picks) == {(1, ""): 30, (1, "a"): 1}
     assert not picks[-1].more
     assert sum(r.lease_owner == 1 for r in recipients(store)) == 31

@@ -35,7 +35,7 @@ from postmeter.store.settle import Settlement
 log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between looks for recipients that are due
-PICK = 500  # recipients leased at a time
+PICK = 100  # recipients leased at a time, in about 10 ms
 AT_SIGNER = 32  # messages at most; as many keep it at work
 TROUBLE = Reply(451, "4.3.0", "Something went wrong in this relay before the mail was sent")
 

@@ -18,7 +18,7 @@ from postmeter.store.tables import WAITING, Recipient
 PRIORITIES = range(3)  # urgent, normal, bulk
 BELOW = 8  # of so many that are leased, one is kept for lower priorities
 STEPS = 300  # lanes at most that one pick looks at
-SERVED = 25  # and that it takes from
+SERVED = 16  # and that it takes from
 UNNAMED = ("", "other")  # providers that are many
 
 
@@ -71,7 +71,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """What was leased; with ``more`` another pick would find something at once."""
+    """What was leased; with ``more`` another pick at once is worth its commit."""
 
     leases: tuple[Leased, ...]
     more: bool
@@ -163,7 +163,7 @@ class Picking:
             lanes = self._lanes(session, wish, priority)
             leases += _served(session, wish, priority, lanes, most)
             going_on |= self._reached[wish.worker, priority] != _START
-        return leases, bool(leases) or going_on
+        return leases, going_on or 2 * _recipients(leases) >= wish.limit
 
     def _lanes(self, session: Session, wish: Wish, priority: int) -> list[Lane]:
         """The next lanes with somebody who is due and may be taken; where they end the turn begins anew."""

@@ -110,6 +110,12 @@ class Relay:
         return any(line.startswith("ready") for line in self.out().splitlines())
 
     @property
+    def pid(self) -> int:
+        """Its first process, once it was started."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.poll() if self._process else None
