@@ -33,6 +33,8 @@ from support.mail_server import MailServer
 
 Zone = dict[tuple[str, str], list[str] | str]
 TEXT = {"content-type": "text/plain"}
+MX = "mx.good.test"
+WANTED = "mailto:tls@good.test"
 
 
 def message(*, tls_required: bool = False, account: int = 1, reference: str = "") -> QueuedMessage:
@@ -163,6 +165,9 @@ class Network:
         for one in self.servers:
             await one.stop()
         await self.dns.stop()
+
+
+NewNetwork = Callable[..., Network]
 
 
 class Middleman(ServerFactory):
