@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from postmeter.delivery.pool import Pool
 from support.dns_server import DnsServer
 from support.mail_server import MailServer
+from support.tls_network import Network
 
 
 @pytest_twisted.async_yield_fixture
@@ -54,3 +55,17 @@ async def new_pool() -> AsyncIterator[Callable[..., Pool]]:
     for pool in pools:
         pool.abort()
         await pool.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def network() -> AsyncIterator[Callable[..., Network]]:
+    """Makes networks; the arguments are ``Network``'s."""
+    made: list[Network] = []
+
+    def make(**given: Any) -> Network:
+        made.append(Network(**given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()

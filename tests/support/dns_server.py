@@ -23,7 +23,7 @@ class DnsServer:
     Mishaps: ``NXDOMAIN``, ``SERVFAIL``, ``SILENCE``, ``FOREIGN`` (an answer with the wrong id in front of the right
     one, which is then the zone's ``(name, "FOREIGN")``). ``truncated`` has the questions answered over TCP only.
     A name that has no entry does not exist; one that has another type's has no data. ``questions`` keeps what was
-    asked as ``(name, type, "udp" | "tcp")``.
+    asked as ``(name, type, "udp" | "tcp")``. With ``ad`` all is authentic but the questions in ``insecure``.
     """
 
     def __init__(self, zone: dict[tuple[str, str], list[str] | str], *, ttl: int = 300, ad: bool = False) -> None:
@@ -31,6 +31,7 @@ class DnsServer:
         self.ttl = ttl
         self.ad = ad
         self.negative_ttl = 60
+        self.insecure: set[tuple[str, str]] = set()
         self.truncated: set[tuple[str, str]] = set()
         self.questions: list[tuple[str, str, str]] = []
         self._ports: list[Any] = []
@@ -74,7 +75,7 @@ class DnsServer:
 
     def _response(self, query: Any, name: str, type: str, entry: list[str] | str | None) -> Any:
         response = dns.message.make_response(query, recursion_available=True)
-        if self.ad:
+        if self.ad and (name, type) not in self.insecure:
             response.flags |= dns.flags.AD
         if entry == FOREIGN:
             entry = self.zone[name, FOREIGN]

@@ -77,9 +77,9 @@ class MailServer(ServerFactory):
     """``script`` replaces replies by stage (``banner``, a verb, ``.`` for the final dot).
 
     A list is used up one by one, its last element again and again; a function gets the session and the line.
-    ``starttls``: ``good``, ``bad`` (nonsense instead of a handshake) or ``inject`` (a reply behind the 220); with
-    ``early``, that is said as soon as ``early_after`` octets of content have come. ``accepted`` holds the mails that
-    got 2xx, ``commands`` every line of all sessions.
+    ``starttls``: ``good``, ``bad`` (nonsense instead of a handshake) or ``inject`` (a reply behind the 220);
+    ``certificate`` is the server's end of TLS. ``early`` is said as soon as ``early_after`` octets of content have
+    come. ``accepted`` holds the mails that got 2xx, ``commands`` every line of all sessions.
     """
 
     noisy = False
@@ -90,12 +90,14 @@ class MailServer(ServerFactory):
         extensions: tuple[str, ...] = ("PIPELINING", "SIZE 31457280", "8BITMIME", "DSN", "SMTPUTF8"),
         script: dict[str, Line] | None = None,
         starttls: str = "",
+        certificate: Any = None,
         early: bytes = b"",
         early_after: int = 0,
     ) -> None:
         self.script: dict[str, Line] = {**USUAL, **(script or {})}
         self.extensions = extensions
         self.starttls = starttls
+        self.certificate = certificate
         self.early = early
         self.early_after = early_after
         self.accepted: list[Received] = []
@@ -271,7 +273,7 @@ class Session(Protocol):
         elif self.server.starttls == "good":
             self.secure = True
             self._buffer.clear()
-            self.transport.startTLS(certificate_options())
+            self.transport.startTLS(self.server.certificate or certificate_options())
 
 
 @cache

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL.crypto import X509, Error, X509Store, X509StoreContext, X509StoreContextError, X509StoreFlags
 from service_identity.cryptography import extract_patterns
-from service_identity.exceptions import VerificationError
+from service_identity.exceptions import CertificateError, VerificationError
 from service_identity.hazmat import DNS_ID, verify_service_identity
 
 TRUST_ANCHOR, END_ENTITY = 2, 3  # the usages that mail servers may have (RFC 7672, 3.1)
@@ -47,7 +48,11 @@ class TlsaRecord:
 
     def fits(self, certificate: x509.Certificate) -> bool:
         """Whether this certificate, or its key, is the one that the record names."""
-        return _SUMS[self.matching](_CHOSEN[self.selector](certificate)) == self.data
+        try:
+            chosen = _CHOSEN[self.selector](certificate)
+        except (UnsupportedAlgorithm, ValueError):  # a key of a kind that nobody knows
+            return False
+        return _SUMS[self.matching](chosen) == self.data
 
     def __str__(self) -> str:
         return f"{self.usage} {self.selector} {self.matching} {self.data.hex()}"
@@ -121,8 +126,6 @@ def _verifies(chain: Sequence[x509.Certificate], anchor: x509.Certificate) -> bo
 def _is_for(certificate: x509.Certificate, name: str) -> bool:
     try:
         verify_service_identity(extract_patterns(certificate), [DNS_ID(name)], [])
-    except (VerificationError, ValueError, x509.ExtensionNotFound):
-        return False
-    except Exception:  # what a certificate says can be malformed in many ways: then it is for nobody
-        return False
+    except (VerificationError, CertificateError, x509.DuplicateExtension, ValueError):
+        return False  # it is for others, or says for whom in a way that cannot be read
     return True

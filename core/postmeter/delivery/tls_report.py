@@ -61,7 +61,8 @@ class Report:
         mail.set_content(f"This is a report about TLS in sessions with the mail servers of {self.domain}.\n")
         name = f"{self.hostname}!{self.domain}!{self.day}!{self.day + DAY - 1}.json.gz"
         mail.add_attachment(self.packed, *KIND, filename=name)
-        mail.replace_header("Content-Type", 'multipart/report; report-type="tlsrpt"; boundary="report"')
+        mail.set_type("multipart/report")
+        mail.set_param("report-type", "tlsrpt")
         return mail
 
     def _policy(self, policy: tuple[str, ...], counted: Mapping[Seen, int]) -> dict[str, Any]:

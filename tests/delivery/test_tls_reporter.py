@@ -1,0 +1,208 @@
+"""Reports about TLS leave once a day, by one worker, to whoever asks for them; what nobody takes is tried again."""
+
+from __future__ import annotations
+
+import email
+import gzip
+import json
+from email import policy
+from typing import Any
+
+import dns.rdata
+import pytest
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.task import Clock
+
+from postmeter.delivery.resolver import Answer
+from postmeter.delivery.route import Host, Route
+from postmeter.delivery.securing import EXEMPT
+from postmeter.delivery.tls_log import MOST_LINES, TlsLog
+from postmeter.delivery.tls_policy import Flaw
+from postmeter.delivery.tls_reporter import AGAIN, SETTLED, TlsReporter
+from postmeter.fetch import Fetched, FetchError
+from postmeter.store import queue
+from postmeter.store.engine import Store
+from postmeter.store.own_mail import OPERATOR
+from postmeter.store.tables import Message
+from postmeter.store.tls_reports import DAY, OVERDUE, REFERENCE, Seen, sessions_of
+from postmeter.store.tls_tables import TlsReport
+from support.postage import rows
+from support.tls_network import Web
+
+DAY_ONE = 20_000 * DAY
+HOST = Host("mx.good.test", "192.0.2.1", 25)
+LATE = Flaw("starttls-not-supported", "not\noffered")
+
+
+class Bench:
+    """A log and a reporter on one store; ``records`` are what domains say about reports."""
+
+    def __init__(self, store: Store, worker: int = 1) -> None:
+        self.store, self.clock, self.web = store, Clock(), Web()
+        self.clock.advance(DAY_ONE + 3_600)
+        self.records = {"good.test": "v=TLSRPTv1; rua=mailto:tls@good.test"}
+        self.refused: Exception | None = None
+        self.log = TlsLog(self, self.submit, self.clock.seconds)
+        self.reporter = TlsReporter(
+            "relay.test", worker, self, self.web.ask, self.read, self.submit, self.clock.seconds
+        )
+
+    async def lookup(self, name: str, type: str) -> Answer:
+        """See ``Resolver``."""
+        domain = name.removeprefix("_smtp._tls.")
+        if domain not in self.records:
+            return Answer("nxdomain")
+        return Answer("ok", (dns.rdata.from_text("IN", "TXT", f'"{self.records[domain]}"'),))
+
+    def read(self, function: Any) -> Deferred[Any]:
+        with self.store.read() as session:
+            return succeed(function(session))
+
+    def submit(self, change: Any, item: Any, done: Any) -> None:
+        if self.refused is not None:
+            done(self.refused)
+            return
+        with self.store.write() as session:
+            [result] = change(session, [item])
+        done(result)
+
+    def session(self, domain: str = "good.test", flaw: Flaw | None = None, **given: Any) -> None:
+        self.log.session(Route("mx", (HOST,), domain=domain, **given), HOST, flaw, "198.51.100.1")
+
+    def hand_over(self) -> None:
+        assert self.log.hand_over().called
+
+    def look(self) -> None:
+        """Do what a worker does now and then."""
+        looking = ensureDeferred(self.reporter.look())
+        assert looking.called
+        assert looking.result is None
+
+    def kept(self, domain: str = "good.test") -> dict[Seen, int]:
+        with self.store.read() as session:
+            return sessions_of(session, DAY_ONE, domain)
+
+    def next_day(self) -> None:
+        self.clock.advance(DAY_ONE + DAY + SETTLED - self.clock.seconds())
+
+    def mails(self) -> list[Any]:
+        """The contents of the mails that wait."""
+        with self.store.read() as session:
+            found = [queue.content(session, OPERATOR, row.id) for row in rows(self.store, Message)]
+        return [email.message_from_bytes(one, policy=policy.default) for one in found]
+
+
+@pytest.fixture
+def bench(store: Store) -> Bench:
+    return Bench(store)
+
+
+def test_sessions_of_a_domain_that_wants_reports_are_summed(bench: Bench) -> None:
+    for _ in range(2):
+        for flaw in (None, None, LATE):
+            bench.session(flaw=flaw)
+            bench.session("other.test", flaw)
+        bench.hand_over()
+    assert bench.kept() == {
+        Seen(DAY_ONE, "good.test", ("no-policy-found",)): 4,
+        Seen(
+            DAY_ONE,
+            "good.test",
+            ("no-policy-found",),
+            "starttls-not-supported",
+            "not offered",
+            "198.51.100.1",
+            "mx.good.test",
+            "192.0.2.1",
+        ): 2,
+    }
+    assert bench.kept("other.test") == {}
+
+
+def test_what_cannot_be_committed_is_counted_again(bench: Bench) -> None:
+    bench.session()
+    bench.refused = RuntimeError("the disk is full")
+    bench.hand_over()
+    bench.session()
+    bench.refused = None
+    bench.hand_over()
+    assert list(bench.kept().values()) == [2]
+
+
+def test_neither_static_routes_nor_reports_are_counted_and_no_flood_fills_the_memory(bench: Bench) -> None:
+    bench.session("")
+    bench.session(tls=EXEMPT)
+    assert not bench.log._counted
+    for number in range(MOST_LINES + 10):
+        bench.session(f"{number}.test")
+    bench.session("0.test")
+    assert len(bench.log._counted) == MOST_LINES
+    assert max(bench.log._counted.values()) == 2
+
+
+def test_a_report_leaves_by_mail_once_the_day_is_over_and_never_again(bench: Bench) -> None:
+    bench.session()
+    bench.session(flaw=LATE)
+    bench.hand_over()
+    bench.look()
+    assert bench.mails() == []
+    bench.next_day()
+    for worker in (bench.reporter, Bench(bench.store, 2).reporter, bench.reporter):
+        bench.reporter = worker
+        bench.look()
+    [mail] = bench.mails()
+    assert (mail["To"], mail["TLS-Report-Domain"], mail["Auto-Submitted"]) == (
+        "tls@good.test",
+        "good.test",
+        "auto-generated",
+    )
+    body = json.loads(gzip.decompress(list(mail.iter_parts())[1].get_content()))
+    [entry] = body["policies"]
+    assert entry["summary"] == {"total-successful-session-count": 1, "total-failure-session-count": 1}
+    [row] = rows(bench.store, Message)
+    assert (row.account_id, row.reference, row.reverse_path) == (OPERATOR, REFERENCE, "")
+    [report] = rows(bench.store, TlsReport)
+    assert (report.day, report.domain, report.sent_to) == (DAY_ONE, "good.test", "tls@good.test")
+
+
+def test_a_report_leaves_by_a_web_server_and_is_tried_again_while_that_does_not_take_it(bench: Bench) -> None:
+    bench.records["good.test"] = "v=TLSRPTv1; rua=https://good.test/tls"
+    bench.session()
+    bench.hand_over()
+    bench.next_day()
+    for answer in (FetchError("nobody there"), Fetched(503, {}, b""), Fetched(201, {}, b"")):
+        bench.web.policies["good.test"] = answer
+        for _ in range(2):
+            bench.look()
+        bench.clock.advance(AGAIN)
+    assert len(bench.web.posted) == 3
+    url, request = bench.web.posted[-1]
+    assert (url, request["headers"]) == ("https://good.test/tls", {"content-type": "application/tlsrpt+gzip"})
+    assert json.loads(gzip.decompress(request["body"]))["organization-name"] == "relay.test"
+    assert [row.sent_to for row in rows(bench.store, TlsReport)] == ["https://good.test/tls"]
+    assert bench.mails() == []
+
+
+def test_a_report_that_nobody_takes_is_given_up_after_two_days(bench: Bench) -> None:
+    bench.records["good.test"] = "v=TLSRPTv1; rua=https://good.test/tls,mailto:no address"
+    bench.web.policies["good.test"] = FetchError("nobody there")
+    bench.session()
+    bench.hand_over()
+    bench.clock.advance(DAY + OVERDUE - 3_600 - AGAIN)
+    bench.clock.advance(SETTLED)
+    bench.look()
+    assert rows(bench.store, TlsReport) == []
+    bench.clock.advance(AGAIN)
+    bench.look()
+    assert [row.sent_to for row in rows(bench.store, TlsReport)] == [""]
+
+
+def test_one_report_that_is_not_taken_keeps_no_other(bench: Bench) -> None:
+    bench.records |= {"aaa.test": "v=TLSRPTv1; rua=https://aaa.test/"}
+    bench.web.policies["aaa.test"] = FetchError("nobody there")
+    for domain in ("aaa.test", "good.test"):
+        bench.session(domain)
+    bench.hand_over()
+    bench.next_day()
+    bench.look()
+    assert [row.domain for row in rows(bench.store, TlsReport)] == ["good.test"]

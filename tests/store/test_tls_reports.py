@@ -1,0 +1,50 @@
+"""Sessions are summed by day and domain, and each report is sent once whoever makes it."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+
+from postmeter.store import tls_reports
+from postmeter.store.engine import Store
+from postmeter.store.tables import Message
+from postmeter.store.tls_reports import DAY, Finished, Seen
+from support.postage import rows
+from support.tenants import NOW
+
+TODAY = int(NOW) // DAY * DAY
+
+
+def seen(domain: str = "a.test", day: int = TODAY - DAY, result: str = "") -> Seen:
+    return Seen(day, domain, ("sts", "mode: enforce", "mx: mx.a.test"), result)
+
+
+def test_sessions_add_up(store: Store) -> None:
+    for sessions in (1, 2):
+        with store.write() as session:
+            tls_reports.add(session, [{seen(): sessions, seen(result="x"): 1}, {seen(): 10}])
+    with store.read() as session:
+        assert tls_reports.sessions_of(session, TODAY - DAY, "a.test") == {seen(): 23, seen(result="x"): 2}
+        assert tls_reports.sessions_of(session, TODAY, "a.test") == {}
+
+
+def test_a_report_is_open_from_the_end_of_its_day_until_it_is_done(store: Store) -> None:
+    domains = (("b.test", TODAY - DAY), ("a.test", TODAY - DAY), ("a.test", TODAY), ("a.test", TODAY - 2 * DAY))
+    with store.write() as session:
+        tls_reports.add(session, [{seen(*one): 1, seen(*one, "x"): 1} for one in domains])
+    with store.write() as session:
+        opened = tls_reports.open_reports(session, NOW, 10)
+        assert opened == [(TODAY - 2 * DAY, "a.test"), (TODAY - DAY, "a.test"), (TODAY - DAY, "b.test")]
+        assert tls_reports.open_reports(session, NOW, 1) == opened[:1]
+        tls_reports.finish(session, [Finished(*one, NOW, (), (), "relay.test") for one in opened[:2]])
+        assert tls_reports.open_reports(session, NOW, 10) == opened[2:]
+
+
+def test_the_mails_of_a_report_leave_with_the_commit_that_says_so_and_once(store: Store) -> None:
+    mail = EmailMessage()
+    mail.set_content("a report")
+    report = Finished(TODAY, "a.test", NOW, ("ann@a.test",), (("ann@a.test", mail),), "relay.test")
+    with store.write() as session:
+        assert tls_reports.finish(session, [report, report]) == [True, False]
+    with store.write() as session:
+        assert tls_reports.finish(session, [report]) == [False]
+    assert [row.reference for row in rows(store, Message)] == [tls_reports.REFERENCE]
