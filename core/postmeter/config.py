@@ -126,6 +126,9 @@ class Delivery:
         "", "a mail server that `check` and the panel may connect to, to see whether port 25 is open; empty: none"
     )
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
+    providers: str = setting(
+        "", "file with limits of receiving providers of your own, relative to the data folder; empty: none"
+    )
     lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
 
 
@@ -211,6 +214,11 @@ class Settings:
     def data(self) -> Path:
         """The data folder."""
         return Path(self.server.data)
+
+    @property
+    def providers_file(self) -> Path | None:
+        """The operator's own limits of receiving providers."""
+        return self.data / self.delivery.providers if self.delivery.providers else None
 
     @property
     def worker_count(self) -> int:

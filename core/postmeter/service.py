@@ -22,13 +22,17 @@ from postmeter.asking import Asking, News
 from postmeter.config import Settings
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.domain_watch import DomainWatch
+from postmeter.delivery.gate import Terms
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver, servers
 from postmeter.delivery.route import Router
 from postmeter.delivery.scheduler import Scheduler
+from postmeter.delivery.shaping import Shaper
 from postmeter.delivery.signing import KeyRing, Signer
+from postmeter.delivery.slots import Slots
 from postmeter.delivery.window import Window
 from postmeter.errors import UsageError
 from postmeter.hooks import Plugins
@@ -92,10 +96,11 @@ class Worker:
         self._tidying = Tidying()
         self._asking = Asking(self._plugins, reactor, self._note)
         self._signer = Signer(self._store, KeyRing(self._store, self._secrets), reactor.callFromThread)
-        self._pool = Pool(reactor, settings.hostname)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
         self._router = self._make_router(resolver)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended)
+        self._providers = Providers.load(settings.providers_file)
+        self._pool = self._make_pool()
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
@@ -180,6 +185,11 @@ class Worker:
             resolver, settings.routes, random.shuffle, port=settings.port, allow_private=settings.allow_private
         )
 
+    def _make_pool(self) -> Pool:
+        workers, slots = self._settings.worker_count, Slots(self._settings.data / "sessions")
+        terms = Terms(self._reactor, slots, workers, self._desk.restriction, self._desk.apply)
+        return Pool(self._reactor, self._settings.hostname, shaper=Shaper(self._providers, terms))
+
     def _make_scheduler(self) -> Scheduler:
         settings = self._settings.delivery
         return Scheduler(
@@ -192,6 +202,7 @@ class Worker:
             signer=self._signer,
             router=self._router,
             pool=self._pool,
+            providers=self._providers,
             judge=Judge(self.number, settings.lifetime_days * DAY),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),

@@ -22,6 +22,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from postmeter.config import Delivery, Settings, address, networks
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError
 from postmeter.hooks import Plugins
@@ -62,6 +63,7 @@ class Prepared:
 def prepare(settings: Settings) -> Prepared:
     """Make what is missing, check what is there, bind all ports; PostmeterError says what is wrong."""
     _check_delivery(settings.delivery)
+    Providers.load(settings.providers_file)
     _ = settings.hostname  # ConfigError when there is none that can be said to mail servers
     Secrets.open(settings.data)
     lock = _lock(settings.data / "lock")

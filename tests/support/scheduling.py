@@ -15,6 +15,7 @@ from postmeter.delivery.desk import Desk
 from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import Host, NoRoute, Route, Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.settling import GATHER
@@ -162,6 +163,7 @@ class Bench:
             signer=cast(Signer, self.signer),
             router=cast(Router, self.router),
             pool=cast(Pool, self.pool),
+            providers=Providers(),
             judge=Judge(9, 86_400.0),
             asking=self.asking,
             load=self._load,

@@ -11,14 +11,19 @@ from twisted.python.failure import Failure
 
 from postmeter.delivery.attempt import Delivery, told, unrouted
 from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.outcome import HANDED_OVER
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
-from postmeter.delivery.provider import provider
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import NoRoute, Route, Router
+from postmeter.delivery.shaping import parties
 from postmeter.delivery.signing import Signed
 from postmeter.smtp.mail import Mail, Outcome
+from postmeter.smtp.reply import Reply
 from postmeter.store.queue import QueuedRecipient
 
+TOO_MANY = ("", "4.5.3")  # what 452 says besides about too many recipients
+MOST_RECIPIENTS = 100  # in a transaction: RFC 5321, 4.5.3.1.8
 Groups = dict[str, tuple[Route, list[QueuedRecipient]]]  # by the route's key: what shares one transaction
 
 
@@ -31,8 +36,11 @@ class Ends(Protocol):
     def fail(self, parcel: Parcel, error: BaseException | None, recipients: Sequence[QueuedRecipient]) -> None:
         """Something on our side."""
 
-    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
-        """Whether nothing is to be sent to this provider, so that the recipient waits."""
+    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, *receivers: str) -> bool:
+        """Whether nothing is to be sent to this provider (or by another of its names), so that the recipient waits."""
+
+    def wait(self, parcel: Parcel, recipient: QueuedRecipient, provider: str, reply: Reply, seconds: float) -> None:
+        """It comes again after so many seconds: the provider is sent nothing more now."""
 
     def not_begun(self, parcel: Parcel, recipients: list[QueuedRecipient]) -> None:
         """They go back as they were."""
@@ -47,12 +55,14 @@ class Dispatch:
         *,
         router: Router,
         pool: Pool,
+        providers: Providers,
         clock: Callable[[], float],
         lease_held: Callable[[], bool],
     ) -> None:
         self._ends = ends
         self._router = router
         self._pool = pool
+        self._providers = providers
         self._clock = clock
         self._lease_held = lease_held
         self._giving_up = False
@@ -105,13 +115,14 @@ class Dispatch:
             self._paused.append((parcel, signed, routed))
             return
         for route, all_recipients in routed.values():
-            receiver = provider(route.hosts[0].name)
-            recipients = [one for one in all_recipients if not self._ends.put_off(parcel, one, receiver)]
+            receivers = parties(self._providers, route)
+            recipients = [one for one in all_recipients if not self._ends.put_off(parcel, one, *receivers)]
             if not recipients:
                 continue
             try:
                 if held:
-                    self._send(parcel, signed, route, recipients)
+                    for some in batches(recipients):
+                        self._send(parcel, signed, route, some)
                 else:
                     self._ends.not_begun(parcel, recipients)
             except Exception as error:  # the other groups are on their way, or will be
@@ -131,12 +142,42 @@ class Dispatch:
         d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority))
 
         def sent(delivery: Delivery) -> None:
-            now = self._clock()
+            if delivery.put_off is not None:
+                self._wait(parcel, route, recipients, delivery)
+                return
+            now, receiver = self._clock(), self._providers.of(delivery.facts.name)
+            too_many = left_over(delivery.outcomes)
             for outcome in delivery.outcomes:
-                self._ends.settle(parcel, recipients[outcome.recipient], outcome, told(delivery, outcome, now))
+                if outcome not in too_many:
+                    facts = told(delivery, outcome, now, receiver)
+                    self._ends.settle(parcel, recipients[outcome.recipient], outcome, facts)
+            if too_many:
+                self._send(parcel, signed, route, [recipients[outcome.recipient] for outcome in too_many])
 
         d.addCallback(sent)
         d.addErrback(self._failed, parcel, recipients)
 
+    def _wait(self, parcel: Parcel, route: Route, recipients: list[QueuedRecipient], delivery: Delivery) -> None:
+        receivers = parties(self._providers, route)
+        assert delivery.put_off is not None
+        for recipient, outcome in zip(recipients, delivery.outcomes, strict=True):
+            if not self._ends.put_off(parcel, recipient, *receivers):
+                self._ends.wait(parcel, recipient, receivers[0], outcome.reply, delivery.put_off)
+
     def _failed(self, failure: Failure, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> None:
         self._ends.fail(parcel, failure.value, recipients)
+
+
+def batches(recipients: list[QueuedRecipient]) -> list[list[QueuedRecipient]]:
+    """As many at once as every server takes."""
+    return [recipients[start : start + MOST_RECIPIENTS] for start in range(0, len(recipients), MOST_RECIPIENTS)]
+
+
+def left_over(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that the server had no room for next to others (RFC 5321, 4.5.3.1.10): another transaction, at once.
+
+    There are fewer each time: without others that got their answer, nothing is left over.
+    """
+    left = [one for one in outcomes if one.stage == "rcpt" and one.reply.code == 452 and one.reply.status in TOO_MANY]
+    answered = len(left) < len(outcomes) and all(one.stage in HANDED_OVER for one in outcomes)
+    return left if answered else []

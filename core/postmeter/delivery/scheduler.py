@@ -19,6 +19,7 @@ from postmeter.delivery.dispatch import Dispatch
 from postmeter.delivery.outcome import Judge, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING, Pool
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import Router
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
@@ -53,6 +54,7 @@ class Scheduler:
         signer: Signer,
         router: Router,
         pool: Pool,
+        providers: Providers,
         judge: Judge,
         asking: Asking,
         load: Callable[[int, str], Deferred[bytes]],
@@ -66,7 +68,9 @@ class Scheduler:
         self._random = random
         self._submit = submit
         self._signer = signer
-        self._dispatch = Dispatch(self, router=router, pool=pool, clock=clock, lease_held=lease_held)
+        self._dispatch = Dispatch(
+            self, router=router, pool=pool, providers=providers, clock=clock, lease_held=lease_held
+        )
         self._judge = judge
         self._asking = asking
         self._load = load
@@ -230,18 +234,28 @@ class Scheduler:
         self._desk.note(settlement)
         self._add(parcel, settlement)
 
-    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
+    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, *receivers: str) -> bool:
         """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
-        now = self._clock()
-        suspension = self._desk.suspensions.of(receiver, now)
+        now, find = self._clock(), self._desk.suspensions.of
+        suspension = next((found for name in receivers if (found := find(name, now))), None)
         if suspension is None or recipient.n not in parcel.open:
             return suspension is not None
-        waits = self._judge.put_off(parcel.leased.message, recipient, suspension, now, self._random())
+        message, reply = parcel.leased.message, suspended(suspension)
+        waits = self._judge.put_off(message, recipient, suspension, now, self._random(), provider=receivers[0])
+        self._wait(parcel, recipient, waits, reply)
+        return True
+
+    def wait(self, parcel: Parcel, recipient: QueuedRecipient, provider: str, reply: Reply, seconds: float) -> None:
+        """The provider gets no more now: the recipient comes again after so many seconds, unless its time is over."""
+        if recipient.n in parcel.open:
+            waits = self._judge.wait(parcel.leased.message, recipient, reply, self._clock(), seconds, provider=provider)
+            self._wait(parcel, recipient, waits, reply)
+
+    def _wait(self, parcel: Parcel, recipient: QueuedRecipient, waits: Settlement | None, reply: Reply) -> None:
         if waits is None:
-            self.settle(parcel, recipient, Outcome(0, suspended(suspension), "route"), {})
+            self.settle(parcel, recipient, Outcome(0, reply, "route"), {})
         else:
             self._add(parcel, waits)
-        return True
 
     def _add(self, parcel: Parcel, settlement: Settlement) -> None:
         parcel.open.discard(settlement.recipient.n)
