@@ -94,8 +94,9 @@ class Gate:
         slot = self._slot()
         if slot is None:
             self._short = True
+            self._let_wait(destination, CONTEND if len(self._slots) < self._most else LOOK)
             any(other.drop_idle() for other in list(self._destinations) if other is not destination)
-            return self._let_wait(destination, CONTEND if len(self._slots) < self._most else LOOK)
+            return False
         if not self._room.take(destination):
             self._terms.slots.give_back(slot)
             return False

@@ -23,6 +23,7 @@ class Slots:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._own: set[int] = set()  # places: a lock of its own keeps nobody out
 
     def close(self) -> None:
         """Give everything back."""
@@ -30,10 +31,15 @@ class Slots:
 
     def take(self, key: int, limit: int) -> int | None:
         """A place among the first ``limit`` ones of a key, unless all of them are taken."""
-        return next((key + n for n in range(limit) if self._set(fcntl.F_WRLCK, key + n)), None)
+        for place in range(key, key + limit):
+            if place not in self._own and self._set(fcntl.F_WRLCK, place):
+                self._own.add(place)
+                return place
+        return None
 
     def give_back(self, place: int) -> None:
         """Let somebody else have it."""
+        self._own.remove(place)
         self._set(fcntl.F_UNLCK, place)
 
     def want(self, key: int) -> None:
