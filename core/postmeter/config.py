@@ -141,6 +141,9 @@ class Delivery:
     )
     warm_up: bool = setting(True, "whether new addresses of the pools are used for few mails a day at first")
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
+    providers: str = setting(
+        "", "file with limits of receiving providers of your own, relative to the data folder; empty: none"
+    )
     lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
     tls_required: tuple[str, ...] = setting(
         (), 'recipients\' domains that mail goes to by TLS only, or waits; "*": all'
@@ -238,6 +241,11 @@ class Settings:
     def data(self) -> Path:
         """The data folder."""
         return Path(self.server.data)
+
+    @property
+    def providers_file(self) -> Path | None:
+        """The operator's own limits of receiving providers."""
+        return self.data / self.delivery.providers if self.delivery.providers else None
 
     @property
     def worker_count(self) -> int:

@@ -21,15 +21,13 @@ from twisted.internet.threads import deferToThread
 from postmeter.asking import Asking, News
 from postmeter.bounce_rules import classifier
 from postmeter.config import Settings
+from postmeter.delivery import outbound
 from postmeter.delivery.desk import Desk
-from postmeter.delivery.dispatch import Ways
 from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
-from postmeter.delivery.ourselves import Ourselves
 from postmeter.delivery.outcome import Judge
-from postmeter.delivery.pool import Pool
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver, servers
-from postmeter.delivery.route import Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.signing import KeyRing, Signer
 from postmeter.delivery.sourcing import Sourcing
@@ -102,12 +100,12 @@ class Worker:
         ring = KeyRing(self._store, self._secrets, returning.domains(settings, self._secrets))
         self._signer = Signer(self._store, ring, reactor.callFromThread, self._sourcing.names)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
-        ways = (self._store, self._read, self._writer.submit, reactor.callFromThread)
-        self._security = TransportSecurity(settings, self.number, resolver, *ways)
-        self._pool = Pool(reactor, settings.hostname, broken_tls=self._security.broken, note_tls=self._security.note)
-        self._router = self._make_router(resolver)
+        known = Providers.load(settings.providers_file)
+        threads = (self._store, self._read, self._writer.submit, reactor.callFromThread)
+        self._security = TransportSecurity(settings, self.number, resolver, known, *threads)
         self._classifier = classifier(settings.delivery)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report)
+        self._ways = outbound.ways(settings, reactor, resolver, known, self._security, self._desk, self._sourcing)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
@@ -156,7 +154,7 @@ class Worker:
             steadily(session.shut_down)
         drained = defer.gatherResults([self._scheduler.stop(), defer.ensureDeferred(self._last_messages())])
         cut = self._reactor.callLater(self._settings.server.drain_timeout, self._cut)
-        self._pool.stop().addErrback(defect)
+        self._ways.pool.stop().addErrback(defect)
         yield drained
         cut.cancel() if cut.active() else None
         self._desk.report()
@@ -174,7 +172,7 @@ class Worker:
     def _cut(self) -> None:
         for session in self._census:
             steadily(session.cut)
-        self._pool.abort()
+        self._ways.pool.abort()
         self._scheduler.abandon()
 
     def _end_threads(self) -> None:
@@ -186,17 +184,6 @@ class Worker:
 
     # The parts
 
-    def _make_router(self, resolver: Resolver) -> Router:
-        settings = self._settings.delivery
-        return Router(
-            resolver,
-            settings.routes,
-            random.shuffle,
-            port=settings.port,
-            allow_private=settings.allow_private,
-            ourselves=Ourselves(self._settings.hostname, time.monotonic),
-        )
-
     def _make_scheduler(self) -> Scheduler:
         settings = self._settings.delivery
         return Scheduler(
@@ -207,7 +194,7 @@ class Worker:
             random=random.random,
             submit=self._writer.submit,
             signer=self._signer,
-            ways=Ways(self._router, self._security.securing, self._pool, self._sourcing.sources),
+            ways=self._ways,
             judge=Judge(self.number, settings.lifetime_days * DAY, self._classifier.classify),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
@@ -226,7 +213,7 @@ class Worker:
             submit=self._writer.submit,
             asking=self._asking,
             delivery=self._scheduler,
-            null_mx=self._router.refuses_mail,
+            null_mx=self._ways.router.refuses_mail,
             reactor=self._reactor,
             classify=self._classifier.classify,
         )

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from postmeter.bounce_rules import classifier
 from postmeter.config import Delivery, Settings, address, networks
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError
 from postmeter.hooks import Plugins
@@ -63,6 +64,7 @@ class Prepared:
 def prepare(settings: Settings) -> Prepared:
     """Make what is missing, check what is there, bind all ports; PostmeterError says what is wrong."""
     _check_delivery(settings.delivery)
+    Providers.load(settings.providers_file)
     _ = settings.hostname  # ConfigError when there is none that can be said to mail servers
     Secrets.open(settings.data)
     lock = _lock(settings.data / "lock")

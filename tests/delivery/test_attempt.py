@@ -10,7 +10,7 @@ import pytest_twisted
 
 from postmeter.delivery.attempt import Delivery, told, unrouted
 from postmeter.delivery.opening import BROKEN
-from postmeter.delivery.route import DNS_FAILURE, Host, NoRoute, Route
+from postmeter.delivery.route import DNS_FAILURE, NoRoute
 from support.delivering import CONTENT, NewPool, NewServer, limits, mail, route
 from support.mail_server import Drop, Later
 
@@ -21,7 +21,7 @@ BODY = f"({len(CONTENT) + len('X-First: 1..'):,} octets of content)"
 
 def facts(delivery: Delivery, n: int = 0) -> dict[str, Any]:
     [outcome] = [outcome for outcome in delivery.outcomes if outcome.recipient == n]
-    return told(delivery, outcome, NOW)
+    return told(delivery, outcome, NOW, "Google")
 
 
 def said(delivery: Delivery, n: int = 0) -> list[str]:
@@ -60,7 +60,7 @@ async def test_the_first_mail_of_a_session_has_all_from_the_connection_on(
     assert told["started_at"] == pytest.approx(NOW - told["seconds"], abs=0.002)
     assert (told["session"], told["local_address"], told["ehlo"]) == (1, "127.0.0.1", "relay.test")
     assert (told["remote"], told["address"], told["port"]) == ("mx.test", "127.0.0.1", server.port)
-    assert (told["tls"], told["in_clear"], told["provider"]) == (None, "the server does not offer it", "other")
+    assert (told["tls"], told["in_clear"], told["provider"]) == (None, "the server does not offer it", "Google")
 
 
 @pytest_twisted.ensureDeferred
@@ -147,13 +147,6 @@ async def test_the_waiting_for_a_session_counts(mail_server: NewServer, new_pool
     pool = new_pool(limits=limits(first_sessions=1, most_sessions=1))
     _, second = pool.deliver(route(server), mail()), pool.deliver(route(server), mail())
     assert facts(await second)["dialogue"][0][0] > 0.09
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_provider_is_that_of_the_mail_servers_name(mail_server: NewServer, new_pool: NewPool) -> None:
-    server = mail_server()
-    hosts = (Host("gmail-smtp-in.l.google.com", "127.0.0.1", server.port),)
-    assert facts(await new_pool().deliver(Route("google", hosts), mail()))["provider"] == "Google"
 
 
 def test_without_a_route_the_questions_to_the_dns_are_told() -> None:

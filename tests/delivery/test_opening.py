@@ -42,7 +42,7 @@ async def test_a_dead_destination_fails_all_that_waits_with_the_first_hosts_reas
     deliveries = await gatherResults([pool.deliver(route(blocking, dead), mail("a@x", "b@x")) for _ in range(30)])
     assert {tuple(told(delivery)) for delivery in deliveries} == {((554, "banner", False, False),) * 2}
     assert len(blocking.sessions) <= 4
-    deliveries = await gatherResults([pool.deliver(route(dead), mail()) for _ in range(3)])
+    deliveries = await gatherResults([pool.deliver(Route("dead.", route(dead).hosts), mail()) for _ in range(3)])
     assert {tuple(told(delivery)) for delivery in deliveries} == {((451, "connect", False, False),)}
 
 

@@ -137,7 +137,7 @@ def test_a_message_may_have_a_lifetime_of_its_own() -> None:
     refused = Outcome(0, LATER, "rcpt")
     assert judged.settlement(hasty, FRESH, refused, NOW + 599, 0.5, {}).next_attempt_at == NOW + 600
     assert judged.settlement(hasty, FRESH, refused, NOW + 600, 0.5, {}).state == "expired"
-    waits = judged.put_off(hasty, FRESH, Suspension("Google", "blocked", NOW, None, "joe"), NOW, 0.5)
+    waits = judged.put_off(hasty, FRESH, Suspension("Google", "blocked", NOW, None, "joe"), NOW, 0.5, provider="Google")
     assert waits is not None
     assert waits.next_attempt_at == NOW + 600
     longest = replace(MESSAGE, lifetime=5 * 86_400)

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postmeter.delivery.provider import OTHER, provider
+from postmeter.delivery.provider import Providers
+from postmeter.delivery.provider_file import DEFAULT, OTHER
 from postmeter.smtp.domain import can_exist
 
 TABLE = tomllib.loads(resources.files("postmeter.delivery").joinpath("providers.toml").read_text("utf-8"))
-SUFFIXES = [(suffix, name) for name, table in TABLE.items() for suffix in table["mx"]]
+SUFFIXES = [(suffix, name) for name, table in TABLE.items() for suffix in table.get("mx", ())]
+provider = Providers().of
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,4 @@ def test_each_suffix_is_a_domain_and_names_one_provider(suffix: str, name: str) 
 
 def test_no_provider_has_a_name_that_means_another_thing() -> None:
     assert not {"", OTHER} & set(TABLE)
+    assert Providers().names == set(TABLE) - {DEFAULT} | {OTHER}

@@ -209,7 +209,7 @@ def test_a_large_content_waits_for_room() -> None:
     written = len(play.written())
     assert written <= 2 * PIECE
     while play.transport.producer is not None:
-        play.clock.advance(170)
+        play.clock.advance(130)
         play.sender.resumeProducing()
         assert play.transport.most <= PIECE
         written += len(play.written())
@@ -230,6 +230,24 @@ def test_a_server_that_takes_no_more_content_is_left_after_three_minutes() -> No
     assert (outcome.stage, outcome.in_doubt) == ("content", False)
     assert play.transport.aborted
     assert play.transport.producer is None
+    assert play.end() == []
+
+
+def test_a_server_that_takes_content_too_slowly_is_left() -> None:
+    play = Stage()
+    play.hear(STEPS[0], HELLO)
+    play.sender.send(LARGE)
+    play.transport.full = True
+    play.hear(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    for _ in range(3):  # 60 s are free, and then each piece is worth 131 s
+        play.clock.advance(150)
+        play.sender.resumeProducing()
+    assert not play.transport.aborted
+    written = len(play.written())
+    play.clock.advance(60 + written // 500 - 450 + 1)
+    [outcome] = play.watcher.outcomes
+    assert (outcome.stage, outcome.in_doubt, outcome.reply.text) == ("content", False, "No answer in time (content)")
+    assert play.transport.aborted
     assert play.end() == []
 
 

@@ -16,6 +16,7 @@ from postmeter.delivery.dispatch import Ways
 from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import Host, NoRoute, Route, Router
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.securing import Securing
@@ -187,6 +188,7 @@ class Bench:
                 cast(Router, self.router),
                 Securing(),
                 cast(Pool, self.pool),
+                Providers(),
                 sources(self.clock) if sources else None,
             ),
             judge=Judge(9, 86_400.0),

@@ -146,7 +146,7 @@ class Network:
             return unrouted(domain, found, 0.0, 0.0) | {"delivered": False, "reply": str(found.reply)}
         delivery: Delivery = await self.pool.deliver(found, mail(f"joe@{domain}"))
         [outcome] = delivery.outcomes
-        return told(delivery, outcome, 0.0) | {"delivered": outcome.delivered, "reply": str(outcome.reply)}
+        return told(delivery, outcome, 0.0, "") | {"delivered": outcome.delivered, "reply": str(outcome.reply)}
 
     async def counted(self) -> dict[tuple[str, str, str], int]:
         """What was handed over for reports: by domain, type of policy, and result."""

@@ -7,9 +7,10 @@ import time
 import click
 
 from postmeter.commands.common import Relay, pass_relay
+from postmeter.commands.provider_text import slow_text, value_text
 from postmeter.commands.queue_verbs import BY
 from postmeter.console import json_option, pairs, plain, show, table
-from postmeter.delivery.provider import names
+from postmeter.delivery.provider import Providers
 from postmeter.errors import UsageError
 from postmeter.store import providers, statistics, waiting
 from postmeter.store.orders import order_facts
@@ -33,7 +34,7 @@ def provider() -> None:
 @json_option
 @pass_relay
 def list_providers(relay: Relay, as_json: bool) -> None:
-    """Print what became of the mail to each provider in the last seven days, what waits, and who is suspended."""
+    """Print what became of the mail to each provider in the last seven days, what waits, and who gets less or none."""
     now = time.time()
     with relay.store.read() as session:
         shares = {share.of: share.totals for share in statistics.by_provider(session, None, now - WEEK)}
@@ -51,8 +52,29 @@ def list_providers(relay: Relay, as_json: bool) -> None:
         for name in found
     ]
     rows = [(*(one[key] for key in list(one)[:4]), _state(suspended.get(one["provider"]))) for one in data]
-    heads = ("Provider", "Delivered", "Bounced", "Waiting", "Suspended")
+    heads = ("Provider", "Delivered", "Bounced", "Waiting", "Restricted")
     show(as_json, data, table(heads, rows) if rows else "Nothing was sent in the last seven days.")
+
+
+@provider.command(name="show")
+@click.argument("name")
+@json_option
+@pass_relay
+def show_provider(relay: Relay, name: str, as_json: bool) -> None:
+    """Print how much mail a provider gets and what its replies lead to, each with the file that says so."""
+    known = _known(relay, name)
+    with relay.store.read() as session:
+        held = next((one for one in providers.suspensions(session, time.time()) if one.provider == name), None)
+    told = known.told(name)
+    data = {
+        "provider": name,
+        "holds": [{"key": key, "value": plain(value), "file": file} for key, (value, file) in told.items()],
+        "suspension": plain(held),
+    }
+    rows = [(key, file, value_text(key, value)) for key, (value, file) in told.items()]
+    if held is not None:
+        rows.insert(0, ("restricted", held.by, _state(held)))
+    show(as_json, data, table(("Key", "From", "Value"), rows))
 
 
 @provider.command()
@@ -63,8 +85,7 @@ def list_providers(relay: Relay, as_json: bool) -> None:
 @pass_relay
 def suspend(relay: Relay, name: str, reason: str, hours: float | None, as_json: bool) -> None:
     """Send a provider nothing (without --hours: until it is resumed); its mail waits, and its lifetime goes on."""
-    if name not in names():  # it would stop nobody
-        raise UsageError(f"no provider is called {name!r}; there are: {', '.join(sorted(names(), key=str.lower))}")
+    _known(relay, name)  # else it would stop nobody
     now = time.time()
     with relay.store.write() as session:
         made = providers.suspend(session, name, reason, now + hours * HOUR if hours else None, now, BY)
@@ -85,7 +106,19 @@ def resume(relay: Relay, name: str, as_json: bool) -> None:
     show(as_json, plain(order), f"{name} is sent mail again; {order.matched:,} recipients are tried soon.")
 
 
+def _known(relay: Relay, name: str) -> Providers:
+    """The providers, if one has that name."""
+    known = Providers.load(relay.settings.providers_file)
+    if name not in known.names:
+        there = ", ".join(sorted(known.names, key=str.lower))
+        raise UsageError(f"no provider is called {name!r}; there are: {there}")
+    return known
+
+
 def _state(one: Suspension | None) -> str:
     if one is None:
         return ""
-    return f"until {'it is resumed' if one.until is None else iso(one.until)}: {one.reason}"
+    what = slow_text(one.sessions, one.per_minute) or "nothing"
+    until = "it is resumed" if one.until is None else iso(one.until)
+    rule = f" (rule {one.rule!r})" if one.rule else ""
+    return f"{what} until {until}{rule}: {one.reason}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from postmeter.delivery.client_tls import TlsFacts
-from postmeter.delivery.provider import provider
 from postmeter.delivery.route import Host, NoRoute
 from postmeter.delivery.tls_policy import HostPolicy
 from postmeter.smtp.mail import Outcome
@@ -71,22 +70,26 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The end of one attempt: an outcome for every recipient, and the server it was made at."""
+    """The end of one attempt: an outcome for every recipient, and the server it was made at.
+
+    ``put_off``: there was none, since nothing more may be sent there now; seconds after which it should come again.
+    """
 
     outcomes: tuple[Outcome, ...]
     facts: Facts
     talk: Talk
+    put_off: float | None = None
 
 
-def told(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
-    """What the timeline tells of an attempt that ends ``now``, for one recipient."""
+def told(delivery: Delivery, outcome: Outcome, now: float, provider: str) -> dict[str, Any]:
+    """What the timeline tells of an attempt at a provider that ends ``now``, for one recipient."""
     remote, talk = delivery.facts, delivery.talk
     seconds = talk.ended - talk.began
     facts: dict[str, Any] = {
         "remote": remote.name,
         "address": remote.address,
         "port": remote.port,
-        "provider": provider(remote.name),
+        "provider": provider,
         "started_at": round(now - seconds, 3),
         "seconds": round(seconds, 3),
         "dialogue": dialogue(talk.lines(outcome), talk.began),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -11,10 +10,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred
 
+from postmeter.delivery.reply_rule import Rule
 from postmeter.delivery.settling import Submit
 from postmeter.delivery.warm_up import limits
+from postmeter.smtp.reply import Reply
 from postmeter.store import orders, providers, sources
-from postmeter.store.providers import Suspension
+from postmeter.store.connections import MAX_REASON
+from postmeter.store.providers import BY_RULE, Suspension, stricter
 from postmeter.store.settle import Settlement
 from postmeter.store.sources import DAY, Figures, Key
 from postmeter.store.tables import DEFERRED, DELIVERED
@@ -23,24 +25,47 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY = 30.0  # seconds between two reports on our addresses: as much a killed worker takes with it
 
+SAME = 60.0  # seconds in which a reply rule fires once, however many sessions hear the same
+
 Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
 Reported = Callable[[Mapping[Key, Figures]], None]
 
 
 class Suspensions:
-    """The providers that are sent nothing at present."""
+    """The providers that are sent nothing or little at present."""
 
     def __init__(self, known: Iterable[Suspension] = ()) -> None:
-        self._known = {one.provider: one for one in known}
+        self._uncommitted: dict[str, Suspension] = {}  # by reply rules
+        self.learn(known)
 
     def learn(self, known: Iterable[Suspension]) -> None:
         """From now on it is these."""
-        self._known = {one.provider: one for one in known}
+        self._known = {one.provider: one for one in known} | self._uncommitted
+
+    def begin(self, one: Suspension) -> bool:
+        """A reply rule has fired: it holds here at once. False: that changes nothing."""
+        held = self.restriction(one.provider, one.since)
+        made = one if held is None else stricter(held, one)
+        if made == held or (held is not None and held.rule == one.rule and one.since < held.since + SAME):
+            return False
+        self._known[one.provider] = self._uncommitted[one.provider] = made
+        return True
+
+    def committed(self, provider: str, now_known: Suspension | None) -> None:
+        """The store has it now (None: not), and maybe somebody else's word."""
+        self._uncommitted.pop(provider, None)
+        if now_known is not None:
+            self._known[provider] = now_known
+
+    def restriction(self, provider: str, now: float) -> Suspension | None:
+        """What is in force about the provider."""
+        found = self._known.get(provider)
+        return found if found is not None and now < found.end() else None
 
     def of(self, provider: str, now: float) -> Suspension | None:
-        """The suspension of the provider, if it is in force."""
-        found = self._known.get(provider)
-        return found if found is not None and now < (math.inf if found.until is None else found.until) else None
+        """The same, if nothing at all is to be sent."""
+        found = self.restriction(provider, now)
+        return found if found is not None and found.stops else None
 
 
 class Desk:
@@ -80,6 +105,31 @@ class Desk:
             figures.encrypted += bool(facts.get("tls"))
             figures.limited += settlement.state == DEFERRED and limits(settlement.reply)
             figures.last_at = settlement.at
+
+    def apply(self, provider: str, rule: Rule, reply: Reply) -> None:
+        """A reply rule has fired: the provider is slowed down or suspended, here at once, elsewhere within a second."""
+        now = self._clock()
+        reason = " ".join(str(reply).split())[:MAX_REASON]
+        until = now + rule.seconds
+        one = Suspension(provider, reason, now, until, BY_RULE, rule.connections, rule.per_minute, rule.name)
+        if not self.suspensions.begin(one):
+            return
+        level = logging.ERROR if rule.alarm else logging.WARNING
+        what = "suspended" if one.stops else "slowed down"
+        log.log(level, "%s is %s for %d s by rule %r: %s", provider, what, rule.seconds, rule.name, reason)
+        self._submit(providers.restrict, one, partial(self._applied, provider))
+
+    def _applied(self, provider: str, result: Suspension | Exception) -> None:
+        if isinstance(result, Exception):
+            log.error("what a reply rule says about %s could not be noted", provider, exc_info=result)
+            self.suspensions.committed(provider, None)
+        else:
+            self.suspensions.committed(provider, result)
+
+    def restriction(self, names: tuple[str, ...]) -> Suspension | None:
+        """What is in force about the first of these that has something."""
+        now = self._clock()
+        return next((found for name in names if (found := self.suspensions.restriction(name, now))), None)
 
     def report(self) -> None:
         """Hand over what was counted since the last time; it is counted again if it cannot be committed."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
-
-from postmeter.delivery.attempt import Delivery, Talk
+from postmeter.delivery.attempt import Delivery, Facts, Talk
+from postmeter.delivery.dead import Dead
 from postmeter.delivery.fair_queue import FairQueue, Turn
+from postmeter.delivery.job import Job
 from postmeter.delivery.opening import NoSession, Opening, Surroundings
 from postmeter.delivery.route import Route
 from postmeter.delivery.sender import SESSION_LIFE, Sender
-from postmeter.smtp.mail import Mail, Outcome
+from postmeter.smtp.mail import Outcome, Stage
+from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Sent
-from postmeter.source import Source
 
 MOST_AGE = SESSION_LIFE / 2  # an older session takes no mail, so that each has time enough
+SLOW = 10.0  # seconds; what takes longer does not count among the sessions of the process
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +31,14 @@ class Limits:
     idle: float = 30.0
 
 
-class Job:
-    """A mail in the pool since ``began`` (by the reactor's clock) and who waits for it."""
-
-    __slots__ = ("began", "done", "mail", "turn")
-
-    def __init__(self, mail: Mail, began: float, turn: Turn) -> None:
-        self.mail = mail
-        self.began = began
-        self.turn = turn
-        self.done: Deferred[Delivery] = Deferred()
-
-    def fail(self, failure: NoSession, now: float) -> None:
-        """No server took it: the same outcome for every recipient."""
-        count = len(self.mail.envelope.recipients)
-        outcomes = tuple(Outcome(index, failure.reply, failure.stage) for index in range(count))
-        self.done.callback(Delivery(outcomes, failure.facts, Talk(self.began, now, opening=failure.lines)))
-
-
 class Room(Protocol):
-    """How many sessions the process has open in all."""
+    """How many sessions a destination may have open, and how fast its mail may leave, next to all the others."""
+
+    def enter(self, destination: Destination) -> None:
+        """There is a new one."""
+
+    def leave(self, destination: Destination) -> None:
+        """It has nothing to send and no session."""
 
     def take(self, destination: Destination) -> bool:
         """Whether another session may be opened; if not, ``Destination.grow`` is called when one may."""
@@ -60,6 +50,18 @@ class Room(Protocol):
     def crowded(self) -> bool:
         """Others wait for room: no session is kept open without mail."""
 
+    def goes(self, destination: Destination) -> bool:
+        """Whether a mail may leave, which it does then; if not, ``Destination.grow`` is called when one may."""
+
+    def over(self) -> bool:
+        """Whether a session must end instead of taking another mail."""
+
+    def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
+        """Seconds after which a mail should come again, since too many wait already; 0: it may wait as well."""
+
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+        """What a server has said against a mail; ``step``: it has taken one (1) or complains (-1) of too much."""
+
 
 class Destination:
     """Sends mails over as few sessions as it takes, each account's in its turn.
@@ -67,43 +69,56 @@ class Destination:
     The number of sessions grows by one with every success, and halves when the servers complain.
     """
 
-    def __init__(self, surroundings: Surroundings, route: Route, limits: Limits, room: Room) -> None:
+    def __init__(
+        self, surroundings: Surroundings, key: Hashable, route: Route, limits: Limits, room: Room, dead: Dead
+    ) -> None:
+        self.key = key
         self.route = route  # the latest; its hosts may change while the key stays
         self._surroundings = surroundings
+        self._dead = dead
         self._limits = limits
         self._room = room
         self._allowed = limits.first_sessions
         self._waiting: FairQueue[Job] = FairQueue()
         self._idle: list[Sender] = []
         self._busy: dict[Sender, Job] = {}
-        self._openings: set[Opening] = set()
+        self._openings: dict[Opening, float] = {}  # since when
         self._stopped = False
-
-    @property
-    def source(self) -> Source | None:
-        """What its sessions leave from; None: the system chooses."""
-        return self._surroundings.source
 
     @property
     def empty(self) -> bool:
         """Nothing waits and nothing is open."""
         return not (self._waiting or self._idle or self._busy or self._openings)
 
+    def slow(self, now: float) -> int:
+        """How many sessions have been busy with opening, or with one mail, for longer than usual."""
+        begun = (*self._openings.values(), *(job.given for job in self._busy.values()))
+        return sum(at < now - SLOW for at in begun)
+
     def submit(self, job: Job) -> None:
-        """Send this mail now, or when its turn comes."""
-        self._waiting.push(job.turn, job)
-        self.grow()
+        """Send this mail now, or when its turn comes; put it off when that is too far away."""
+        if pause := self._room.pause(self._waiting, job.turn):
+            self._put_off(job, pause)
+        else:
+            self._waiting.push(job.turn, job)
+            self.grow()
 
     def grow(self) -> None:
         """Use idle sessions, and open as many as the waiting mails ask for and the limits allow."""
-        while self._waiting and self._idle and len(self._busy) < self._allowed:
+        while self._waiting and self._idle and len(self._busy) < self._allowed and self._room.goes(self):
             self._give(self._idle.pop(), self._waiting.pop())
         while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
             if not self._room.take(self):
                 return
             opening = Opening(self._surroundings, self.route, self._opened, self._not_opened)
-            self._openings.add(opening)
+            self._openings[opening] = self._now()
             opening.start()
+
+    def put_off(self, seconds: float) -> None:
+        """What waits shall come again later: nothing is sent now."""
+        for job in self._waiting.drain():
+            self._put_off(job, seconds)
+        self._leave_if_empty()
 
     def drop_idle(self) -> bool:
         """Close a session without mail; whether there was one."""
@@ -120,6 +135,7 @@ class Destination:
             opening.abort()
         while self.drop_idle():
             pass
+        self._leave_if_empty()
 
     def abort(self) -> None:
         """Cut every session."""
@@ -139,7 +155,7 @@ class Destination:
             self._waiting.push_back(job.turn, job)  # the server had ended the session before this mail: another session
             return
         opening, sender.opening = sender.opening, ()
-        talk = Talk(job.began, self._surroundings.reactor.seconds(), sender.mails, opening, sent.exchange)
+        talk = Talk(job.began, self._now(), sender.mails, opening, sent.exchange)
         self._adapt(sent.outcomes)
         self._go_on(sender)
         if self._waiting:
@@ -155,34 +171,46 @@ class Destination:
     def session_gone(self, sender: Sender) -> None:
         """See ``Owner``."""
         self._room.give_back(self)
+        self._leave_if_empty()
 
     def _opened(self, opening: Opening, sender: Sender) -> None:
-        self._openings.remove(opening)
+        del self._openings[opening]
+        self._dead.remove(self.key)
         sender.owner = self
         sender.idle = self._limits.idle
         self._go_on(sender)
 
     def _not_opened(self, opening: Opening, failure: NoSession) -> None:
-        self._openings.remove(opening)
+        del self._openings[opening]
         self._allowed = max(1, self._allowed // 2)
         if not (self._openings or self._busy or self._idle):
+            if not (self.route.static or self._stopped):
+                self._dead.add(self.key, failure)
             self._fail_waiting(failure)
+        if not self._stopped:
+            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply))
         self._room.give_back(self)
+        self._leave_if_empty()
 
     def _go_on(self, sender: Sender) -> None:
         """Give the session its next mail, let it wait for one, or let it go."""
         if not sender.ready:
             return  # it is closing: session_closed follows
-        worn = sender.mails >= self._limits.mails_per_session or self._age(sender) > MOST_AGE
-        if self._waiting and not worn and len(self._busy) < self._allowed:
+        worn = self._worn(sender)
+        if self._waiting and not worn and len(self._busy) < self._allowed and self._room.goes(self):
             self._give(sender, self._waiting.pop())
         elif worn or self._room.crowded:
             sender.quit()
         else:
             self._idle.append(sender)
 
+    def _worn(self, sender: Sender) -> bool:
+        most = min(self._limits.mails_per_session, sender.most_mails)
+        return sender.mails >= most or self._now() - sender.opened > MOST_AGE or self._room.over()
+
     def _give(self, sender: Sender, job: Job) -> None:
         self._busy[sender] = job
+        job.given = self._now()
         try:
             sender.send(job.mail)
         except ValueError:
@@ -191,18 +219,34 @@ class Destination:
             self._go_on(sender)
 
     def _adapt(self, outcomes: tuple[Outcome, ...]) -> None:
-        if any(outcome.delivered for outcome in outcomes):
+        against = dict.fromkeys((one.reply, one.stage) for one in outcomes if not one.delivered)
+        delivered = any(one.delivered for one in outcomes)
+        step = 1 if delivered else -any(_complains(reply) for reply, _ in against)
+        if step > 0:
             self._allowed = min(self._allowed + 1, self._limits.most_sessions)
-        elif any(outcome.reply.code == 421 or outcome.reply.status.startswith("4.7.") for outcome in outcomes):
+        elif step < 0:
             self._allowed = max(1, self._allowed // 2)
+        self._room.learn(tuple(against), step)
 
-    def _age(self, sender: Sender) -> float:
+    def _put_off(self, job: Job, seconds: float) -> None:
+        job.put_off(seconds, Facts.of(self.route.hosts[0]), self._now())
+
+    def _now(self) -> float:
         now: float = self._surroundings.reactor.seconds()
-        return now - sender.opened
+        return now
+
+    def _leave_if_empty(self) -> None:
+        if self.empty:
+            self._room.leave(self)
 
     def _fail_waiting(self, failure: NoSession) -> None:
         for job in self._waiting.drain():
-            job.fail(failure, self._surroundings.reactor.seconds())
+            job.fail(failure, self._now())
+
+
+def _complains(reply: Reply) -> bool:
+    """The server has had enough for now."""
+    return reply.code == 421 or reply.status.startswith("4.7.")
 
 
 def _was_over(outcomes: tuple[Outcome, ...]) -> bool:

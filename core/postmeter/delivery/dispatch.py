@@ -11,18 +11,23 @@ from twisted.python.failure import Failure
 
 from postmeter.delivery.attempt import Delivery, told, unrouted
 from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.outcome import HANDED_OVER
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
-from postmeter.delivery.provider import provider
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import NoRoute, Route, Router, static_route
 from postmeter.delivery.securing import Securing
+from postmeter.delivery.shaping import parties
 from postmeter.delivery.signing import Signed
 from postmeter.delivery.source import Choice, Sources
 from postmeter.delivery.tls_policy import TlsPolicy
 from postmeter.message.envelope import Envelope
 from postmeter.smtp.mail import Mail, Outcome
+from postmeter.smtp.reply import Reply
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 
+TOO_MANY = ("", "4.5.3")  # what 452 says besides about too many recipients
+MOST_RECIPIENTS = 100  # in a transaction: RFC 5321, 4.5.3.1.8
 Groups = dict[tuple[str, TlsPolicy], tuple[Route, list[QueuedRecipient]]]  # by key and TLS: what shares one transaction
 
 
@@ -35,8 +40,11 @@ class Ends(Protocol):
     def fail(self, parcel: Parcel, error: BaseException | None, recipients: Sequence[QueuedRecipient]) -> None:
         """Something on our side."""
 
-    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
-        """Whether nothing is to be sent to this provider, so that the recipient waits."""
+    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, *receivers: str) -> bool:
+        """Whether nothing is to be sent to this provider (or by another of its names), so that the recipient waits."""
+
+    def wait(self, parcel: Parcel, recipient: QueuedRecipient, provider: str, reply: Reply, seconds: float) -> None:
+        """It comes again after so many seconds: the provider is sent nothing more now."""
 
     def wait_for_room(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether the recipient waits a little, since our addresses have sent this provider enough today."""
@@ -47,11 +55,12 @@ class Ends(Protocol):
 
 @dataclass(frozen=True)
 class Ways:
-    """What leads a mail out: routes, how secure they have to be, the pool of sessions, and our own addresses."""
+    """What leads a mail out: routes, how secure they have to be, sessions, who receives it, and our own addresses."""
 
     router: Router
     securing: Securing
     pool: Pool
+    providers: Providers
     sources: Sources | None = None
 
 
@@ -60,7 +69,7 @@ class Dispatch:
 
     def __init__(self, ends: Ends, ways: Ways, clock: Callable[[], float], lease_held: Callable[[], bool]) -> None:
         self._ends = ends
-        self._router, self._securing = ways.router, ways.securing
+        self._router, self._securing, self._providers = ways.router, ways.securing, ways.providers
         self._pool, self._sources = ways.pool, ways.sources
         self._clock = clock
         self._lease_held = lease_held
@@ -121,16 +130,17 @@ class Dispatch:
             self._paused.append((parcel, signed, routed))
             return
         for route, all_recipients in routed.values():
-            receiver = provider(route.hosts[0].name)
-            recipients = [one for one in all_recipients if not self._ends.put_off(parcel, one, receiver)]
-            choice = self._leaves_from(parcel, signed, route, receiver)
+            receivers = parties(self._providers, route)
+            recipients = [one for one in all_recipients if not self._ends.put_off(parcel, one, *receivers)]
+            choice = self._leaves_from(parcel, signed, route, receivers[0])
             if choice is not None and choice.over and held:
-                recipients = [one for one in recipients if not self._ends.wait_for_room(parcel, one, receiver)]
+                recipients = [one for one in recipients if not self._ends.wait_for_room(parcel, one, receivers[0])]
             if not recipients:
                 continue
             try:
                 if held:
-                    self._send(parcel, signed, route, recipients, choice)
+                    for some in batches(recipients):
+                        self._send(parcel, signed, route, some, choice)
                 else:
                     self._ends.not_begun(parcel, recipients)
             except Exception as error:  # the other groups are on their way, or will be
@@ -160,15 +170,30 @@ class Dispatch:
         source = choice.source if choice is not None else None
         d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority), source)
         if self._sources is not None and choice is not None:
-            self._sources.follow(d, choice, provider(route.hosts[0].name), len(recipients))
+            self._sources.follow(d, choice, self._providers.of(route.hosts[0].name), len(recipients))
 
         def sent(delivery: Delivery) -> None:
-            now = self._clock()
+            if delivery.put_off is not None:
+                self._wait(parcel, route, recipients, delivery)
+                return
+            now, receiver = self._clock(), self._providers.of(delivery.facts.name)
+            too_many = left_over(delivery.outcomes)
             for outcome in delivery.outcomes:
-                self._ends.settle(parcel, recipients[outcome.recipient], outcome, told(delivery, outcome, now))
+                if outcome not in too_many:
+                    facts = told(delivery, outcome, now, receiver)
+                    self._ends.settle(parcel, recipients[outcome.recipient], outcome, facts)
+            if too_many:
+                self._send(parcel, signed, route, [recipients[outcome.recipient] for outcome in too_many], choice)
 
         d.addCallback(sent)
         d.addErrback(self._failed, parcel, recipients)
+
+    def _wait(self, parcel: Parcel, route: Route, recipients: list[QueuedRecipient], delivery: Delivery) -> None:
+        receivers = parties(self._providers, route)
+        assert delivery.put_off is not None
+        for recipient, outcome in zip(recipients, delivery.outcomes, strict=True):
+            if not self._ends.put_off(parcel, recipient, *receivers):
+                self._ends.wait(parcel, recipient, receivers[0], outcome.reply, delivery.put_off)
 
     def _failed(self, failure: Failure, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> None:
         self._ends.fail(parcel, failure.value, recipients)
@@ -180,3 +205,18 @@ def _returning(message: QueuedMessage, signed: Signed, recipients: Sequence[Queu
     if signed.returns is None or not envelope.reverse_path:
         return envelope
     return replace(envelope, reverse_path=signed.returns.write(message.id, [one.n for one in recipients]))
+
+
+def batches(recipients: list[QueuedRecipient]) -> list[list[QueuedRecipient]]:
+    """As many at once as every server takes."""
+    return [recipients[start : start + MOST_RECIPIENTS] for start in range(0, len(recipients), MOST_RECIPIENTS)]
+
+
+def left_over(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that the server had no room for next to others (RFC 5321, 4.5.3.1.10): another transaction, at once.
+
+    There are fewer each time: without others that got their answer, nothing is left over.
+    """
+    left = [one for one in outcomes if one.stage == "rcpt" and one.reply.code == 452 and one.reply.status in TOO_MANY]
+    answered = len(left) < len(outcomes) and all(one.stage in HANDED_OVER for one in outcomes)
+    return left if answered else []

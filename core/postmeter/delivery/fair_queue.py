@@ -55,6 +55,16 @@ class FairQueue(Generic[Item]):
         self._length -= 1
         return item
 
+    def ahead(self, turn: Turn) -> int:
+        """How many leave, about, before an item of this turn that comes now."""
+        *above, lane = self._lanes[: turn.priority + 1]
+        own = len(lane.get(turn.account_id, ()))
+        return (
+            sum(len(items) for one in above for items in one.values())
+            + sum(min(len(items), own + 1) for account, items in lane.items() if account != turn.account_id)
+            + own
+        )
+
     def drain(self) -> list[Item]:
         """Take all."""
         return [self.pop() for _ in range(self._length)]

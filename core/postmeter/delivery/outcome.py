@@ -96,28 +96,43 @@ class Judge:
         suspension: Suspension,
         now: float,
         random: float,
+        *,
+        provider: str,
     ) -> Settlement | None:
         """How a recipient waits until its provider may be sent mail again; None when its lifetime is over.
 
         It is looked at when that ends, so that its sender is told in time.
         """
+        seconds = LOOK_AGAIN * (0.5 + random)
+        if suspension.until is not None:
+            seconds = min(seconds, suspension.until + SPREAD * random - now)
+        return self.wait(message, recipient, suspended(suspension), now, seconds, provider=provider)
+
+    def wait(
+        self,
+        message: QueuedMessage,
+        recipient: QueuedRecipient,
+        reply: Reply,
+        now: float,
+        seconds: float,
+        *,
+        provider: str,
+    ) -> Settlement | None:
+        """How a recipient waits so long without an attempt, and why; None when its lifetime is over."""
         end = since(message, recipient) + (message.lifetime or self._lifetime)
         if now >= end:
             return None
-        again = min(now + LOOK_AGAIN * (0.5 + random), end)
-        if suspension.until is not None:
-            again = min(again, suspension.until + SPREAD * random)
         return Settlement(
             message=message,
             recipient=recipient,
             worker=self._worker,
             state=DEFERRED if recipient.attempts else QUEUED,
-            reply=str(suspended(suspension)),
+            reply=str(reply),
             at=now,
-            next_attempt_at=again,
+            next_attempt_at=min(now + seconds, end),
             transmitted=False,
             in_doubt=False,
-            facts={} if recipient.attempts else {"provider": suspension.provider},
+            facts={} if recipient.attempts else {"provider": provider},
             attempted=False,
         )
 

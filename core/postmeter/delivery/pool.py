@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +12,23 @@ from twisted.internet.defer import Deferred
 
 from postmeter.delivery.attempt import Delivery, Facts
 from postmeter.delivery.client_tls import TlsSessions
-from postmeter.delivery.destination import Destination, Job, Limits
-from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.dead import Dead
+from postmeter.delivery.destination import Destination, Limits, Room
+from postmeter.delivery.fair_queue import FairQueue, Turn
+from postmeter.delivery.job import Job
 from postmeter.delivery.opening import BrokenTls, NoSession, NoteTls, Surroundings, note_nothing
 from postmeter.delivery.route import Route
+from postmeter.delivery.shaping import Shaper
 from postmeter.delivery.tls_policy import TlsPolicy
-from postmeter.smtp.mail import Mail
+from postmeter.smtp.mail import Mail, Stage
 from postmeter.smtp.reply import Reply
 from postmeter.source import Source
 
 MX_LIMITS = Limits()
 STATIC_LIMITS = Limits(first_sessions=20, most_sessions=50, mails_per_session=1_000)
-MOST_SESSIONS = 500  # of one process with all destinations
+MOST_SESSIONS = 500  # of one process with all destinations; those that only wait for a slow server do not count
+MOST_IN_ALL = 5  # times as many, with those
+LOOK = 1.0  # seconds between two counts of the slow ones
 NOBODY = Turn(0)
 STOPPING = Reply(451, "4.3.2", "This relay is shutting down; the mail stays in its queue")
 
@@ -33,8 +38,19 @@ def default_limits(route: Route) -> Limits:
     return STATIC_LIMITS if route.static else MX_LIMITS
 
 
+Key = tuple[str, TlsPolicy, Source | None]
+
+
+def key(route: Route, source: Source | None) -> Key:
+    """What sessions can be shared by: mail servers, TLS policy, and the address of ours that they are from."""
+    return route.key, route.tls, source
+
+
 class Pool:
-    """Sends mails over shared sessions; a destination is a route's key with its TLS policy and what it leaves from."""
+    """Sends mails over sessions that are shared by what has the same servers, TLS policy and address to leave from.
+
+    ``shaper``: at the pace of those who receive them, unless a route is static.
+    """
 
     def __init__(
         self,
@@ -42,6 +58,7 @@ class Pool:
         hostname: str,
         *,
         limits: Callable[[Route], Limits] = default_limits,
+        shaper: Shaper | None = None,
         most_sessions: int = MOST_SESSIONS,
         context: SSL.Context | None = None,
         broken_tls: BrokenTls | None = None,
@@ -50,10 +67,14 @@ class Pool:
         sessions, broken_tls = TlsSessions(reactor.seconds, context), broken_tls or BrokenTls(reactor.seconds)
         self._surroundings = Surroundings(reactor, hostname, sessions, broken_tls, note_tls)
         self._limits = limits
+        self._shaper = shaper
+        self._dead = Dead(reactor)
         self._most = most_sessions
         self._sessions = 0  # open or being opened
-        self._destinations: dict[tuple[str, TlsPolicy, Source | None], Destination] = {}
+        self._slow = (-LOOK, 0)  # of them, and when they were counted
+        self._destinations: dict[Hashable, Destination] = {}
         self._without_room: deque[Destination] = deque()
+        self._looking: Any = None
         self._stopped: Deferred[None] | None = None
 
     def deliver(
@@ -69,12 +90,11 @@ class Pool:
         if self._stopped is not None:
             job.fail(NoSession(STOPPING, "connect", Facts.of(route.hosts[0])), now)
             return job.done
-        key = (route.key, route.tls, source)
-        destination = self._destinations.get(key)
-        if destination is None:
-            surroundings = replace(self._surroundings, source=source) if source else self._surroundings
-            destination = Destination(surroundings, route, self._limits(route), self)
-            self._destinations[key] = destination
+        where = key(route, source)
+        if (failure := self._dead.recall(where)) is not None:
+            job.fail_at_once(failure, now)
+            return job.done
+        destination = self._destinations.get(where) or self._new_destination(route, source)
         destination.route = route
         destination.submit(job)
         return job.done
@@ -98,29 +118,83 @@ class Pool:
         """See ``Room``."""
         return bool(self._without_room) or self._stopped is not None
 
+    def enter(self, destination: Destination) -> None:
+        """See ``Room``."""
+        self._destinations[destination.key] = destination
+
+    def leave(self, destination: Destination) -> None:
+        """See ``Room``."""
+        if self._destinations.get(destination.key) is destination:
+            del self._destinations[destination.key]
+
     def take(self, destination: Destination) -> bool:
         """See ``Room``."""
-        if self._sessions < self._most:
+        if self._has_room():
             self._sessions += 1
             return True
         if destination not in self._without_room:
             self._without_room.append(destination)
             any(other.drop_idle() for other in self._destinations.values())
+            self._look_later()
         return False
 
     def give_back(self, destination: Destination) -> None:
         """See ``Room``."""
         self._sessions -= 1
-        while self._without_room and self._sessions < self._most:
-            self._without_room.popleft().grow()
-        if destination.empty:
-            self._forget(destination)
+        self._let_in()
         self._tell_stopped()
 
-    def _forget(self, destination: Destination) -> None:
-        key = (destination.route.key, destination.route.tls, destination.source)
-        if self._destinations.get(key) is destination:
-            del self._destinations[key]
+    def goes(self, destination: Destination) -> bool:
+        """See ``Room``."""
+        return True
+
+    def over(self) -> bool:
+        """See ``Room``."""
+        return False
+
+    def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
+        """See ``Room``."""
+        return 0.0
+
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+        """See ``Room``: nothing that concerns all."""
+
+    def _new_destination(self, route: Route, source: Source | None) -> Destination:
+        room: Room = self
+        limits, surroundings = self._limits(route), self._surroundings
+        if self._shaper is not None and not route.static:
+            room, limits = self._shaper.gate(route, source.name if source else "", self), self._shaper.limits(route)
+        if source is not None:
+            surroundings = replace(surroundings, source=source)
+        destination = Destination(surroundings, key(route, source), route, limits, room, self._dead)
+        room.enter(destination)
+        return destination
+
+    def _has_room(self) -> bool:
+        if self._sessions < self._most:
+            return True
+        now = self._surroundings.reactor.seconds()
+        if now - self._slow[0] >= LOOK:
+            self._slow = now, sum(one.slow(now) for one in self._destinations.values())
+        return self._sessions - self._slow[1] < self._most and self._sessions < MOST_IN_ALL * self._most
+
+    def _let_in(self) -> None:
+        while self._without_room and self._has_room():
+            self._without_room.popleft().grow()
+        if not self._without_room and self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+
+    def _look_later(self) -> None:
+        """Sessions become slow by waiting, which nobody tells."""
+        if self._looking is None:
+            self._looking = self._surroundings.reactor.callLater(LOOK, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self._let_in()
+        if self._without_room:
+            self._look_later()
 
     def _tell_stopped(self) -> None:
         if self._stopped is not None and not self._sessions and not self._stopped.called:

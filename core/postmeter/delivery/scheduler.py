@@ -231,21 +231,31 @@ class Scheduler:
             self._add(parcel, self._judge.suppressed(parcel.leased.message, recipient, self._clock()))
         return bool(recipient.suppressed)
 
-    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
+    def put_off(self, parcel: Parcel, recipient: QueuedRecipient, *receivers: str) -> bool:
         """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
-        now = self._clock()
+        now, find = self._clock(), self._desk.suspensions.of
         if self._judge.too_late(parcel.leased.message, recipient, now):
             self.settle(parcel, recipient, Outcome(0, TOO_LATE, "route"), {})
             return True
-        suspension = self._desk.suspensions.of(receiver, now)
+        suspension = next((found for name in receivers if (found := find(name, now))), None)
         if suspension is None or recipient.n not in parcel.open:
             return suspension is not None
-        waits = self._judge.put_off(parcel.leased.message, recipient, suspension, now, self._random())
+        message, reply = parcel.leased.message, suspended(suspension)
+        waits = self._judge.put_off(message, recipient, suspension, now, self._random(), provider=receivers[0])
+        self._wait(parcel, recipient, waits, reply)
+        return True
+
+    def wait(self, parcel: Parcel, recipient: QueuedRecipient, provider: str, reply: Reply, seconds: float) -> None:
+        """The provider gets no more now: the recipient comes again after so many seconds, unless its time is over."""
+        if recipient.n in parcel.open:
+            waits = self._judge.wait(parcel.leased.message, recipient, reply, self._clock(), seconds, provider=provider)
+            self._wait(parcel, recipient, waits, reply)
+
+    def _wait(self, parcel: Parcel, recipient: QueuedRecipient, waits: Settlement | None, reply: Reply) -> None:
         if waits is None:
-            self.settle(parcel, recipient, Outcome(0, suspended(suspension), "route"), {})
+            self.settle(parcel, recipient, Outcome(0, reply, "route"), {})
         else:
             self._add(parcel, waits)
-        return True
 
     def wait_for_room(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether the recipient waits a little, since our addresses have sent this provider enough today."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from postmeter.delivery.dane import Tlsa
 from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.opening import NoteTls, note_nothing
-from postmeter.delivery.provider import provider, requires_tls
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import Host, Lookup, NoRoute, Route
 from postmeter.delivery.tls_policy import REQUIRED, TlsPolicy
 from postmeter.store.own_mail import OPERATOR
@@ -42,7 +42,9 @@ class Securing:
         resolver: Lookup | None = None,
         policies: Policies | None = None,
         note: NoteTls = note_nothing,
+        providers: Providers | None = None,
     ) -> None:
+        self._providers = providers or Providers()
         self._required = frozenset(domain.lower().rstrip(".") for domain in required)
         self._resolver = resolver
         self._policies = policies
@@ -73,7 +75,8 @@ class Securing:
     def _must(self, route: Route, domain: str, message: QueuedMessage) -> bool:
         if message.tls_required or domain in self._required or ALL in self._required:
             return True
-        return any(requires_tls(provider(host.name)) for host in route.hosts)
+        shapes = (self._providers.shape(self._providers.of(host.name)) for host in route.hosts)
+        return any(shape.tls == "required" for shape in shapes)
 
     async def _with_records(self, route: Route) -> tuple[Host, ...]:
         lookups = [ensureDeferred(self._records(host, route.domain)) for host in route.hosts]

@@ -17,7 +17,7 @@ from postmeter.delivery.attempt import Facts
 from postmeter.delivery.client_tls import ClientTls
 from postmeter.delivery.route import Host
 from postmeter.delivery.tls_policy import Flaw
-from postmeter.smtp.mail import Mail, Stage
+from postmeter.smtp.mail import Mail, Stage, limit
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Event, Ready, SendingSession, Sent
 from postmeter.smtp.transcript import Line
@@ -32,8 +32,11 @@ PATIENCE: dict[Stage, float] = {  # seconds; RFC 5321, 4.5.3.2
     "content": 180.0,  # for each piece
 }
 DOT_PATIENCE = 600.0  # RFC 5321, 4.5.3.2.6; less makes second copies
+MIN_DATA_RATE = 500  # octets of content per second that a server has to take, on the average,
+FREE_OF_RATE = 60.0  # seconds after which that counts
 GOODBYE_PATIENCE = 10.0
 SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on
+ANY = 1 << 30  # mails
 
 
 class Owner(Protocol):
@@ -110,11 +113,18 @@ class Sender(TwistedProtocol):
         self._link: Any = None
         self._pumping = self._producing = self._paused = False
         self._progress = -1
+        self._content_began: float = 0.0
+        self._octets = 0  # of it that were written
 
     @property
     def ready(self) -> bool:
         """The session takes a mail now."""
         return self.machine.state == "ready"
+
+    @property
+    def most_mails(self) -> int:
+        """How many mails the server takes in this session."""
+        return limit(self.machine.extensions, "MAILMAX", ANY)
 
     def send(self, mail: Mail) -> None:
         """Send a mail; ``Owner.mail_sent`` follows."""
@@ -164,7 +174,9 @@ class Sender(TwistedProtocol):
         """The transport has room: give it content until it has had enough."""
         self._paused = False
         while not self._paused and self.machine.writing:
-            self._link.write(self.machine.outgoing())
+            piece = self.machine.outgoing()
+            self._octets += len(piece)
+            self._link.write(piece)
         self._renew_deadline()
         if not self.machine.writing:
             self._stop_producing()
@@ -208,6 +220,7 @@ class Sender(TwistedProtocol):
             self._link.write(data)
         if self.machine.writing:
             self._producing = True
+            self._content_began, self._octets = self._clock.seconds(), len(data)
             self._link.registerProducer(self, True)
             self.resumeProducing()
 
@@ -235,7 +248,18 @@ class Sender(TwistedProtocol):
         elif machine.state == "quit":
             self._deadline.set(GOODBYE_PATIENCE)
         elif machine.state != "closed":
-            self._deadline.set(DOT_PATIENCE if machine.dot_sent else PATIENCE[machine.stage])
+            self._deadline.set(self._patience())
+
+    def _patience(self) -> float:
+        """Seconds for the next step."""
+        if self.machine.dot_sent:
+            return DOT_PATIENCE
+        patience = PATIENCE[self.machine.stage]
+        if not self._producing:
+            return patience
+        allowed = self._content_began + FREE_OF_RATE + self._octets / MIN_DATA_RATE
+        left: float = allowed - self._clock.seconds()
+        return min(patience, max(0.0, left))
 
     def _expired(self) -> None:
         if self.ready:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from postmeter.config import Settings
 from postmeter.delivery.opening import BrokenTls, NoteTls, note_nothing
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver
 from postmeter.delivery.securing import Securing
 from postmeter.delivery.settling import Submit
@@ -37,6 +38,7 @@ class TransportSecurity:
         settings: Settings,
         worker: int,
         resolver: Resolver,
+        providers: Providers,
         store: Store,
         read: Read,
         submit: Submit,
@@ -56,6 +58,7 @@ class TransportSecurity:
             resolver=resolver if chosen.dane else None,
             policies=StsPolicies(resolver, ask, clock, memory.policies, keep, trouble) if chosen.mta_sts else None,
             note=self.note,
+            providers=providers,
         )
 
     def hand_over(self) -> None:

@@ -15,6 +15,7 @@ Extensions = Mapping[str, str]  # what EHLO offered: keyword in upper case -> it
 
 ABOUT_US = frozenset({"connect", "banner", "ehlo", "starttls"})  # a refusal here says nothing about a recipient
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_is_limit = re.compile(r"[1-9][0-9]{0,5}").fullmatch  # RFC 9422, 3
 PIECE = 65_536  # octets of content that are written at a time; less content goes out in one piece
 
 
@@ -52,6 +53,12 @@ class Outcome:
     def permanent(self) -> bool:
         """The recipient is refused for good; a 5xx before MAIL is about us and never so."""
         return self.reply.permanent and self.stage not in ABOUT_US
+
+
+def limit(extensions: Extensions, name: str, most: int) -> int:
+    """At most ``most``, and what the server says in its LIMITS, such as RCPTMAX (RFC 9422, 4)."""
+    said = f" {extensions.get('LIMITS', '')}".upper().partition(f" {name}=")[2].partition(" ")[0]
+    return min(most, int(said)) if _is_limit(said) else most
 
 
 def envelope_commands(envelope: Envelope, size: int, extensions: Extensions) -> list[bytes]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from postmeter.smtp.mail import ContentWriter, Extensions, Mail, Outcome, Stage, envelope_commands
+from postmeter.smtp.mail import ContentWriter, Extensions, Mail, Outcome, Stage, envelope_commands, limit
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.transcript import Exchange
 
 LONE_DOT = b".\r\n"
 RESET = b"RSET\r\n"
+TOO_MANY = Reply(452, "4.5.3", "The server takes fewer recipients in one transaction (LIMITS RCPTMAX)")
 
 
 class Transaction:
     """MAIL, RCPT..., DATA and the content of one mail; in one write as far as PIPELINING allows (RFC 2920, 3.1).
 
     ``reset`` puts RSET in front, as the transaction before was left half done. ``outcomes`` grows until it holds one
-    for each recipient; ``done`` says that the session may go on to the next mail, ``clean`` that it needs no RSET;
-    ``exchange`` has what was said since ``began``.
+    for each recipient, beginning with those that the server says it has no room for (TOO_MANY); ``done`` says that the
+    session may go on to the next mail, ``clean`` that it needs no RSET; ``exchange`` has what was said since ``began``.
     """
 
     def __init__(self, mail: Mail, extensions: Extensions, *, reset: bool, began: float = 0.0) -> None:
@@ -26,7 +28,12 @@ class Transaction:
         self.clean = False
         self._mail = mail
         self._size = mail.size
-        self._commands = envelope_commands(mail.envelope, self._size, extensions)
+        envelope, count = mail.envelope, len(mail.envelope.recipients)
+        if (most := limit(extensions, "RCPTMAX", count)) < count:
+            envelope = replace(envelope, recipients=envelope.recipients[:most])
+            self._decide(range(most, count), TOO_MANY, "rcpt")
+        self._recipients = range(most)
+        self._commands = envelope_commands(envelope, self._size, extensions)
         if reset:
             self._commands.insert(0, RESET)
         self._first = 1 if reset else 0  # where MAIL is among the commands
@@ -88,7 +95,7 @@ class Transaction:
     def abandon(self, reply: Reply) -> None:
         """The session ends here: ``reply`` is the outcome of every recipient that has none yet."""
         decided = {outcome.recipient for outcome in self.outcomes}
-        undecided = (index for index in range(len(self._mail.envelope.recipients)) if index not in decided)
+        undecided = (index for index in self._recipients if index not in decided)
         self._decide(undecided, reply, self.stage)
         self.done = True
 
@@ -101,6 +108,7 @@ class Transaction:
     def _mail_answered(self, reply: Reply) -> None:
         if not reply.positive:
             self._refused = True
+            self.outcomes.clear()
             self._decide(range(len(self._mail.envelope.recipients)), reply, "mail")
             self.done = not self._pipelining
 

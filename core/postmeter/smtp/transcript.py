@@ -48,7 +48,7 @@ class Exchange:
         """What was said up to the answer of one recipient, which came at that stage; nothing of the others."""
         data = len(self.commands) - 1
         rcpt = self.first + 1 + recipient
-        last = {"mail": self.first, "rcpt": rcpt}.get(stage, data)
+        last = {"mail": self.first, "rcpt": min(rcpt, data)}.get(stage, data)  # there may have been no RCPT for it
         mine = [n for n in (*range(self.first + 1), rcpt, data) if n <= last]
         lines = self._all_at_once(mine) if self.at_once else self._one_by_one(mine)
         if stage == "content" and len(self.replies) > data:

@@ -1,0 +1,249 @@
+"""The gate to a provider: how many sessions with it are open, how fast mail leaves, what its answers change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from postmeter.delivery.destination import Destination, Room
+from postmeter.delivery.fair_queue import FairQueue, Turn
+from postmeter.delivery.job import Job
+from postmeter.delivery.pace import Pace
+from postmeter.delivery.provider import Shape
+from postmeter.delivery.reply_rule import Counts, Rule
+from postmeter.delivery.slots import Slots
+from postmeter.smtp.mail import Stage
+from postmeter.smtp.reply import Reply
+from postmeter.store.providers import Suspension
+
+LOOK = 1.0  # seconds between two looks at what others want and the operator says, while something waits or is open
+CONTEND = 0.1  # the same while all places are taken, and not by us
+YIELD = 0.3  # seconds in which whoever has given a place to others takes none
+TURN = 5.0  # seconds for which sessions go on though others wait for a place
+OPENED_AT_ONCE = 10.0  # seconds of the rate of connections that may be opened together
+AHEAD = 60.0  # seconds of mail that wait in memory; what comes behind it is put off
+LATEST = 3_600.0  # seconds for which it is put off at most
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the gates of a worker have in common; ``workers`` are those of the machine.
+
+    ``restriction`` gives what is in force about the first of these names that has one; ``apply`` is told what a reply
+    rule has led to.
+    """
+
+    clock: Any
+    slots: Slots
+    workers: int
+    restriction: Callable[[tuple[str, ...]], Suspension | None]
+    apply: Callable[[str, Rule, Reply], None]
+
+
+class Gate:
+    """Stands before ``room``; ``names``: whose restrictions hold for it, those of its own rules by the first of them.
+
+    A session holds a slot that no other worker has, and no worker has more than its share of them.
+    """
+
+    def __init__(self, terms: Terms, names: tuple[str, ...], key: int, shape: Shape, room: Room, first: int) -> None:
+        self._terms = terms
+        self._names = names
+        self._key = key
+        self._shape = shape
+        self._room = room
+        self._counts = Counts(shape.rules, terms.workers)
+        self._destinations: dict[Destination, None] = {}
+        self._waiting: dict[Destination, None] = {}  # for a session, or for their time
+        self._slots: list[int] = []
+        self._allowed = first  # grows with success
+        self._restriction: Suspension | None = None
+        self._pace = self._new_pace(None, 0.0)
+        self._opening = Pace(shape.connection_rate / terms.workers, OPENED_AT_ONCE)
+        self._short = False  # of sessions: one that has no mail goes
+        self._not_before = 0.0  # no session is opened, so that others can
+        self._since = 0.0  # this worker has had sessions without giving one to others
+        self._booked = 0.0  # when all that was put off will have left
+        self._call: Any = None
+
+    @property
+    def idle(self) -> bool:
+        """Nobody uses it."""
+        return not (self._destinations or self._slots)
+
+    def enter(self, destination: Destination) -> None:
+        """See ``Room``."""
+        self._destinations[destination] = None
+        self._room.enter(destination)
+
+    def leave(self, destination: Destination) -> None:
+        """See ``Room``."""
+        self._destinations.pop(destination, None)
+        self._waiting.pop(destination, None)
+        self._rest()
+        self._room.leave(destination)
+
+    def take(self, destination: Destination) -> bool:
+        """See ``Room``."""
+        now = self._look()
+        wait = max(self._pace.wait(now), self._opening.wait(now), self._not_before - now)
+        if wait > 0 or self._stopped:
+            return self._let_wait(destination, wait)
+        slot = self._slot()
+        if slot is None:
+            self._short = True
+            self._let_wait(destination, CONTEND if len(self._slots) < self._most else LOOK)
+            any(other.drop_idle() for other in list(self._destinations) if other is not destination)
+            return False
+        if not self._room.take(destination):
+            self._terms.slots.give_back(slot)
+            return False
+        self._since = self._since if self._slots else now
+        self._slots.append(slot)
+        self._opening.take(now)
+        self._wake_in(LOOK)
+        return True
+
+    def give_back(self, destination: Destination) -> None:
+        """See ``Room``."""
+        self._slots.sort()
+        self._terms.slots.give_back(self._slots.pop())  # the last one may be one too many
+        now = self._since = self._terms.clock.seconds()
+        if self._terms.slots.wanted(self._key):
+            self._not_before = now + YIELD
+        self._room.give_back(destination)
+        if self._waiting:
+            self._wake_in(max(0.0, self._not_before - now))
+        self._rest()
+
+    @property
+    def crowded(self) -> bool:
+        """See ``Room``."""
+        return self._short or self._room.crowded
+
+    def goes(self, destination: Destination) -> bool:
+        """See ``Room``."""
+        now = self._look()
+        wait = self._pace.wait(now)
+        if wait > 0 or self._stopped:
+            return self._let_wait(destination, wait)
+        if not self._room.goes(destination):
+            return False
+        self._pace.take(now)
+        return True
+
+    def over(self) -> bool:
+        """See ``Room``."""
+        return self._too_many() or self._room.over()
+
+    def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
+        """See ``Room``."""
+        most = AHEAD * self._pace.rate
+        if len(waiting) <= most or waiting.ahead(turn) <= most:
+            return self._room.pause(waiting, turn)
+        now: float = self._terms.clock.seconds()
+        self._booked = max(self._booked, now + AHEAD) + 1.0 / self._pace.rate
+        return min(self._booked - now, LATEST)
+
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+        """See ``Room``."""
+        if step > 0 and self._allowed < self._most:
+            self._allowed += 1
+            if self._short:
+                self._wake_in(0.0)
+        elif step < 0:
+            self._allowed = max(1, min(self._allowed, self._most) // 2)
+        for reply, stage in replies if self._shape.rules else ():
+            if (rule := self._counts.fired(reply, stage, self._terms.clock.seconds())) is not None:
+                self._terms.apply(self._names[0], rule, reply)
+        self._room.learn(replies, step)
+
+    # Limits
+
+    @property
+    def _stopped(self) -> bool:
+        return self._restriction is not None and self._restriction.stops
+
+    @property
+    def _limit(self) -> int:
+        """Sessions of all workers."""
+        fewer = self._restriction.sessions if self._restriction else None
+        return self._shape.connections if fewer is None else min(fewer, self._shape.connections)
+
+    @property
+    def _most(self) -> int:
+        """Sessions of this worker."""
+        return ceil(self._limit / self._terms.workers)
+
+    def _look(self) -> float:
+        """Learn what restricts us by now; the time."""
+        now: float = self._terms.clock.seconds()
+        found = self._terms.restriction(self._names)
+        if found != self._restriction:
+            self._restriction = found
+            self._pace = self._new_pace(found, now)
+        return now
+
+    def _new_pace(self, restriction: Suspension | None, now: float) -> Pace:
+        rate = self._shape.rate
+        if restriction is not None and restriction.per_minute is not None:
+            slow = min(rate, restriction.per_minute / 60.0) / self._terms.workers
+            return Pace(slow, begin=now + 1.0 / slow)  # nobody knows what has left within the last minute
+        return Pace(rate / self._terms.workers)
+
+    def _slot(self) -> int | None:
+        if len(self._slots) >= min(self._allowed, self._most):
+            return None
+        slot = self._terms.slots.take(self._key, self._limit)
+        if slot is None and not self._slots:
+            self._terms.slots.want(self._key)
+        else:
+            self._terms.slots.be_content(self._key)
+        return slot
+
+    def _too_many(self) -> bool:
+        """Whether a session has to end: they are more than they may be, or it is the turn of a worker that has none."""
+        now = self._terms.clock.seconds()
+        if self._stopped or len(self._slots) > self._most or max(self._slots, default=0) >= self._key + self._limit:
+            return True
+        return now - self._since >= TURN and self._terms.slots.wanted(self._key)
+
+    # Waiting
+
+    def _let_wait(self, destination: Destination, seconds: float) -> bool:
+        """Call ``grow`` then, or what is to be done instead when nothing may be sent; False."""
+        self._waiting[destination] = None
+        self._wake_in(min(seconds, LOOK))
+        return False
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._call is None:
+            self._call = self._terms.clock.callLater(seconds, self._wake)
+        elif self._call.getTime() > self._terms.clock.seconds() + seconds:
+            self._call.reset(seconds)
+
+    def _wake(self) -> None:
+        self._call, self._short = None, False
+        self._look()
+        waiting, self._waiting = self._waiting, {}
+        for destination in waiting:
+            if self._stopped:
+                destination.put_off(LOOK)
+            else:
+                destination.grow()
+        if self._too_many():
+            any(destination.drop_idle() for destination in list(self._destinations))
+        if self._waiting or self._slots:
+            self._wake_in(LOOK)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing waits and nothing is open: wake up no more."""
+        if not self._waiting and self._call is not None and not self._slots:
+            self._call.cancel()
+            self._call = None
+        if not self._waiting:
+            self._terms.slots.be_content(self._key)

@@ -1,0 +1,55 @@
+"""Builds what leads a worker's mail out, by the settings."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from postmeter.config import Settings
+from postmeter.delivery.desk import Desk
+from postmeter.delivery.dispatch import Ways
+from postmeter.delivery.gate import Terms
+from postmeter.delivery.ourselves import Ourselves
+from postmeter.delivery.pool import Pool
+from postmeter.delivery.provider import Providers
+from postmeter.delivery.resolver import Resolver
+from postmeter.delivery.route import Router
+from postmeter.delivery.shaping import Shaper
+from postmeter.delivery.slots import Slots
+from postmeter.delivery.sourcing import Sourcing
+from postmeter.delivery.transport_security import TransportSecurity
+
+
+def ways(
+    settings: Settings,
+    reactor: Any,
+    resolver: Resolver,
+    providers: Providers,
+    security: TransportSecurity,
+    desk: Desk,
+    sourcing: Sourcing,
+) -> Ways:
+    """Routes by the ``resolver``, and a pool at the pace of the ``providers`` and of what the ``desk`` says of them."""
+    slots = Slots(settings.data / "sessions")
+    terms = Terms(reactor, slots, settings.worker_count, desk.restriction, desk.apply)
+    pool = Pool(
+        reactor,
+        settings.hostname,
+        shaper=Shaper(providers, terms),
+        broken_tls=security.broken,
+        note_tls=security.note,
+    )
+    return Ways(_router(settings, resolver), security.securing, pool, providers, sourcing.sources)
+
+
+def _router(settings: Settings, resolver: Resolver) -> Router:
+    chosen = settings.delivery
+    return Router(
+        resolver,
+        chosen.routes,
+        random.shuffle,
+        port=chosen.port,
+        allow_private=chosen.allow_private,
+        ourselves=Ourselves(settings.hostname, time.monotonic),
+    )

@@ -1,0 +1,72 @@
+"""Which gate a route leads through, so that a provider's limits hold for all its mail servers and all workers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from postmeter.delivery.destination import Limits, Room
+from postmeter.delivery.gate import Gate, Terms
+from postmeter.delivery.provider import Providers, Shape
+from postmeter.delivery.provider_file import MOST_CONNECTIONS, OTHER
+from postmeter.delivery.route import Route
+from postmeter.delivery.slots import key
+
+FIRST_SESSIONS = 2
+BOUNDLESS = 1e6  # per second
+MOST_GATES = 1_000  # that nobody uses are kept, about
+
+
+def parties(providers: Providers, route: Route) -> tuple[str, ...]:
+    """Under what names suspensions concern a route: its provider's, and a stranger's most preferred mail server's."""
+    name = providers.of(route.hosts[0].name)
+    return (name,) if name not in ("", OTHER) else (name, server(route))
+
+
+def server(route: Route) -> str:
+    """The name of the most preferred mail server; the same for all routes that begin there."""
+    return route.key.partition(",")[0].removesuffix(".")
+
+
+class Shaper:
+    """The gates of a worker."""
+
+    def __init__(self, providers: Providers, terms: Terms) -> None:
+        self._providers = providers
+        self._terms = terms
+        self._gates: dict[str, Gate] = {}
+        self._forget_at = MOST_GATES
+
+    def limits(self, route: Route) -> Limits:
+        """What holds for one destination; the gate's limits hold besides."""
+        shape = self._shape(route)
+        return Limits(FIRST_SESSIONS, shape.connections, shape.mails, shape.idle)
+
+    def gate(self, route: Route, source: str, room: Room) -> Gate:
+        """The gate for mail on this route from an address of ours (by its name), before ``room``.
+
+        Of a provider whose mail servers are counted apart, each has a gate before that of all, which has no limits but
+        those that a reply rule sets.
+        """
+        shape, names = self._shape(route), parties(self._providers, route)
+        if not shape.apart:
+            return self._gate(names[::-1], source, shape, room, FIRST_SESSIONS)
+        most = MOST_CONNECTIONS
+        of_all = replace(shape, connections=most, rate=BOUNDLESS, connection_rate=BOUNDLESS)
+        together = self._gate(names, source, of_all, room, most)
+        return self._gate((server(route),), source, replace(shape, rules=()), together, FIRST_SESSIONS)
+
+    def _shape(self, route: Route) -> Shape:
+        return self._providers.shape(self._providers.of(route.hosts[0].name))
+
+    def _gate(self, names: tuple[str, ...], source: str, shape: Shape, room: Room, first: int) -> Gate:
+        name = f"{names[0]} {source}"
+        if name not in self._gates:
+            self._forget_some()
+            self._gates[name] = Gate(self._terms, names, key(name), shape, room, first)
+        return self._gates[name]
+
+    def _forget_some(self) -> None:
+        """Those that nobody uses, now and then."""
+        if len(self._gates) >= self._forget_at:
+            self._gates = {name: gate for name, gate in self._gates.items() if not gate.idle}
+            self._forget_at = 2 * max(len(self._gates), MOST_GATES)
