@@ -224,7 +224,7 @@ def test_the_owner_hears_once_a_day_of_each_provider_that_does_not_believe_a_dom
     assert (one.state, one.failure) == (BOUNCED, "policy.auth")
     tried(store, worker, Reply(421, "4.7.26", "unauthenticated"), "content", at=NOW + 60)
     tried(store, worker, UNBELIEVED, "content", at=NOW + DAY)
-    first, second = told(store, "authentication_refused")
+    first, second = told(store, "domain_refused")
     assert (first.account_id, first.message_id, first.at, second.at) == (1, None, NOW, NOW + DAY)
     assert first.facts == {
         "domain": "shop.example",
@@ -253,7 +253,7 @@ def test_workers_that_settle_the_same_addresses_at_once_wait_for_each_other_in_o
     at_once(work, 4)
     assert len(suppressed(store, NOW + 2)) == 50
     assert len(told(store, "address_suppressed")) == 50
-    assert len(told(store, "authentication_refused")) == 6
+    assert len(told(store, "domain_refused")) == 6
 
 
 def settle_failed(session: Any, addresses: list[str], message: str) -> None:
