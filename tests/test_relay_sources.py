@@ -81,7 +81,7 @@ def test_mail_beyond_the_cap_waits_and_leaves_at_once_when_the_address_is_declar
 
     def waits() -> bool:
         [recipient] = sent(shop).recipients
-        return recipient.state == "queued" and "have sent other enough today" in recipient.reply
+        return recipient.state == "queued" and "has sent other enough" in recipient.reply
 
     wait_until(waits, 20, shop.relay.log)
     shop.relay.cli("source", "warm", "127.0.0.3")

@@ -110,7 +110,8 @@ class Office:
         self.submitted: list[tuple[Any, Any]] = []
         self.answer: Any = True
         self.until_stop: float = math.inf  # batches until the operator suspends a provider
-        self.desk = Desk(self._read, self._submit, lambda: self.now, (STOP,))
+        self.told: list[Any] = []
+        self.desk = Desk(self._read, self._submit, lambda: self.now, (STOP,), reported=self.told.append)
 
     def _read(self, function: Any) -> Deferred[Any]:
         if function.func is orders.next_batch:
@@ -184,3 +185,14 @@ def test_what_left_from_our_addresses_is_reported_now_and_then() -> None:
     office.follow()
     counted = {Key("192.0.2.7", 2 * DAY, "Google"): Figures(3, 1, 1, 1, 2, 0, 2 * DAY + 5.0)}
     assert office.submitted == [(sources.add, counted)] * 2
+    assert office.told == [counted]
+
+
+def test_a_deferral_that_was_too_much_is_told_from_others() -> None:
+    office = Office()
+    one = leased("joe@gmail.com")
+    facts = {"local_address": "192.0.2.7", "provider": "Google"}
+    for reply in ("421 4.7.0 slow down", "450 4.2.1 mailbox busy"):
+        office.desk.note(replace(outcome(one, one.recipients[0], 1, DEFERRED, 5.0), facts=facts, reply=reply))
+    office.desk.report()
+    assert office.told == [{Key("192.0.2.7", 0, "Google"): Figures(2, 0, 0, 2, 0, 1, 5.0)}]

@@ -201,3 +201,11 @@ async def test_an_address_that_this_machine_has_lost_is_no_fault_of_the_mail(
     delivery = await new_pool().deliver(route(server), mail(), source=Source("gone.test", "192.0.2.1"))
     assert told(delivery) == [(451, "connect", False, False)]
     assert (delivery.facts.local, server.sessions) == ("", [])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pool_that_is_cut_meanwhile_gives_the_mail_back(mail_server: NewServer, new_pool: NewPool) -> None:
+    pool = new_pool()
+    sending = pool.deliver(route(mail_server()), mail(), source=Source("gone.test", "192.0.2.1"))
+    pool.abort()
+    assert told(await sending) == [(451, "connect", False, False)]

@@ -15,6 +15,7 @@ from sqlalchemy import update
 from postmeter.config import Overdraft
 from postmeter.delivery import signing as signing_module
 from postmeter.delivery.signing import KeyRing, NoKey, Order, Signed, Signer
+from postmeter.delivery.source import PoolNames
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.store import accept, rotation, tables
 from postmeter.store.connections import add_connection
@@ -102,6 +103,19 @@ def test_what_the_message_needs_is_found(
     assert isinstance(result, Signed)
     assert (result.eight_bit, result.utf8_header) == (eight_bit, utf8_header)
     assert verifies(result)
+
+
+def test_what_is_signed_knows_its_pool_if_there_are_pools(store: Store, sign: Callable[..., Result]) -> None:
+    results: Queue[Result] = Queue()
+    signer = Signer(store, KeyRing(store, SECRETS), lambda function: function(), PoolNames(store, {"probation"}))
+    signer.start()
+    message = QueuedMessage(IDENTIFIER, 1, 1, "shop.example", Envelope("a@shop.example", ()), THEN, 100)
+    signer.sign(Order(message, CONTENT, b"", results.put))
+    signed, without = results.get(timeout=10), sign()
+    signer.stop()
+    assert isinstance(signed, Signed)
+    assert isinstance(without, Signed)
+    assert (signed.pool, without.pool) == ("probation", "")
 
 
 def test_without_a_key_there_is_no_result_to_send(sign: Callable[..., Result]) -> None:

@@ -159,7 +159,7 @@ def test_mail_beyond_all_caps_waits_once_and_leaves_anyway() -> None:
     [waits] = bench.writer.settled
     assert (bench.pool.sent, waits.state, waits.attempted, waits.provider) == ([], QUEUED, False, "Google")
     assert waits.next_attempt_at == PATIENCE * 0.75
-    assert "have sent Google enough today" in waits.reply
+    assert "has sent Google enough" in waits.reply
     assert bench.empty
     bench.clock.advance(waits.next_attempt_at)
     bench.take(leased("joe@example.org"))

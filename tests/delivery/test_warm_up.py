@@ -28,7 +28,7 @@ class Office:
         self.warm_up = WarmUp(self._read, self.clock.seconds, (ONE, TWO), self.found)
 
     def _read(self, function: Any) -> Deferred[Warmth]:
-        assert function.keywords == {"addresses": (ONE, TWO), "now": self.clock.seconds()}
+        assert function.keywords["addresses"] == (ONE, TWO)
         return self.found if isinstance(self.found, Deferred) else succeed(self.found)
 
     def used(self, today: int) -> None:
@@ -90,6 +90,20 @@ def test_what_is_reported_during_a_look_is_counted_until_the_next() -> None:
     office.found = found
     assert (looking.called, office.use) == (True, 0.2)
     office.used(10)
+    ensureDeferred(office.warm_up.look())
+    assert office.use == 0.2
+
+
+def test_a_look_that_fails_is_made_up_for_by_the_next() -> None:
+    office = Office()
+    office.warm_up.begin(ONE, "Google", 10)
+    office.warm_up.reported(counted(10))
+    office.used(10)
+    found, office.found = office.found, Deferred()
+    looking = ensureDeferred(office.warm_up.look())
+    looking.addErrback(lambda failure: failure.trap(RuntimeError))
+    office.found.errback(RuntimeError("no database"))
+    office.found = found
     ensureDeferred(office.warm_up.look())
     assert office.use == 0.2
 

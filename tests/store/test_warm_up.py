@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from postmeter.errors import UsageError
@@ -25,7 +27,21 @@ def use(store: Store, days: dict[int, Figures], address: str = ONE, provider: st
 
 def look(store: Store, now: float = NOW) -> Warmth:
     with store.read() as session:
-        return warm_up.warmth(session, (ONE, TWO), now)
+        found = warm_up.warmth(session, (ONE, TWO), now)
+        for before in (replace(found, levels={}, day=0), found):
+            assert warm_up.refreshed(session, before, (ONE, TWO), now) == found
+    return found
+
+
+def test_during_a_day_only_its_own_use_and_declarations_are_read_anew(store: Store) -> None:
+    use(store, {0: WELL, 1: WELL})
+    known = look(store)
+    use(store, {0: WELL})
+    use(store, {0: WELL}, address=TWO)
+    with store.write() as session:
+        warm_up.declare(session, TWO, NOW, "operator")
+    with store.read() as session:
+        assert warm_up.refreshed(session, known, (ONE, TWO), NOW) == look(store)
 
 
 def test_the_ramp_doubles_and_then_grows_by_half() -> None:

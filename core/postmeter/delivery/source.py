@@ -74,6 +74,7 @@ class Sources:
         self._here = here
         self._gone: frozenset[str] = frozenset()
         self._pools = pools
+        self._known: dict[tuple[str, tuple[bool, ...]], list[Choice]] = {}  # by pool and the hosts' families
         self.look()
 
     def look(self) -> None:
@@ -86,23 +87,25 @@ class Sources:
             log.warning("this machine has the address %s (pool %s) again", address, names[address])
         self._gone = gone
         self._pools = {name: tuple(_present(pool, gone)) for name, pool in self._all.items()}
+        self._known.clear()
 
     def choose(self, pool: str, message: str, provider: str, hosts: Sequence[Host]) -> Choice | None:
         """The source for a message of a pool to these hosts; None: the machine's own choice.
 
         The same message leaves from the same source each time, as greylisting wants it, if that has room.
         """
-        able = self._able(pool, hosts) or self._able(TRANSACTIONAL, hosts)
+        able = self._able(pool, hosts)
         if not able:
             return None
         first = crc32(message.encode()) % len(able)
-        if self._warm_up is None or not provider:
+        warm_up = self._warm_up
+        if warm_up is None or not provider:
             return able[first]
-        used = [(self._warm_up.use(one.address, provider), one) for one in able[first:] + able[:first]]
-        for use, one in used:
-            if use < 1:
+        ours = able[first:] + able[:first]
+        for one in ours:
+            if warm_up.use(one.address, provider) < 1:
                 return one
-        return replace(min(used, key=lambda pair: pair[0])[1], over=True)
+        return replace(min(ours, key=lambda one: warm_up.use(one.address, provider)), over=True)
 
     def follow(self, sent: Deferred[Delivery], choice: Choice, provider: str, recipients: int) -> None:
         """Count a mail that leaves as chosen, to its end."""
@@ -119,6 +122,13 @@ class Sources:
         sent.addBoth(left)
 
     def _able(self, pool: str, hosts: Sequence[Host]) -> list[Choice]:
+        """What can be chosen from: of a pool, or else of the default one."""
+        key = (pool, tuple(":" in host.address for host in hosts))
+        if (known := self._known.get(key)) is None:
+            known = self._known[key] = self._in_reach(pool, hosts) or self._in_reach(TRANSACTIONAL, hosts)
+        return known
+
+    def _in_reach(self, pool: str, hosts: Sequence[Host]) -> list[Choice]:
         """The sources of a pool that have an address of a family of the hosts."""
         return [
             Choice(one, address)

@@ -18,7 +18,7 @@ from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement
 from postmeter.store.sources import Figures, Key, day_of
 from postmeter.store.tables import QUEUED
-from postmeter.store.warm_up import Warmth, warmth
+from postmeter.store.warm_up import Warmth, refreshed
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,9 @@ class WarmUp:
 
     async def look(self) -> None:
         """Learn from the store what all workers have reported."""
-        seen, self._reported = self._reported, Counter()
-        found = await self._read(partial(warmth, addresses=self._addresses, now=self._clock()))
+        seen = self._reported.copy()
+        found = await self._read(partial(refreshed, known=self._known, addresses=self._addresses, now=self._clock()))
+        self._reported -= seen
         self._own = self._own - seen if found.day == self._known.day else Counter()
         self._known = found
 
@@ -105,15 +106,13 @@ def put_off(
     worker: int, message: QueuedMessage, recipient: QueuedRecipient, provider: str, until: float, now: float
 ) -> Settlement:
     """How a recipient waits for room."""
-    reply = Reply(
-        451, "4.3.2", f"The addresses that mail leaves from have sent {provider} enough today; it waits a little"
-    )
+    text = f"This relay has sent {provider} enough from its addresses today; the rest waits a little"
     return Settlement(
         message=message,
         recipient=recipient,
         worker=worker,
         state=QUEUED,
-        reply=str(reply),
+        reply=str(Reply(451, "4.3.2", text)),
         at=now,
         next_attempt_at=until,
         transmitted=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from sqlalchemy import and_, case, delete, func, select
@@ -92,6 +92,23 @@ def warmth(session: Session, addresses: Collection[str], now: float) -> Warmth:
         for address, provider, grown, attempts, paused in rows
     }
     return Warmth(today, levels, known)
+
+
+def refreshed(session: Session, known: Warmth, addresses: Collection[str], now: float) -> Warmth:
+    """``warmth`` again: of the same day only what has left meanwhile is read."""
+    if known.day != day_of(now):
+        return warmth(session, addresses, now)
+    rows = session.execute(
+        select(_DAY.address, _DAY.provider, _DAY.attempts).where(
+            _DAY.address.in_(sorted(addresses)), _DAY.day == known.day
+        )
+    )
+    used = {(address, provider): int(attempts) for address, provider, attempts in rows}
+    warm = declared(session)
+    levels = {
+        key: replace(known.of(*key), today=used.get(key, 0), declared=key[0] in warm) for key in {*known.levels, *used}
+    }
+    return Warmth(known.day, levels, warm)
 
 
 def declared(session: Session) -> frozenset[str]:

@@ -56,6 +56,7 @@ REFUSED = [  # what real servers say (RFC 5321 codes, RFC 3463 and 7372 status c
     (str(route.DNS_FAILURE), "NO_SERVER"),
     (str(route.NO_ADDRESS), "NO_SERVER"),
     ("451 4.3.0 Something went wrong in this relay before the mail was sent", "OWN_TROUBLE"),
+    ("451 4.3.2 This relay has sent Google enough from its addresses today; the rest waits a little", "PACED"),
 ]
 
 

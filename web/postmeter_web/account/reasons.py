@@ -81,10 +81,12 @@ UNICODE = Reason(N_("The recipient's server takes no addresses with letters such
 PROTOCOL = Reason(N_("The recipient's server did not understand ours."), _OPERATOR)
 ENCRYPTION = Reason(N_("No encrypted connection to the recipient's server could be agreed on."), _OPERATOR)
 OWN_TROUBLE = Reason(N_("This relay had a problem of its own."), _OPERATOR)
+PACED = Reason(N_("This relay sends this provider only so much a day from addresses that are new to it."), _LATER)
 UNSIGNED = Reason(N_("The mail could not be prepared and signed."), _OPERATOR)
 
 # What servers say tells more than their codes, which many of them choose carelessly. The first that is found counts.
 _SAID: tuple[tuple[str, Reason], ...] = (
+    (r"^this relay has sent .* enough", PACED),
     (r"^(?:this|something went wrong in this) relay\b", OWN_TROUBLE),
     (r"gr[ea]y.?list|postgrey", GREYLISTED),
     (r"spamhaus|spamcop|sorbs|\b(?:dns|r)bl\b|(?:block|black|deny).?list|\blisted (?:at|by|in|on)\b", BLOCK_LIST),
