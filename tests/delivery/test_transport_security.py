@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from postmeter.delivery.opening import BROKEN
-from postmeter.delivery.route import Route
+from postmeter.config import Delivery, Server, Settings
+from postmeter.delivery.opening import BROKEN, note_nothing
+from postmeter.delivery.resolver import Resolver
+from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sts_policies import LOOK_AGAIN
+from postmeter.delivery.transport_security import TransportSecurity
 from postmeter.fetch import Fetched, FetchError
+from postmeter.store.engine import Store
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.tls_reports import REFERENCE
 from support.authority import Authority
@@ -274,3 +280,24 @@ async def test_only_domains_that_ask_for_reports_are_counted(network: NewNetwork
         net.domain(name, MX, reports=reports)
         assert (await net.send(name))["delivered"]
     assert {domain for domain, _, _ in await net.counted()} <= {"wants.test"}
+
+
+# A worker's parts
+
+
+def test_what_a_worker_finds_out_is_known_to_the_next_one(store: Store) -> None:
+    host = Host(MX, "192.0.2.1", 25)
+
+    def submit(change: Any, item: Any, done: Callable[[Any], None]) -> None:
+        with store.write() as session:
+            done(change(session, [item])[0])
+
+    def worker(**chosen: Any) -> TransportSecurity:
+        settings = Settings(server=Server(hostname="relay.test"), delivery=Delivery(**chosen))
+        resolver = Resolver(Clock(), ())
+        return TransportSecurity(settings, 1, resolver, store, lambda _: Deferred(), submit, lambda _: None)
+
+    assert host not in worker().broken
+    worker().broken.add(host)
+    assert host in worker().broken
+    assert worker(tls_reports=False).note is note_nothing
