@@ -99,16 +99,20 @@ async def test_a_provider_that_has_tls_is_never_sent_mail_in_clear(network: NewN
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("asks", ["required", "sts", "dane"])
 @pytest.mark.parametrize("edit", [stripped, injected])
-async def test_somebody_in_the_middle_gets_nothing_where_tls_is_required(
-    network: NewNetwork, edit: Callable[[bytes], bytes]
+async def test_somebody_in_the_middle_gets_nothing_where_anybody_asks_for_tls(
+    network: NewNetwork, edit: Callable[[bytes], bytes], asks: str
 ) -> None:
-    net = network(required=("good.test",))
-    real = net.server(MX)
+    net = network(required=("good.test",) if asks == "required" else ())
+    credential = net.authority.issue(MX)
+    real = net.server(MX, credential)
     net.at(MX, Middleman(real, net.zone[MX, "A"][0], edit))
-    net.domain("good.test", MX)
+    net.domain("good.test", MX, sts=policy(MX) if asks == "sts" else "")
+    if asks == "dane":
+        net.tlsa(MX, tlsa(credential.certificate))
     facts = await net.send("good.test")
-    assert (facts["delivered"], facts["reply"][:6]) == (False, "451 4.")
+    assert (facts["delivered"], facts["reply"][:6], facts["tls_policy"]) == (False, "451 4.", asks)
     assert real.sessions
     assert not real.started
 
