@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from postmeter.delivery.opening import BROKEN
-from postmeter.delivery.route import Route
+from postmeter.config import Delivery, Server, Settings
+from postmeter.delivery.opening import BROKEN, note_nothing
+from postmeter.delivery.resolver import Resolver
+from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sts_policies import LOOK_AGAIN
+from postmeter.delivery.transport_security import TransportSecurity
 from postmeter.fetch import Fetched, FetchError
+from postmeter.store.engine import Store
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.tls_reports import REFERENCE
 from support.authority import Authority
@@ -93,16 +99,20 @@ async def test_a_provider_that_has_tls_is_never_sent_mail_in_clear(network: NewN
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("asks", ["required", "sts", "dane"])
 @pytest.mark.parametrize("edit", [stripped, injected])
-async def test_somebody_in_the_middle_gets_nothing_where_tls_is_required(
-    network: NewNetwork, edit: Callable[[bytes], bytes]
+async def test_somebody_in_the_middle_gets_nothing_where_anybody_asks_for_tls(
+    network: NewNetwork, edit: Callable[[bytes], bytes], asks: str
 ) -> None:
-    net = network(required=("good.test",))
-    real = net.server(MX)
+    net = network(required=("good.test",) if asks == "required" else ())
+    credential = net.authority.issue(MX)
+    real = net.server(MX, credential)
     net.at(MX, Middleman(real, net.zone[MX, "A"][0], edit))
-    net.domain("good.test", MX)
+    net.domain("good.test", MX, sts=policy(MX) if asks == "sts" else "")
+    if asks == "dane":
+        net.tlsa(MX, tlsa(credential.certificate))
     facts = await net.send("good.test")
-    assert (facts["delivered"], facts["reply"][:6]) == (False, "451 4.")
+    assert (facts["delivered"], facts["reply"][:6], facts["tls_policy"]) == (False, "451 4.", asks)
     assert real.sessions
     assert not real.started
 
@@ -274,3 +284,24 @@ async def test_only_domains_that_ask_for_reports_are_counted(network: NewNetwork
         net.domain(name, MX, reports=reports)
         assert (await net.send(name))["delivered"]
     assert {domain for domain, _, _ in await net.counted()} <= {"wants.test"}
+
+
+# A worker's parts
+
+
+def test_what_a_worker_finds_out_is_known_to_the_next_one(store: Store) -> None:
+    host = Host(MX, "192.0.2.1", 25)
+
+    def submit(change: Any, item: Any, done: Callable[[Any], None]) -> None:
+        with store.write() as session:
+            done(change(session, [item])[0])
+
+    def worker(**chosen: Any) -> TransportSecurity:
+        settings = Settings(server=Server(hostname="relay.test"), delivery=Delivery(**chosen))
+        resolver = Resolver(Clock(), ())
+        return TransportSecurity(settings, 1, resolver, store, lambda _: Deferred(), submit, lambda _: None)
+
+    assert host not in worker().broken
+    worker().broken.add(host)
+    assert host in worker().broken
+    assert worker(tls_reports=False).note is note_nothing

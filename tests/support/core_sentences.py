@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CORE = Path(__file__).parent.parent.parent / "core/postmeter"
-RAISED = {"UsageError", "FetchError", "UnreachableError", "ValueError"}
+RAISED = {"UsageError", "FetchError", "UntrustedError", "UnreachableError", "ValueError"}
 GIVEN = {"add_unique"}  # functions that raise what they are given
 FILLED = "\N{BLACK SQUARE}"  # stands for what is filled in
 

@@ -12,8 +12,8 @@ from support.dns_server import DnsServer
 class DnsThread:
     """Answers on a loopback port with a ``DnsServer``'s zone until ``close``."""
 
-    def __init__(self, zone: dict[tuple[str, str], list[str] | str]) -> None:
-        answers = DnsServer(zone)
+    def __init__(self, zone: dict[tuple[str, str], list[str] | str], *, ad: bool = False) -> None:
+        answers = DnsServer(zone, ad=ad)
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:

@@ -96,7 +96,11 @@ class Network:
         self.log = TlsLog(resolver, lambda _, item, done: self.handed_over.append((item, done)), self.clock.seconds)
         self.policies = StsPolicies(resolver, self.web.ask, self.clock.seconds, trouble=self.log.trouble)
         self.securing = Securing(
-            required, resolver=resolver if dane else None, policies=self.policies, note=self.log.session
+            required,
+            resolver=resolver if dane else None,
+            policies=self.policies,
+            note=self.log.session,
+            clock=self.clock.seconds,
         )
         context = client_context()
         store = context.get_cert_store()

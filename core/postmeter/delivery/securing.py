@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,11 +15,14 @@ from postmeter.delivery.opening import NoteTls, note_nothing
 from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import Host, Lookup, NoRoute, Route
 from postmeter.delivery.tls_policy import REQUIRED, TlsPolicy
+from postmeter.message.originator import a_labels
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import QueuedMessage
 from postmeter.store.tls_reports import REFERENCE
 
 ALL = "*"
+REMEMBERED = 30.0  # seconds: as long as the DNS is not asked again anyway
+MOST_KNOWN = 10_000
 EXEMPT = TlsPolicy(reported=False)  # RFC 8689, 5: a report must arrive above all where TLS does not work
 
 
@@ -32,7 +36,8 @@ class Policies(Protocol):
 class Securing:
     """``required`` are recipients' domains for which TLS is a must, or ``*``; ``resolver`` None: no DANE.
 
-    ``policies`` None: no MTA-STS. ``note`` is told of mail servers that need not be connected to.
+    ``policies`` None: no MTA-STS. ``note`` is told of mail servers that need not be connected to. ``clock`` gives
+    seconds.
     """
 
     def __init__(
@@ -43,13 +48,16 @@ class Securing:
         policies: Policies | None = None,
         note: NoteTls = note_nothing,
         providers: Providers | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._providers = providers or Providers()
-        self._required = frozenset(domain.lower().rstrip(".") for domain in required)
+        self._required = frozenset(map(_ascii, required))
         self._resolver = resolver
         self._policies = policies
         self._note = note
+        self._clock = clock
         self._strict: dict[str, Route] = {}  # static routes with TLS as a must, by key
+        self._known: dict[tuple[str, bool], tuple[float, Route, Route]] = {}  # until when, and what a route became
 
     def static(self, route: Route, domain: str, message: QueuedMessage) -> Route:
         """A static route as the message may take it: what the DNS says about the domain means nothing there."""
@@ -63,8 +71,18 @@ class Securing:
         """A route of the DNS as the message may take it; ``NoRoute`` when no session with any host could be right."""
         if message.account_id == OPERATOR and message.reference == REFERENCE:
             return replace(route, tls=EXEMPT)
+        key = (route.domain, self._must(route, route.domain, message))
+        until, before, secured = self._known.get(key, (0.0, None, route))
+        if before == route and self._clock() < until:
+            return secured
+        found = await self._secured(route, must=key[1])
+        if not isinstance(found, NoRoute):
+            self._remember(key, route, found)
+        return found
+
+    async def _secured(self, route: Route, *, must: bool) -> Route | NoRoute:
         sts = await self._policies.find(route.domain) if self._policies is not None else None
-        must, dane = self._must(route, route.domain, message), self._resolver is not None and route.secure
+        dane = self._resolver is not None and route.secure
         if not (sts or must or dane):
             return route
         hosts = await self._with_records(route) if dane else route.hosts
@@ -72,8 +90,13 @@ class Securing:
         tls = TlsPolicy(must, dane, sts, route.domain if alone else "")
         return self._unless_barred(replace(route, hosts=hosts, tls=tls))
 
+    def _remember(self, key: tuple[str, bool], route: Route, secured: Route) -> None:
+        if len(self._known) >= MOST_KNOWN and key not in self._known:
+            del self._known[next(iter(self._known))]
+        self._known[key] = (self._clock() + REMEMBERED, route, secured)
+
     def _must(self, route: Route, domain: str, message: QueuedMessage) -> bool:
-        if message.tls_required or domain in self._required or ALL in self._required:
+        if message.tls_required or (self._required and (ALL in self._required or _ascii(domain) in self._required)):
             return True
         shapes = (self._providers.shape(self._providers.of(host.name)) for host in route.hosts)
         return any(shape.tls == "required" for shape in shapes)
@@ -103,3 +126,11 @@ class Securing:
         for host, flaw in zip(route.hosts, flaws, strict=True):
             self._note(route, host, flaw, "")
         return NoRoute("policy", flaws[0].reply)
+
+
+def _ascii(domain: str) -> str:
+    """The name as the DNS has it; what is none stays."""
+    try:
+        return a_labels(domain.rstrip("."))
+    except ValueError:
+        return domain

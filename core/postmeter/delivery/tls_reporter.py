@@ -25,6 +25,7 @@ DUTY = "tls reports"
 DUTY_LEASE = 1_800.0  # seconds: longer than a round takes
 AT_ONCE = 50  # reports in a round
 SETTLED = 1_800  # seconds behind midnight, when all workers have handed over what they counted
+LOOK_AGAIN = 600.0  # seconds between two looks at what is due
 AGAIN = 3_600.0  # seconds until a report that nobody took is tried again
 PATIENCE = 30.0  # seconds for a web server that takes a report
 
@@ -54,12 +55,16 @@ class TlsReporter:
         self._read = read
         self._submit = submit
         self._clock = clock
+        self._look_at = 0.0
         self._later: dict[tuple[int, str], float] = {}  # reports that nobody took, and when to try again
 
     async def look(self) -> None:
         """Send what reports are due."""
         now = self._clock()
-        if now % DAY < SETTLED or not await self._read(partial(tls_reports.open_reports, now=now, limit=1)):
+        if now % DAY < SETTLED or now < self._look_at:
+            return
+        self._look_at = now + LOOK_AGAIN
+        if not await self._read(partial(tls_reports.open_reports, now=now, limit=1)):
             return
         if not await self._commit(_take_duty, (self._worker, now)):
             return

@@ -75,7 +75,8 @@ def add(session: Session, counted: Sequence[Mapping[Seen, int]]) -> list[None]:
 
 def open_reports(session: Session, now: float, limit: int) -> list[tuple[int, str]]:
     """Days that are over, with domains that have not had their report about them; the oldest first."""
-    ended = TlsSessionDay.day <= int(now) // DAY * DAY - DAY
+    today = int(now) // DAY * DAY
+    ended = TlsSessionDay.day.between(today - OVERDUE - 2 * DAY, today - DAY)  # what is older is not sent any more
     done = and_(TlsReport.day == TlsSessionDay.day, TlsReport.domain == TlsSessionDay.domain)
     query = (
         select(TlsSessionDay.day, TlsSessionDay.domain)
