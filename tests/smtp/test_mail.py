@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postmeter.message.envelope import Envelope, Recipient
-from postmeter.smtp.mail import PIECE, ContentWriter, Outcome, envelope_commands
+from postmeter.smtp.mail import PIECE, ContentWriter, Outcome, envelope_commands, limit
 from postmeter.smtp.reply import Reply
 
 ALL = {"SIZE": "1000", "8BITMIME": "", "SMTPUTF8": "", "DSN": "", "PIPELINING": ""}
@@ -152,3 +152,24 @@ def test_a_content_that_was_written_is_let_go_without_the_garbage_collector(size
     finally:
         gc.enable()
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("said", "most"),
+    [
+        ("RCPTMAX=20", 20),
+        ("MAILMAX=5 RCPTMAX=20 RCPTDOMAINMAX=1", 20),
+        ("rcptmax=7", 7),
+        ("RCPTMAX=1000", 100),
+        ("RCPTMAX=0", 100),
+        ("RCPTMAX=-1", 100),
+        ("RCPTMAX=", 100),
+        ("RCPTMAX=20x", 100),
+        ("RCPTMAX=9999999", 100),
+        ("XRCPTMAX=3", 100),
+        ("", 100),
+    ],
+)
+def test_a_servers_limits_are_kept_to(said: str, most: int) -> None:
+    assert limit({"LIMITS": said}, "RCPTMAX", 100) == most
+    assert limit({}, "RCPTMAX", 100) == 100

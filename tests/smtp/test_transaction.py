@@ -158,3 +158,40 @@ def test_whatever_a_server_answers_every_recipient_has_one_outcome(answers: list
     assert sorted(outcome.recipient for outcome in sent[0].outcomes) == [0, 1, 2]
     assert isinstance(play.events[-1], Closed)
     assert all(outcome.reply.code == 250 for outcome in sent[0].outcomes if outcome.delivered)
+
+
+LIMITED = b"250-mx.test\r\n250-PIPELINING\r\n250 LIMITS MAILMAX=5 RCPTMAX=2\r\n"
+
+
+def test_no_more_recipients_are_named_than_the_server_says_it_takes() -> None:
+    play = ready(LIMITED)
+    assert play.send(mail(3)).count(b"RCPT TO") == 2
+    play.hear(b"250 ok\r\n250 ok\r\n550 5.1.1 no\r\n354 go\r\n")
+    play.hear(b"250 ok\r\n")
+    assert play.outcomes() == [
+        (0, 250, "content", True, False),
+        (1, 550, "rcpt", False, False),
+        (2, 452, "rcpt", False, False),
+    ]
+    assert play.send(mail(2)).count(b"RCPT TO") == 2
+
+
+def test_a_refusal_of_mail_is_about_those_as_well_that_were_too_many() -> None:
+    play = ready(LIMITED)
+    play.send(mail(3))
+    play.hear(b"552 5.3.4 too big\r\n503 no\r\n503 no\r\n503 no\r\n")
+    assert play.outcomes() == [(n, 552, "mail", False, False) for n in range(3)]
+
+
+def test_a_lost_session_leaves_those_that_were_too_many() -> None:
+    play = ready(LIMITED)
+    play.send(mail(3))
+    play.lose()
+    assert [(n, code, stage) for n, code, stage, *_ in play.outcomes()] == [
+        (0, 451, "mail"),
+        (1, 451, "mail"),
+        (2, 452, "rcpt"),
+    ]
+    [sent] = [event for event in play.events if isinstance(event, Sent)]
+    assert sent.exchange is not None
+    assert sent.exchange.lines(2, "rcpt")

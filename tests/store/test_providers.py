@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,10 @@ from sqlalchemy import event, select
 
 from postmeter.errors import UsageError
 from postmeter.store import orders, providers, sources, waiting
+from postmeter.store.audit import entries
 from postmeter.store.engine import Store
+from postmeter.store.operator_tables import ProviderSuspension
+from postmeter.store.providers import BY_RULE, Suspension
 from postmeter.store.refusals import Refusal, refusals
 from postmeter.store.settle import settle
 from postmeter.store.sources import DAY, Figures, Key
@@ -164,3 +167,62 @@ def test_reports_of_many_workers_are_added(store: Store) -> None:
     assert (first.address, first.first_day) == ("192.0.2.1", TODAY)
     assert first.days == ((TODAY - 2 * DAY, 0), (TODAY - DAY, 0), (TODAY, 20))
     assert [(one.provider, one.today) for one in second.receivers] == [("Yahoo", 20)]
+
+
+def by_rule(**values: Any) -> Suspension:
+    return Suspension(**{"provider": "Yahoo", "reason": "421 no", "since": NOW, "until": NOW + 60, **RULE, **values})
+
+
+RULE = {"by": BY_RULE, "rule": "TS02"}
+PERSON = {"by": "ann", "rule": ""}
+
+
+@pytest.mark.parametrize(
+    ("held", "said", "made"),
+    [
+        (by_rule(), by_rule(until=NOW + 30), by_rule()),
+        (by_rule(), by_rule(until=NOW + 90, since=NOW + 1), by_rule(until=NOW + 90)),
+        (by_rule(), by_rule(until=NOW + 90, per_minute=1), by_rule()),
+        (by_rule(per_minute=1, until=NOW + 90), by_rule(), by_rule()),
+        (by_rule(per_minute=1), by_rule(per_minute=10, until=NOW + 90), by_rule(per_minute=1, until=NOW + 90)),
+        (by_rule(per_minute=1, until=NOW + 90), by_rule(sessions=1), by_rule(per_minute=1, sessions=1, until=NOW + 90)),
+        (by_rule(until=NOW), by_rule(per_minute=1), by_rule(per_minute=1)),
+        (by_rule(**PERSON), by_rule(until=NOW + 90), by_rule(**PERSON)),
+        (by_rule(**PERSON, until=None), by_rule(), by_rule(**PERSON, until=None)),
+        (by_rule(**PERSON, until=NOW), by_rule(), by_rule()),
+    ],
+)
+def test_a_rule_makes_nothing_milder_or_shorter_and_leaves_a_persons_word(
+    store: Store, held: Suspension, said: Suspension, made: Suspension
+) -> None:
+    with store.write() as session:
+        session.add(ProviderSuspension(**asdict(held)))
+    with store.write() as session:
+        assert providers.restrict(session, [said]) == [made]
+    with store.read() as session:
+        assert providers.suspensions(session, NOW + 1) == [made]
+
+
+def test_what_a_rule_has_led_to_is_in_the_audit_log_and_can_be_taken_back(store: Store) -> None:
+    made = by_rule(sessions=1, reason="421 [TS02] no")
+    with store.write() as session:
+        assert providers.restrict(session, [made, made, replace(made, provider="mx.x.example")])[:2] == [made, made]
+    with store.read() as session:
+        assert [one.provider for one in providers.suspensions(session, NOW)] == ["Yahoo", "mx.x.example"]
+        entry, *_ = [one for one in entries(session) if one.subject == "Yahoo"]
+        waits = providers.what_waits(session, "Yahoo", NOW)
+    assert (entry.actor, entry.action) == (BY_RULE, "provider.restrict")
+    assert entry.facts == {"rule": "TS02", "reason": "421 [TS02] no", "until": NOW + 60}
+    with store.write() as session:
+        providers.resume(session, "Yahoo", waits, NOW, "ann")
+    with store.read() as session:
+        assert [one.provider for one in providers.suspensions(session, NOW)] == ["mx.x.example"]
+
+
+def test_a_person_replaces_what_a_rule_says(store: Store) -> None:
+    with store.write() as session:
+        providers.restrict(session, [by_rule(sessions=1, per_minute=1)])
+        made = providers.suspend(session, "Yahoo", "enough", None, NOW, "ann")
+    assert (made.stops, made.rule) == (True, "")
+    with store.read() as session:
+        assert providers.suspensions(session, NOW) == [made]

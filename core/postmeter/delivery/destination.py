@@ -170,8 +170,7 @@ class Destination:
 
     def session_gone(self, sender: Sender) -> None:
         """See ``Owner``."""
-        self._room.give_back(self)
-        self._leave_if_empty()
+        self._give_back()
 
     def _opened(self, opening: Opening, sender: Sender) -> None:
         del self._openings[opening]
@@ -183,14 +182,13 @@ class Destination:
     def _not_opened(self, opening: Opening, failure: NoSession) -> None:
         del self._openings[opening]
         self._allowed = max(1, self._allowed // 2)
+        if not self._stopped:
+            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply))
         if not (self._openings or self._busy or self._idle):
             if not (self.route.static or self._stopped):
                 self._dead.add(self.key, failure)
             self._fail_waiting(failure)
-        if not self._stopped:
-            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply))
-        self._room.give_back(self)
-        self._leave_if_empty()
+        self._give_back()
 
     def _go_on(self, sender: Sender) -> None:
         """Give the session its next mail, let it wait for one, or let it go."""
@@ -234,6 +232,10 @@ class Destination:
     def _now(self) -> float:
         now: float = self._surroundings.reactor.seconds()
         return now
+
+    def _give_back(self) -> None:
+        self._leave_if_empty()
+        self._room.give_back(self)
 
     def _leave_if_empty(self) -> None:
         if self.empty:

@@ -94,7 +94,7 @@ class Gate:
         slot = self._slot()
         if slot is None:
             self._short = True
-            self._let_wait(destination, CONTEND if len(self._slots) < self._most else LOOK)
+            self._let_wait(destination, CONTEND if len(self._slots) < self._own_most else LOOK)
             any(other.drop_idle() for other in list(self._destinations) if other is not destination)
             return False
         if not self._room.take(destination):
@@ -113,10 +113,10 @@ class Gate:
         now = self._since = self._terms.clock.seconds()
         if self._terms.slots.wanted(self._key):
             self._not_before = now + YIELD
-        self._room.give_back(destination)
         if self._waiting:
             self._wake_in(max(0.0, self._not_before - now))
         self._rest()
+        self._room.give_back(destination)
 
     @property
     def crowded(self) -> bool:
@@ -136,7 +136,7 @@ class Gate:
 
     def over(self) -> bool:
         """See ``Room``."""
-        return self._too_many() or self._room.over()
+        return self._surplus() > 0 or self._room.over()
 
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         """See ``Room``."""
@@ -174,8 +174,13 @@ class Gate:
 
     @property
     def _most(self) -> int:
-        """Sessions of this worker."""
+        """The share of this worker."""
         return ceil(self._limit / self._terms.workers)
+
+    @property
+    def _own_most(self) -> int:
+        """The same at present."""
+        return min(self._allowed, self._most)
 
     def _look(self) -> float:
         """Learn what restricts us by now; the time."""
@@ -194,7 +199,7 @@ class Gate:
         return Pace(rate / self._terms.workers)
 
     def _slot(self) -> int | None:
-        if len(self._slots) >= min(self._allowed, self._most):
+        if len(self._slots) >= self._own_most:
             return None
         slot = self._terms.slots.take(self._key, self._limit)
         if slot is None and not self._slots:
@@ -203,12 +208,15 @@ class Gate:
             self._terms.slots.be_content(self._key)
         return slot
 
-    def _too_many(self) -> bool:
-        """Whether a session has to end: they are more than they may be, or it is the turn of a worker that has none."""
+    def _surplus(self) -> int:
+        """Sessions that have to end: more than they may be, or one since it is the turn of a worker that has none."""
+        if self._stopped:
+            return len(self._slots)
+        if self._restriction is not None:
+            beyond = sum(slot >= self._key + self._limit for slot in self._slots)
+            return max(beyond, len(self._slots) - self._most)
         now = self._terms.clock.seconds()
-        if self._stopped or len(self._slots) > self._most or max(self._slots, default=0) >= self._key + self._limit:
-            return True
-        return now - self._since >= TURN and self._terms.slots.wanted(self._key)
+        return int(now - self._since >= TURN and bool(self._slots) and self._terms.slots.wanted(self._key))
 
     # Waiting
 
@@ -233,8 +241,10 @@ class Gate:
                 destination.put_off(LOOK)
             else:
                 destination.grow()
-        if self._too_many():
-            any(destination.drop_idle() for destination in list(self._destinations))
+        surplus = self._surplus()
+        for destination in list(self._destinations):
+            while surplus and destination.drop_idle():
+                surplus -= 1
         if self._waiting or self._slots:
             self._wake_in(LOOK)
         else:
