@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from postmeter.config import Delivery, Server, Settings
 from postmeter.delivery.opening import BROKEN, note_nothing
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sts_policies import LOOK_AGAIN
@@ -299,7 +300,9 @@ def test_what_a_worker_finds_out_is_known_to_the_next_one(store: Store) -> None:
     def worker(**chosen: Any) -> TransportSecurity:
         settings = Settings(server=Server(hostname="relay.test"), delivery=Delivery(**chosen))
         resolver = Resolver(Clock(), ())
-        return TransportSecurity(settings, 1, resolver, store, lambda _: Deferred(), submit, lambda _: None)
+        return TransportSecurity(
+            settings, 1, resolver, Providers(), store, lambda _: Deferred(), submit, lambda _: None
+        )
 
     assert host not in worker().broken
     worker().broken.add(host)

@@ -16,8 +16,10 @@ from twisted.internet.task import Clock
 
 from postmeter.delivery.attempt import Delivery, told, unrouted
 from postmeter.delivery.client_tls import client_context
+from postmeter.delivery.dead import LIFE, Dead
 from postmeter.delivery.opening import BrokenTls
 from postmeter.delivery.pool import Pool
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver, Server
 from postmeter.delivery.route import NoRoute, Route, Router
 from postmeter.delivery.securing import Securing
@@ -52,6 +54,9 @@ def tlsa(certificate: x509.Certificate, usage: int = 3) -> str:
     """The usual TLSA record of a key: usage, SPKI, SHA-256."""
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return f"{usage} 1 1 {hashlib.sha256(key).hexdigest()}"
+
+
+PROVIDERS = Providers()
 
 
 class Web:
@@ -107,7 +112,8 @@ class Network:
         assert store is not None
         store.add_cert(X509.from_cryptography(self.authority.root))
         self.broken = BrokenTls(self.clock.seconds)
-        self.pool = Pool(reactor, "relay.test", context=context, broken_tls=self.broken, note_tls=self.log.session)
+        self.minutes, tls = Clock(), {"context": context, "broken_tls": self.broken, "note_tls": self.log.session}
+        self.pool = Pool(reactor, "relay.test", dead=Dead(self.minutes), **tls)
 
     def server(self, name: str, credential: Credential | None = None, *, starttls: str = "good", **given: Any) -> Any:
         """A mail server of this name, at an address of its own; by default with a certificate that is in order."""
@@ -148,9 +154,13 @@ class Network:
         found = await self.route(domain, **given)
         if isinstance(found, NoRoute):
             return unrouted(domain, found, 0.0, 0.0) | {"delivered": False, "reply": str(found.reply)}
+        self.minutes.advance(LIFE)  # who took no session a minute ago is tried again
         delivery: Delivery = await self.pool.deliver(found, mail(f"joe@{domain}"))
         [outcome] = delivery.outcomes
-        return told(delivery, outcome, 0.0, "") | {"delivered": outcome.delivered, "reply": str(outcome.reply)}
+        return told(delivery, outcome, 0.0, PROVIDERS.of(delivery.facts.name)) | {
+            "delivered": outcome.delivered,
+            "reply": str(outcome.reply),
+        }
 
     async def counted(self) -> dict[tuple[str, str, str], int]:
         """What was handed over for reports: by domain, type of policy, and result."""

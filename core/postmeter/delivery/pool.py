@@ -63,12 +63,13 @@ class Pool:
         context: SSL.Context | None = None,
         broken_tls: BrokenTls | None = None,
         note_tls: NoteTls = note_nothing,
+        dead: Dead | None = None,
     ) -> None:
         sessions, broken_tls = TlsSessions(reactor.seconds, context), broken_tls or BrokenTls(reactor.seconds)
         self._surroundings = Surroundings(reactor, hostname, sessions, broken_tls, note_tls)
         self._limits = limits
         self._shaper = shaper
-        self._dead = Dead(reactor)
+        self._dead = dead or Dead(reactor)
         self._most = most_sessions
         self._sessions = 0  # open or being opened
         self._slow = (-LOOK, 0)  # of them, and when they were counted
