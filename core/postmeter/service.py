@@ -22,6 +22,7 @@ from postmeter.asking import Asking, News
 from postmeter.config import Settings
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.domain_watch import DomainWatch
+from postmeter.delivery.guarding import EVERY, Guarding
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
@@ -100,6 +101,7 @@ class Worker:
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
         self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
+        self._guarding = Guarding(self._read, self._writer.submit, time.time, self.number, settings.guard)
         self._ports: list[Any] = []
         self._running: list[task.LoopingCall] = []
 
@@ -114,6 +116,7 @@ class Worker:
             (BLOCKS_EVERY, self._look_after_blocks),
             (DOMAINS_EVERY, self._look_at_domains),
             (DESK_EVERY, self._follow_operator),
+            (EVERY, self._guarding.look),
             *([(0.5, self._tell)] if self._teller.needed else []),
         ]
 

@@ -13,7 +13,7 @@ from wtforms.validators import InputRequired, NumberRange
 
 from postmeter.errors import UsageError
 from postmeter.quota.block import MOST_MAILS
-from postmeter.store import accounts, connection_changes, connections, domains
+from postmeter.store import accounts, connection_changes, connections, domains, pauses
 from postmeter.store.connections import MAX_REASON, Caps, ConnectionFacts
 from postmeter_web.access import MANAGE, needs, own_pages
 from postmeter_web.account import access_data, cards
@@ -158,7 +158,7 @@ def pause(connection: int) -> ResponseReturnValue:
     def work(change: Change, locked: Any) -> None:
         change.facts["reason"] = form.reason.data
         account = accounts.account_by_name(change.db, g.account.name)
-        connections.pause(change.db, account, locked.name, form.reason.data, now())
+        pauses.pause(change.db, account, locked.name, form.reason.data, now())
 
     return _change(
         connection, "connection.pause", form, "pause", work, gettext("No mail is taken from it until you resume.")
@@ -171,7 +171,7 @@ def resume(connection: int) -> ResponseReturnValue:
 
     def work(change: Change, locked: Any) -> None:
         account = accounts.account_by_name(change.db, g.account.name)
-        connections.resume(change.db, account, locked.name, now())
+        pauses.resume(change.db, account, locked.name, now())
 
     return _change(connection, "connection.resume", Form(), "resume", work, gettext("Its mail is taken again."))
 
