@@ -14,7 +14,13 @@ from typing import Any
 
 import psycopg
 
-from postmeter.store import operator_tables, panel_tables, plugin_tables, recipient_tables  # noqa: F401 - their tables are among all
+from postmeter.store import (  # noqa: F401 - their tables are among all
+    conduct_tables,
+    operator_tables,
+    panel_tables,
+    plugin_tables,
+    recipient_tables,
+)
 from postmeter.store.tables import Base
 
 _SETTINGS = (

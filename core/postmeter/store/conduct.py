@@ -22,7 +22,7 @@ DUTY = "guard"  # of one worker at a time
 HELD = 180.0  # seconds for which it has the duty
 DAY = 86_400.0
 LATELY = 3_600.0  # seconds: a connection gets worse by a bounce or a complaint only, so who had none is not looked at
-MOST = 200  # connections looked at in one go, the worst first
+MOST = 100  # connections looked at in one go, the worst first
 
 _REMEDIES = {
     "bounces": "take such addresses off the lists, then have it resumed",
@@ -81,7 +81,7 @@ def look(session: Session, worker: int, limits: Guard, now: float) -> Round | No
     """What there is to say at present; None when another worker has the duty to look. Only reads."""
     if duty_of_other(session, DUTY, worker, now):
         return None
-    rows = _SUSPECTS.fetch(session, {"lately": now - LATELY, "few": limits.recipients, "most": MOST})
+    rows = _SUSPECTS.fetch(session, {"lately": int(now - LATELY), "few": limits.recipients, "most": MOST})
     found = [_finding(session, account, connection, since, limits, now) for account, connection, since in rows]
     return Round(worker, now, limits.days, tuple(one for one in found if one.verdicts))
 
@@ -93,7 +93,7 @@ def act(session: Session, rounds: Sequence[Round]) -> list[list[str]]:
 
 def figures_of(session: Session, account_id: int, connection_id: int, since: float) -> dict[str, Figures]:
     """What became of a connection's recipients since a time, by provider, as the counters know it."""
-    row = {"account": account_id, "connection": connection_id, "since": since}
+    row = {"account": account_id, "connection": connection_id, "since": int(since)}
     return {
         provider: Figures(int(delivered), int(bounced), int(bounced), int(bounced), int(complained))
         for provider, delivered, bounced, complained in _COUNTED.fetch(session, row)
