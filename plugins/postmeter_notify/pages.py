@@ -24,6 +24,7 @@ KINDS = {  # of events, in words
     "quota_expired": lazy_gettext("a block has ended and was not renewed"),
     "domain_broken": lazy_gettext("the DKIM record of a domain is gone"),
     "connection_paused": lazy_gettext("a connection was paused"),
+    "connection_warned": lazy_gettext("too much mail of a connection bounces or is complained about"),
     "notice": lazy_gettext("a plugin has something to say"),
 }
 

@@ -19,6 +19,7 @@ KINDS = (
     "quota_expired",
     "domain_broken",
     "connection_paused",
+    "connection_warned",
     "notice",
 )
 LANGUAGES = ("en", "de")
