@@ -226,13 +226,10 @@ def _too_many(case: Case) -> str:
 def connection_warned(case: Case) -> Letter:
     """Too much of a connection's mail bounces or is complained about."""
     name, cause = case.text("connection"), case.text("cause")
-    title = (
-        "Über Mails von „{}“ gibt es Beschwerden" if cause == "complaints" else "Zu viele Mails von „{}“ unzustellbar"
-    )
-    what = "werden beanstandet" if cause == "complaints" else "sind unzustellbar"
+    are = "werden beanstandet" if cause == "complaints" else "sind unzustellbar"
     return Letter(
-        title.replace("{}", name),
-        f"Zu viele Mails der Verbindung „{name}“ des Kontos „{case.account}“ {what}. {_too_many(case)}".strip(),
+        f"Zu viele Mails von „{name}“ {are}",
+        f"Zu viele Mails der Verbindung „{name}“ des Kontos „{case.account}“ {are}. {_too_many(case)}".strip(),
         "Die Mails Ihres Shops gehen weiter hinaus. Aber Mailserver halten bald für Spam, was von so einem Absender "
         "kommt, und wenn es mehr wird, hält das Relay die Verbindung an.",
         (_REMEDIES.get(cause, _REMEDIES["bounces"]),),
