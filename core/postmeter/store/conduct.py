@@ -91,6 +91,11 @@ def act(session: Session, rounds: Sequence[Round]) -> list[list[str]]:
     return [_act(session, one) for one in rounds]
 
 
+def reason(verdict: Verdict, days: int) -> str:
+    """Why a connection is paused, and what is to be done."""
+    return f"{verdict.sentence(days)}; {_REMEDIES[verdict.cause]}"
+
+
 def figures_of(session: Session, account_id: int, connection_id: int, since: float) -> dict[str, Figures]:
     """What became of a connection's recipients since a time, by provider, as the counters know it."""
     row = {"account": account_id, "connection": connection_id, "since": int(since)}
@@ -145,7 +150,7 @@ def _carry_out(session: Session, one: Finding, made: Round) -> str:
         sentence = verdict.sentence(made.days)
         facts = {**asdict(verdict), "days": made.days}
         if verdict.pauses:
-            pauses.pause_one(session, connection, f"{sentence}; {_REMEDIES[verdict.cause]}", made.now, **facts)
+            pauses.pause_one(session, connection, reason(verdict, made.days), made.now, **facts)
             paused = f"the connection {connection.name!r} of account {one.account_id} is paused: {sentence}"
         else:
             _warn(session, connection, verdict, sentence, facts, made.now)

@@ -39,12 +39,17 @@ def resume(session: Session, account: Account, name: str, now: float) -> Connect
     The guard (``conduct``) forgets what became of its mail before.
     """
     connection = connection_by_name(session, account, name, lock=True)
+    resume_one(session, connection, now)
+    return facts_of(session, connection)
+
+
+def resume_one(session: Session, connection: Connection, now: float) -> None:
+    """The same for a connection that is locked."""
     if connection.paused:
         _record(session, connection, "connection_resumed", connection.paused, now)
         connection.guarded_since = math.ceil(now / BUCKET) * float(BUCKET)
     connection.paused = ""
     session.flush()
-    return facts_of(session, connection)
 
 
 def _record(session: Session, connection: Connection, kind: str, reason: str, now: float, **facts: Any) -> None:
