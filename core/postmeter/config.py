@@ -16,6 +16,7 @@ import attrs
 from attrs import frozen
 
 from postmeter.errors import ConfigError
+from postmeter.guard import Guard
 from postmeter.quota.block import MOST_MAILS
 from postmeter.setting import from_text, section, setting
 from postmeter.source import is_host_name, pools
@@ -229,6 +230,7 @@ class Settings:
     demo: Demo = attrs.Factory(Demo)
     block: Block = attrs.Factory(Block)
     overdraft: Overdraft = attrs.Factory(Overdraft)
+    guard: Guard = attrs.Factory(Guard)
     web: Web = attrs.Factory(Web)
     plugins: Plugins = attrs.Factory(Plugins)
 

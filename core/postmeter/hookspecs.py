@@ -212,10 +212,10 @@ def on_quota_change(event: Event) -> None:
 
 @hookspec
 def on_connection_change(event: Event) -> None:
-    """Told in the plugin's own thread after a connection was paused or resumed.
+    """Told in the plugin's own thread after a connection was paused or resumed, or too much of its mail bounced.
 
-    The kinds are ``connection_paused`` and ``connection_resumed``. The answer means nothing; an exception has it told
-    again.
+    The kinds are ``connection_paused``, ``connection_resumed`` and ``connection_warned``. The answer means nothing; an
+    exception has it told again.
     """
 
 

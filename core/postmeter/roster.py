@@ -35,6 +35,7 @@ HOOKS = {  # that are told, by the kind of the event
     "quota_expired": "on_quota_change",
     "connection_paused": "on_connection_change",
     "connection_resumed": "on_connection_change",
+    "connection_warned": "on_connection_change",
     "domain_verified": "on_domain_change",
     "domain_broken": "on_domain_change",
     "domain_refused": "on_domain_change",

@@ -24,6 +24,7 @@ from postmeter.config import Settings
 from postmeter.delivery import outbound
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.domain_watch import DomainWatch
+from postmeter.delivery.guarding import EVERY, Guarding
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.provider import Providers
@@ -110,6 +111,7 @@ class Worker:
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
         self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
+        self._guarding = Guarding(self._read, self._writer.submit, time.time, self.number, settings.guard)
         self._ports: list[Any] = []
         self._rounds = Rounds(reactor)
 
@@ -126,6 +128,7 @@ class Worker:
             (DESK_EVERY, self._follow_operator),
             *self._sourcing.loops,
             (TLS_EVERY, self._security.look),
+            (EVERY, self._guarding.look),
             *([(0.5, self._tell)] if self._teller.needed else []),
         ]
 

@@ -198,16 +198,49 @@ def domain_refused(case: Case) -> Letter:
     )
 
 
+_REMEDIES = {
+    "bounces": "Take addresses that bounce off your lists, and find out where the wrong ones come from.",
+    "complaints": "Send only what people have asked for or expect, and make it easy to end that.",
+}
+
+
+def _too_many(case: Case) -> str:
+    """What the guard has counted; empty when it was not the guard."""
+    count, recipients, days, allowed = (case.number(name) for name in ("count", "recipients", "days", "permille"))
+    if count is None or recipients is None or days is None or allowed is None:
+        return ""
+    did = "bounced" if case.text("cause") == "bounces" else "complained"
+    where = f" at {case.text('provider')}" if case.text("provider") else ""
+    return (
+        f"{number(count)} of {number(recipients)} recipients{where} within {days} days {did}, "
+        f"more than {allowed / 10:g}\u00a0%."
+    )
+
+
+def connection_warned(case: Case) -> Letter:
+    """Too much of a connection's mail bounces or is complained about."""
+    name, cause = case.text("connection"), case.text("cause")
+    does = "is complained about" if cause == "complaints" else "bounces"
+    return Letter(
+        f"Too much of the mail of “{name}” {does}",
+        f"Of the connection “{name}” of the account “{case.account}” too much mail {does}. {_too_many(case)}".strip(),
+        "Nothing has stopped: your shop's mail goes out as before. But mail servers take what comes from such a sender "
+        "for spam, and if it becomes more, the relay pauses the connection.",
+        (_REMEDIES.get(cause, _REMEDIES["bounces"]),),
+    )
+
+
 def connection_paused(case: Case) -> Letter:
-    """Somebody has paused a connection."""
-    name, reason = case.text("connection"), case.text("reason")
+    """Somebody, or the guard, has paused a connection."""
+    name, reason = case.text("connection"), _too_many(case) or case.text("reason")
     why = f" The reason: {reason}" if reason else ""
+    remedy = _REMEDIES.get(case.text("cause"))
     return Letter(
         f"The connection “{name}” is paused",
         f"The connection “{name}” of the account “{case.account}” was paused on {moment(case.at)}.{why}",
         "The log-ins of this shop are refused, so it cannot send mail. What was accepted before is still delivered. "
         "Other connections are not affected.",
-        ("Ask your provider to resume it, once the reason is settled.", _CHECK),
+        (*([remedy] if remedy else []), "Ask your provider to resume it, once the reason is settled.", _CHECK),
     )
 
 
@@ -240,6 +273,7 @@ LANGUAGE = Language(
         "domain_broken": domain_broken,
         "domain_refused": domain_refused,
         "connection_paused": connection_paused,
+        "connection_warned": connection_warned,
         "test": test,
     },
 )

@@ -224,16 +224,51 @@ def domain_refused(case: Case) -> Letter:
     )
 
 
+_REMEDIES = {
+    "bounces": "Streichen Sie unzustellbare Adressen aus Ihren Listen, und klären Sie, woher die falschen kommen.",
+    "complaints": "Senden Sie nur, was jemand bestellt hat oder erwartet, und machen Sie das Abbestellen leicht.",
+}
+
+
+def _too_many(case: Case) -> str:
+    """What the guard has counted; empty when it was not the guard."""
+    count, recipients, days, allowed = (case.number(name) for name in ("count", "recipients", "days", "permille"))
+    if count is None or recipients is None or days is None or allowed is None:
+        return ""
+    did = "waren unzustellbar" if case.text("cause") == "bounces" else "haben sich beschwert"
+    where = f" bei {case.text('provider')}" if case.text("provider") else ""
+    share = f"{allowed / 10:g}".replace(".", ",")
+    return f"{number(count)} von {number(recipients)} Empfängern{where} in {days} Tagen {did}, mehr als {share}\u00a0%."
+
+
+def connection_warned(case: Case) -> Letter:
+    """Too much of a connection's mail bounces or is complained about."""
+    name, cause = case.text("connection"), case.text("cause")
+    are = "werden beanstandet" if cause == "complaints" else "sind unzustellbar"
+    return Letter(
+        f"Zu viele Mails von „{name}“ {are}",
+        f"Zu viele Mails der Verbindung „{name}“ des Kontos „{case.account}“ {are}. {_too_many(case)}".strip(),
+        "Die Mails Ihres Shops gehen weiter hinaus. Aber Mailserver halten bald für Spam, was von so einem Absender "
+        "kommt, und wenn es mehr wird, hält das Relay die Verbindung an.",
+        (_REMEDIES.get(cause, _REMEDIES["bounces"]),),
+    )
+
+
 def connection_paused(case: Case) -> Letter:
-    """Somebody has paused a connection."""
-    name, reason = case.text("connection"), case.text("reason")
+    """Somebody, or the guard, has paused a connection."""
+    name, reason = case.text("connection"), _too_many(case) or case.text("reason")
     why = f" Der Grund: {reason}" if reason else ""
+    remedy = _REMEDIES.get(case.text("cause"))
     return Letter(
         f"Die Verbindung „{name}“ ist angehalten",
         f"Die Verbindung „{name}“ des Kontos „{case.account}“ wurde am {moment(case.at)} angehalten.{why}",
         "Die Anmeldungen dieses Shops werden abgelehnt; er kann also keine Mails senden. Was vorher angenommen war, "
         "wird noch zugestellt. Andere Verbindungen sind nicht betroffen.",
-        ("Bitten Sie Ihren Anbieter, sie wieder freizugeben, sobald der Grund erledigt ist.", _CHECK),
+        (
+            *([remedy] if remedy else []),
+            "Bitten Sie Ihren Anbieter, sie wieder freizugeben, sobald der Grund erledigt ist.",
+            _CHECK,
+        ),
     )
 
 
@@ -266,6 +301,7 @@ LANGUAGE = Language(
         "domain_broken": domain_broken,
         "domain_refused": domain_refused,
         "connection_paused": connection_paused,
+        "connection_warned": connection_warned,
         "test": test,
     },
 )

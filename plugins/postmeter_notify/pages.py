@@ -25,6 +25,7 @@ KINDS = {  # of events, in words
     "domain_broken": lazy_gettext("the DKIM record of a domain is gone"),
     "domain_refused": lazy_gettext("a provider does not believe that mail is from a domain"),
     "connection_paused": lazy_gettext("a connection was paused"),
+    "connection_warned": lazy_gettext("too much mail of a connection bounces or is complained about"),
     "notice": lazy_gettext("a plugin has something to say"),
 }
 

@@ -20,6 +20,7 @@ KINDS = (
     "domain_broken",
     "domain_refused",
     "connection_paused",
+    "connection_warned",
     "notice",
 )
 LANGUAGES = ("en", "de")

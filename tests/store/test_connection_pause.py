@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from postmeter.errors import UsageError
-from postmeter.store.connections import MAX_REASON, access, add_connection, pause, resume
+from postmeter.store.connections import MAX_REASON, access, add_connection
 from postmeter.store.engine import Store
+from postmeter.store.pauses import pause, resume
 from postmeter.store.tables import Account, Event
 from support.postage import at_once
 from support.tenants import NOW, SECRETS, make_account, make_domain

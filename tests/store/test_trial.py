@@ -10,7 +10,7 @@ import pytest
 
 from postmeter.config import Server, Settings
 from postmeter.errors import UsageError
-from postmeter.store import connections, queue, suppressions, trial
+from postmeter.store import connections, pauses, queue, suppressions, trial
 from postmeter.store.connections import Caps, add_connection
 from postmeter.store.engine import Store
 from postmeter.store.quota import quota_of
@@ -100,7 +100,7 @@ def test_a_suppressed_address_gets_none(store: Store, username: str) -> None:
 
 def test_a_connection_that_is_off_sends_none(store: Store, username: str) -> None:
     with store.write() as session:
-        connections.pause(session, session.get_one(Account, 1), "web shop", "sold", NOW)
+        pauses.pause(session, session.get_one(Account, 1), "web shop", "sold", NOW)
     with pytest.raises(UsageError, match="This connection is paused: sold"):
         send(store, username)
     with pytest.raises(UsageError, match="there is no connection 'nobody'"):

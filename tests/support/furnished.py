@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope, Recipient
-from postmeter.store import accounts, audit, connections, domains, logins, quota, rotation, suppressions, team
+from postmeter.store import accounts, audit, connections, domains, logins, pauses, quota, rotation, suppressions, team
 from postmeter.store.audit import Actor
 from postmeter.store.queue import Leased
 from postmeter.store.secrets import NewPassword
@@ -81,7 +81,7 @@ def _add_connection(session: Session, house: House, account: Account, mark: str,
     used, paused = (hostile(what, mark) for what in ("connection", "paused"))
     for name in (used, paused):
         connections.add_connection(session, house.secrets, account, name, [domain], house.now)
-    connections.pause(session, account, paused, hostile("why-paused", mark), house.now)
+    pauses.pause(session, account, paused, hostile("why-paused", mark), house.now)
     row = connections.connection_by_name(session, account, used)
     row.last_used_at = house.now
     return row.id

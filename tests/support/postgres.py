@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from postmeter.store import (  # noqa: F401 - their tables are among all
+    conduct_tables,
     operator_tables,
     panel_tables,
     plugin_tables,

@@ -22,6 +22,14 @@ def N_(template: str) -> str:
 CONNECTIONS = (  # why one is off
     N_("This account is blocked: {reason}"),
     N_("This connection is paused: {reason}"),
+    N_(
+        "This connection is paused: {count} of {recipients} recipients within {days} days bounced, more than "
+        "{allowed} %; take such addresses off the lists, then have it resumed"
+    ),
+    N_(
+        "This connection is paused: {count} of {recipients} recipients within {days} days complained, more than "
+        "{allowed} %; send only what people have asked for, then have it resumed"
+    ),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
     N_("{host} would be asked in clear text; only https is allowed"),
@@ -160,7 +168,8 @@ TEMPLATES = (
 
 
 NESTED = {"error", "problem"}  # places where a sentence of the core can stand again
-NUMBERS = {"least", "most", "step", "first", "number"}  # places of figures, which the core writes as in 25,000
+# places of figures, which the core writes as in 25,000
+NUMBERS = {"least", "most", "step", "first", "number", "count", "recipients"}
 
 
 def in_words(text: str) -> str:

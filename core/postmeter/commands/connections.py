@@ -14,7 +14,7 @@ from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.endpoint import Endpoint
 from postmeter.errors import UsageError
 from postmeter.message.handling import PRIORITIES
-from postmeter.store import connections
+from postmeter.store import connections, pauses
 from postmeter.store.accounts import account_by_name
 from postmeter.store.connection_changes import SecretRequest, issue, mark
 from postmeter.store.connections import (
@@ -134,7 +134,7 @@ def renew(relay: Relay, account: str, name: str, keep: float, as_json: bool) -> 
 def pause(relay: Relay, account: str, name: str, reason: str, as_json: bool) -> None:
     """Refuse the log-ins and messages of an access from now on."""
     with relay.store.write() as session:
-        facts = connections.pause(session, account_by_name(session, account), name, reason, time.time())
+        facts = pauses.pause(session, account_by_name(session, account), name, reason, time.time())
     show(as_json, plain(facts), _state(facts))
 
 
@@ -146,7 +146,7 @@ def pause(relay: Relay, account: str, name: str, reason: str, as_json: bool) -> 
 def resume(relay: Relay, account: str, name: str, as_json: bool) -> None:
     """Take mail of a paused access again."""
     with relay.store.write() as session:
-        facts = connections.resume(session, account_by_name(session, account), name, time.time())
+        facts = pauses.resume(session, account_by_name(session, account), name, time.time())
     show(as_json, plain(facts), _state(facts))
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from postmeter.errors import UsageError
 from postmeter.message.handling import Handling
 from postmeter.quota.block import MOST_MAILS
-from postmeter.store import events, suppressions
+from postmeter.store import suppressions
 from postmeter.store.accounts import clean_name
 from postmeter.store.domains import clean_domain
 from postmeter.store.handling import handling_of
@@ -247,42 +247,12 @@ def set_caps(session: Session, connection: Connection, caps: Caps) -> None:
     session.flush()
 
 
-def pause(session: Session, account: Account, name: str, reason: str, now: float) -> ConnectionFacts:
-    """Refuse the connection's log-ins and messages from now on; the reason is told to the shop and the admins.
-
-    Another reason for one that is paused replaces the first, without being told again. UsageError when the account
-    has no such connection, or the reason is no plain sentence.
-    """
-    connection = connection_by_name(session, account, name, lock=True)
-    told = told_reason(reason)
-    if not connection.paused:
-        _record(session, connection, "connection_paused", told, now)
-    connection.paused = told
-    session.flush()
-    return facts_of(session, connection)
-
-
-def resume(session: Session, account: Account, name: str, now: float) -> ConnectionFacts:
-    """Take the connection's mail again, unless something else is wrong with it; UsageError when there is none."""
-    connection = connection_by_name(session, account, name, lock=True)
-    if connection.paused:
-        _record(session, connection, "connection_resumed", connection.paused, now)
-    connection.paused = ""
-    session.flush()
-    return facts_of(session, connection)
-
-
 def told_reason(reason: str) -> str:
     """A reason that people are told, as it is kept; UsageError when it is no plain sentence."""
     text = reason.strip()
     if not (text.isprintable() and 0 < len(text) <= MAX_REASON):
         raise UsageError(f"the reason must have 1 to {MAX_REASON} printable characters")
     return text
-
-
-def _record(session: Session, connection: Connection, kind: str, reason: str, now: float) -> None:
-    facts = {"connection": connection.name, "reason": reason}
-    events.record(session, [events.about_account(connection.account_id, kind, now, facts)])
 
 
 def facts_of(session: Session, connection: Connection) -> ConnectionFacts:

@@ -159,6 +159,7 @@ class Connection(Base):
     lifetime: Mapped[int] = mapped_column(default=0)  # seconds until they expire; 0: as the setting says
     tls_required: Mapped[bool] = mapped_column(default=False)  # they never leave in clear
     pool: Mapped[str] = mapped_column(default="")  # of source addresses; empty: its account's
+    guarded_since: Mapped[float | None]  # from when on its bounces and complaints count, if it was ever resumed
     created_at: Mapped[float]
     __table_args__ = (
         Index(

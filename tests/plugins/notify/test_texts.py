@@ -31,6 +31,7 @@ HOSTILE = [
     "a" * 100,
     "-- ",
 ]
+TOO_MANY = {"cause": "bounces", "count": 1_011, "recipients": 20_000, "days": 7, "permille": 5}
 FACTS: dict[str, dict[str, Any]] = {
     "quota_low": {"left": 4980, "threshold": 5000},
     "quota_exhausted": {"left": 0, "threshold": 5000},
@@ -41,6 +42,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "domain_broken": {"domain": "shop.example", "problems": ["x._domainkey.shop.example: There is no TXT record."]},
     "domain_refused": {"domain": "shop.example", "provider": "Google", "reply": "550 5.7.26 no DKIM"},
     "connection_paused": {"connection": "web shop", "reason": "unpaid"},
+    "connection_warned": {"connection": "web shop", "reason": "11 of …", "provider": "Google", **TOO_MANY},
     "test": {},
 }
 EVERY = pytest.mark.parametrize("language", LANGUAGES)
@@ -107,6 +109,8 @@ def test_numbers_and_dates_are_written_as_in_the_language() -> None:
         ("domain_refused", "de", ["Google glaubt nicht, dass Mails von shop.example stammen", "550 5.7.26 no"]),
         ("connection_paused", "en", ["“web shop” is paused", "The reason: unpaid"]),
         ("connection_paused", "de", ["„web shop“ ist angehalten", "Der Grund: unpaid"]),
+        ("connection_warned", "en", ["“web shop”", "1,011 of 20,000 recipients at Google", "more than 0.5 %"]),
+        ("connection_warned", "de", ["„web shop“", "1.011 von 20.000 Empfängern bei Google", "mehr als 0,5 %"]),
     ],
 )
 def test_a_text_tells_the_facts(kind: str, language: str, said: list[str]) -> None:
@@ -119,6 +123,16 @@ def test_a_text_tells_the_facts(kind: str, language: str, said: list[str]) -> No
 def test_a_provider_without_a_name_is_a_mail_server(language: str, provider: str) -> None:
     text = text_of("domain_refused", language, facts={**FACTS["domain_refused"], "provider": provider})
     assert {"en": "A recipient's mail server does not", "de": "Ein Mailserver von Empfängern glaubt"}[language] in text
+
+
+@EVERY
+def test_what_the_guard_paused_is_told_in_the_admins_language(language: str) -> None:
+    reason = "1,011 of 20,000 recipients within 7 days complained, more than 0.5 %; send only what people …"
+    facts = {"connection": "web shop", "reason": reason, **TOO_MANY, "cause": "complaints"}
+    text = text_of("connection_paused", language, facts=facts)
+    for words in {"en": ["1,011", "asked for"], "de": ["1.011 von 20.000", "bestellt hat"]}[language]:
+        assert words in text
+    assert reason not in text
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from postmeter.store import connections
+from postmeter.message.conduct import Verdict
+from postmeter.store import conduct, connections
 from postmeter.store.connections import Caps, ConnectionFacts
+from postmeter.store.counters import Change, count
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
 from support.panel import NOW, OTHER, Browser, House
@@ -131,6 +133,27 @@ def test_it_is_paused_and_resumed(house: House, owner: Browser, where: str) -> N
     assert answer.status_code == 400
     assert "1 to 200 printable characters" in answer.text
     assert [action for action, _ in actions(house)] == ["connection.pause", "connection.resume"]
+
+
+def test_what_bounced_and_was_complained_about_is_shown_with_what_is_too_much(
+    house: House, owner: Browser, where: str
+) -> None:
+    assert "Bounces and complaints" not in owner.get(f"{where}/").text
+    one, shop = facts(house).id, house.ids["shop"]
+    figures = {"delivered": 1_970, "bounced": 30, "complained": 1}
+    with house.store.write() as session:
+        count(session, [Change(shop, one, NOW, *figure, "shop.example", "Google") for figure in figures.items()])
+    page = " ".join(owner.get(f"{where}/").text.split())
+    for text in ("2,000", "1.5%", ">1</dd>", "more than 5.0%", "more than 0.3%", "Of the last 7 days."):
+        assert text in page
+
+
+def test_what_the_guard_says_is_said_in_german(house: House, owner: Browser, where: str) -> None:
+    for verdict in (Verdict("bounces", 1_011, 20_000, 50), Verdict("complaints", 4, 900, 3)):
+        change(house, paused=conduct.reason(verdict, 7))
+        page = owner.get(f"{where}/", **{"Accept-Language": "de"}).text
+        assert "This connection" not in page
+        assert {"bounces": "1.011 von 20.000 Empfängern", "complaints": "haben sich beschwert"}[verdict.cause] in page
 
 
 def test_limits_names_and_domains_are_changed(house: House, owner: Browser, where: str) -> None:

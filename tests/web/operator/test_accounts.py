@@ -9,6 +9,7 @@ import pytest
 from postmeter.store import accounts, audit, quota
 from postmeter.store.quota_tables import Block
 from postmeter.store.secrets import NewPassword
+from postmeter.store.tables import Connection
 from support.panel import NOW, OWNER, Browser, House
 
 PAGES = ("accounts/", "accounts/new", "accounts/shop/", "requests/", "queue/", "providers/", "sources/", "audit/")
@@ -141,6 +142,22 @@ def test_a_suspended_account_may_not_send_until_it_is_lifted(house: House, opera
     operator.post(f"{SHOP}unblock", SHOP)
     assert "is suspended" not in operator.get(SHOP).text.replace("The account is suspended", "")
     assert [one.action for one in entries(house)] == ["account.unblock", "account.block"]
+
+
+def test_a_paused_connection_is_resumed(house: House, operator: Browser) -> None:
+    number = house.connection("shop", "Web shop")
+    resume = f"{SHOP}connections/{number}/resume"
+    assert resume not in operator.get(SHOP).text
+    with house.store.write() as session:
+        session.get_one(Connection, number).paused = "11 of 200 recipients bounced"
+    page = operator.get(SHOP).text
+    assert "This connection is paused: 11 of 200 recipients bounced" in page
+    assert resume in page
+    assert operator.post(f"{FORUM}connections/{number}/resume", SHOP).status_code == 404
+    assert operator.post(resume, SHOP).status_code == 302
+    assert "is paused" not in operator.get(SHOP).text
+    entry = entries(house)[0]
+    assert (entry.action, entry.subject, entry.account) == ("connection.resume", "Web shop", "shop")
 
 
 @pytest.mark.parametrize("verb", ["terms", "book", "block", "unblock", "view"])

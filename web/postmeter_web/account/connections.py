@@ -12,13 +12,14 @@ from wtforms import IntegerField, SelectField, SelectMultipleField, StringField
 from wtforms.validators import InputRequired, NumberRange
 
 from postmeter.errors import UsageError
+from postmeter.message.conduct import Figures
 from postmeter.quota.block import MOST_MAILS
-from postmeter.store import accounts, connection_changes, connections, domains
+from postmeter.store import accounts, conduct, connection_changes, connections, domains, pauses
 from postmeter.store.connections import MAX_REASON, Caps, ConnectionFacts
 from postmeter_web.access import MANAGE, needs, own_pages
 from postmeter_web.account import access_data, cards
 from postmeter_web.account.access_data import Reveal, found, reveal, row, shown
-from postmeter_web.context import Change, changing, now, reading
+from postmeter_web.context import Change, changing, now, panel, reading
 from postmeter_web.forms import Form
 from postmeter_web.sentences import in_words
 
@@ -77,9 +78,11 @@ def one(connection: int) -> ResponseReturnValue:
 
 def _page(connection: int, **invalid: Form) -> ResponseReturnValue:
     """The page of a connection with its forms; ``invalid``: the one that was sent and has to be corrected."""
-    facts = found(connection)
+    facts, guard = found(connection), panel().settings.guard
     with reading() as db:
         own = [one.name for one in domains.domains_of(db, g.account.id)]
+        since = now() - guard.days * conduct.DAY
+        figures = sum(conduct.figures_of(db, g.account.id, connection, since).values(), Figures())
     forms = {
         "name": Name(formdata=None, name=facts.name, system=facts.system or cards.OTHER),
         "limits": Limits(formdata=None, **vars(facts.caps)),
@@ -89,7 +92,7 @@ def _page(connection: int, **invalid: Form) -> ResponseReturnValue:
     }
     forms["domains"].domains.choices = own
     data = shown(facts, system=request.args.get("system", ""))
-    page = render_template("account/connection.html", **data, forms=forms, own=own)
+    page = render_template("account/connection.html", **data, forms=forms, own=own, figures=figures, guard=guard)
     return page, 400 if invalid else 200
 
 
@@ -158,7 +161,7 @@ def pause(connection: int) -> ResponseReturnValue:
     def work(change: Change, locked: Any) -> None:
         change.facts["reason"] = form.reason.data
         account = accounts.account_by_name(change.db, g.account.name)
-        connections.pause(change.db, account, locked.name, form.reason.data, now())
+        pauses.pause(change.db, account, locked.name, form.reason.data, now())
 
     return _change(
         connection, "connection.pause", form, "pause", work, gettext("No mail is taken from it until you resume.")
@@ -171,7 +174,7 @@ def resume(connection: int) -> ResponseReturnValue:
 
     def work(change: Change, locked: Any) -> None:
         account = accounts.account_by_name(change.db, g.account.name)
-        connections.resume(change.db, account, locked.name, now())
+        pauses.resume(change.db, account, locked.name, now())
 
     return _change(connection, "connection.resume", Form(), "resume", work, gettext("Its mail is taken again."))
 

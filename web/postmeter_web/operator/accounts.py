@@ -14,7 +14,7 @@ from wtforms.validators import InputRequired, NumberRange, Optional
 
 from postmeter.errors import UsageError
 from postmeter.quota.block import MOST_MAILS
-from postmeter.store import access_requests, account_list, accounts, audit, connections, domains, quota, terms
+from postmeter.store import access_requests, account_list, accounts, audit, connections, domains, pauses, quota, terms
 from postmeter.store.accounts import AccountFacts, AddedAccount
 from postmeter.store.queue_filter import Filter
 from postmeter.store.secrets import NewPassword
@@ -231,6 +231,18 @@ def unblock(account: str) -> ResponseReturnValue:
         change.account_id = _found(change.db, account).id
         terms.unblock(change.db, change.account_id, now())
     flash(gettext("The account may send again."))
+    return redirect(url_for(".show", account=account))
+
+
+@blueprint.post("/<account:account>/connections/<int:connection>/resume")
+def resume(account: str, connection: int) -> ResponseReturnValue:
+    """Take the mail of one of its connections again that is paused."""
+    with changing("connection.resume") as change:
+        change.account_id = _found(change.db, account).id
+        paused = connections.connection_by_id(change.db, change.account_id, connection, lock=True) or abort(404)
+        change.subject = paused.name
+        pauses.resume_one(change.db, paused, now())
+    flash(gettext("Its mail is taken again."))
     return redirect(url_for(".show", account=account))
 
 

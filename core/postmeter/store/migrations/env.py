@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from postmeter.store import (  # noqa: F401 - their tables are among all
+    conduct_tables,
     operator_tables,
     panel_tables,
     plugin_tables,

@@ -1,0 +1,168 @@
+"""The guard at work: what became of each connection's mail in the last days, and who is warned or paused for it."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, text
+from sqlalchemy.orm import Session
+
+from postmeter.guard import Guard
+from postmeter.message.conduct import AGAINST, NO_ADDRESS, Figures, Verdict, judge
+from postmeter.store import connections, events, pauses
+from postmeter.store.conduct_tables import ConnectionWarning
+from postmeter.store.cursors import duty_of_other, hold_duty
+from postmeter.store.statement import Statement
+from postmeter.store.tables import BOUNCED, Connection, Recipient
+
+DUTY = "guard"  # of one worker at a time
+HELD = 180.0  # seconds for which it has the duty
+DAY = 86_400.0
+LATELY = 3_600.0  # seconds: a connection gets worse by a bounce or a complaint only, so who had none is not looked at
+MOST = 100  # connections looked at in one go, the worst first
+
+_REMEDIES = {
+    "bounces": "take such addresses off the lists, then have it resumed",
+    "complaints": "send only what people have asked for, then have it resumed",
+}
+_SUSPECTS = Statement(
+    text(
+        "SELECT c.account_id, c.connection_id, k.guarded_since FROM counter AS c "
+        "JOIN connection AS k ON k.id = c.connection_id AND k.account_id = c.account_id "
+        "WHERE c.bucket >= :lately AND k.paused = '' AND k.retired_at IS NULL "
+        "GROUP BY c.account_id, c.connection_id, k.guarded_since HAVING SUM(c.bounced) + SUM(c.complained) > 0 "
+        "ORDER BY (SUM(c.bounced) + SUM(c.complained)) * 1.0 / (SUM(c.delivered) + SUM(c.bounced) + :few) DESC "
+        "LIMIT :most"
+    )
+)
+_COUNTED = Statement(
+    text(
+        "SELECT provider, SUM(delivered), SUM(bounced), SUM(complained) FROM counter "
+        "WHERE account_id = :account AND bucket >= :since AND connection_id = :connection GROUP BY provider"
+    )
+)
+_FAILED = (
+    select(Recipient.provider, Recipient.failure, func.count())
+    .where(
+        Recipient.account_id == bindparam("account"),
+        Recipient.connection_id == bindparam("connection"),
+        Recipient.final_at >= bindparam("since"),
+        text("state IN ('bounced', 'expired')"),  # word for word what its index has
+        (Recipient.failure != "") | (Recipient.state == BOUNCED),
+    )
+    .group_by(Recipient.provider, Recipient.failure)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What there is to say about a connection that was last ``resumed`` for this time (None: never)."""
+
+    account_id: int
+    connection_id: int
+    resumed: float | None
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One look of a worker at all connections."""
+
+    worker: int
+    now: float
+    days: int
+    findings: tuple[Finding, ...]
+
+
+def look(session: Session, worker: int, limits: Guard, now: float) -> Round | None:
+    """What there is to say at present; None when another worker has the duty to look. Only reads."""
+    if duty_of_other(session, DUTY, worker, now):
+        return None
+    rows = _SUSPECTS.fetch(session, {"lately": int(now - LATELY), "few": limits.recipients, "most": MOST})
+    found = [_finding(session, account, connection, since, limits, now) for account, connection, since in rows]
+    return Round(worker, now, limits.days, tuple(one for one in found if one.verdicts))
+
+
+def act(session: Session, rounds: Sequence[Round]) -> list[list[str]]:
+    """Pause and warn as each round has found; what was paused, in sentences. Nothing when another has the duty."""
+    return [_act(session, one) for one in rounds]
+
+
+def reason(verdict: Verdict, days: int) -> str:
+    """Why a connection is paused, and what is to be done."""
+    return f"{verdict.sentence(days)}; {_REMEDIES[verdict.cause]}"
+
+
+def figures_of(session: Session, account_id: int, connection_id: int, since: float) -> dict[str, Figures]:
+    """What became of a connection's recipients since a time, by provider, as the counters know it."""
+    row = {"account": account_id, "connection": connection_id, "since": int(since)}
+    return {
+        provider: Figures(int(delivered), int(bounced), int(bounced), int(bounced), int(complained))
+        for provider, delivered, bounced, complained in _COUNTED.fetch(session, row)
+    }
+
+
+def _finding(
+    session: Session, account_id: int, connection_id: int, resumed: float | None, limits: Guard, now: float
+) -> Finding:
+    """The counters know of all bounces: only if these would be too many are those counted that are held against it."""
+    since = max(now - limits.days * DAY, resumed or 0.0)
+    figures = figures_of(session, account_id, connection_id, since)
+    told = _told(session, account_id, connection_id, now)
+    if any(one.cause == "bounces" and one.about not in told for one in judge(figures, limits)):
+        failed = session.execute(_FAILED, {"account": account_id, "connection": connection_id, "since": since})
+        figures = _looked_into(figures, failed.all())
+    verdicts = (one for one in judge(figures, limits) if one.pauses or one.about not in told)
+    return Finding(account_id, connection_id, resumed, tuple(verdicts))
+
+
+def _looked_into(counted: Mapping[str, Figures], failed: Sequence[Any]) -> dict[str, Figures]:
+    against: Tally[str] = Tally()
+    unknown: Tally[str] = Tally()
+    for provider, failure, number in failed:
+        against[provider] += number * (failure in AGAINST)
+        unknown[provider] += number * (failure in NO_ADDRESS)
+    return {name: replace(one, against=against[name], unknown=unknown[name]) for name, one in counted.items()}
+
+
+def _told(session: Session, account_id: int, connection_id: int, now: float) -> set[str]:
+    """What was warned of within a day."""
+    here = (ConnectionWarning.account_id == account_id, ConnectionWarning.connection_id == connection_id)
+    return set(session.scalars(select(ConnectionWarning.about).where(*here, ConnectionWarning.at > now - DAY)))
+
+
+def _act(session: Session, made: Round) -> list[str]:
+    if not hold_duty(session, DUTY, made.worker, made.now, made.now + HELD):
+        return []
+    return [said for one in made.findings if (said := _carry_out(session, one, made))]
+
+
+def _carry_out(session: Session, one: Finding, made: Round) -> str:
+    """Unless somebody has changed the connection since; what to tell the operator of a pause."""
+    connection = connections.connection_by_id(session, one.account_id, one.connection_id, lock=True)
+    if connection is None or connection.paused or connection.guarded_since != one.resumed:
+        return ""
+    paused = ""
+    for verdict in one.verdicts:
+        sentence = verdict.sentence(made.days)
+        facts = {**asdict(verdict), "days": made.days}
+        if verdict.pauses:
+            pauses.pause_one(session, connection, reason(verdict, made.days), made.now, **facts)
+            paused = f"the connection {connection.name!r} of account {one.account_id} is paused: {sentence}"
+        else:
+            _warn(session, connection, verdict, sentence, facts, made.now)
+    return paused
+
+
+def _warn(
+    session: Session, connection: Connection, verdict: Verdict, sentence: str, facts: dict[str, Any], now: float
+) -> None:
+    warning = ConnectionWarning(
+        account_id=connection.account_id, connection_id=connection.id, about=verdict.about, at=now
+    )
+    session.merge(warning)
+    told = {"connection": connection.name, "reason": sentence, **facts}
+    events.record(session, [events.about_account(connection.account_id, "connection_warned", now, told)])
