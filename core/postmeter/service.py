@@ -20,8 +20,8 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking, News
 from postmeter.config import Settings
+from postmeter.delivery import domain_watch
 from postmeter.delivery.desk import Desk
-from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
@@ -103,7 +103,7 @@ class Worker:
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
-        self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
+        self._domains = domain_watch.build(settings, resolver, self._secrets, self._read, self._writer.submit)
         self._ports: list[Any] = []
         self._running: list[task.LoopingCall] = []
 
