@@ -49,7 +49,7 @@ class ReturnDomains:
 
     def of(self, session: Session, account_id: int, name: str) -> ReturnDomain | None:
         """The customer's own if its records are there, or else the relay's."""
-        found = session.scalar(_OF, {"account": account_id, "name": name}) or self.own
+        found = session.scalar(_OF, {"account": account_id, "name": name}) or self.own.lower()
         return ReturnDomain(self.paths, found) if found else None
 
 
