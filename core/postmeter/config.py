@@ -133,6 +133,12 @@ class Delivery:
     )
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
     lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
+    suppress_days: int = setting(
+        30, "days for which an address that does not exist is not tried again, at most; 0: it always is", least=0
+    )
+    bounce_rules: str = setting(
+        "", "file of your own rules that tell what replies mean, before those of message/bounces.toml; empty: none"
+    )
 
 
 @frozen

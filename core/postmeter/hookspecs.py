@@ -223,9 +223,11 @@ def on_connection_change(event: Event) -> None:
 
 @hookspec
 def on_domain_change(event: Event) -> None:
-    """Told in the plugin's own thread after the DKIM record of a domain was found or is gone.
+    """Told in the plugin's own thread after the DKIM record of a domain was found or is gone, or a provider refused it.
 
-    The kinds are ``domain_verified`` and ``domain_broken``. The answer means nothing; an exception has it told again.
+    The kinds are ``domain_verified``, ``domain_broken`` and, once a day for each provider that does not believe that
+    mail is from the domain (SPF, DKIM, DMARC), ``domain_refused``. The answer means nothing; an exception has
+    it told again.
     """
 
 

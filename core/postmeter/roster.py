@@ -37,6 +37,7 @@ HOOKS = {  # that are told, by the kind of the event
     "connection_resumed": "on_connection_change",
     "domain_verified": "on_domain_change",
     "domain_broken": "on_domain_change",
+    "domain_refused": "on_domain_change",
     "notice": "on_notice",
 }
 

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking, News
+from postmeter.bounce_rules import classifier
 from postmeter.config import Settings
 from postmeter.delivery import domain_watch
 from postmeter.delivery.desk import Desk
@@ -99,6 +100,7 @@ class Worker:
         self._pool = Pool(reactor, settings.hostname)
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
         self._router = self._make_router(resolver)
+        self._classifier = classifier(settings.delivery)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
@@ -198,7 +200,7 @@ class Worker:
             signer=self._signer,
             router=self._router,
             pool=self._pool,
-            judge=Judge(self.number, settings.lifetime_days * DAY),
+            judge=Judge(self.number, settings.lifetime_days * DAY, self._classifier.classify),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
             lease_held=lambda: self._lease.held,

@@ -21,6 +21,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
+from postmeter.bounce_rules import classifier
 from postmeter.config import Delivery, Settings, address, networks
 from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError
@@ -91,6 +92,7 @@ def listeners(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
 def _check_delivery(delivery: Delivery) -> None:
     """ConfigError now, instead of one from each worker again and again."""
     servers(delivery.resolver)
+    classifier(delivery)
     for next_hop in delivery.routes.values():
         address("delivery.routes", next_hop)
 

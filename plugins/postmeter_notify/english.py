@@ -181,6 +181,23 @@ def _inactive(case: Case) -> str:
     return f" The connections {names} use it: their log-ins are refused."
 
 
+def domain_refused(case: Case) -> Letter:
+    """A provider does not believe that mail is from the domain."""
+    domain, provider = case.text("domain"), case.text("provider")
+    who = provider if provider not in ("", "other") else "A recipient's mail server"
+    return Letter(
+        f"{who} does not believe that mail is from {domain}",
+        f"{who} has refused mail from {domain}, since SPF, DKIM or DMARC does not prove that it is from this domain. "
+        f"The answer on {moment(case.at)}: {case.text('reply')}",
+        "Such mail does not arrive there, and other providers may refuse it soon. The addresses of the recipients are "
+        "in order and are still tried.",
+        (
+            f"Compare the records of {domain} with those that the page Domains of the panel shows; mend what differs.",
+            "Then have what was refused sent again.",
+        ),
+    )
+
+
 def connection_paused(case: Case) -> Letter:
     """Somebody has paused a connection."""
     name, reason = case.text("connection"), case.text("reason")
@@ -221,6 +238,7 @@ LANGUAGE = Language(
         "quota_renewed": quota_renewed,
         "quota_expired": quota_expired,
         "domain_broken": domain_broken,
+        "domain_refused": domain_refused,
         "connection_paused": connection_paused,
         "test": test,
     },

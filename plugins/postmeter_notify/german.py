@@ -206,6 +206,24 @@ def _inactive(case: Case) -> str:
     return f" Die Verbindungen {names} nutzen sie: Ihre Anmeldungen werden abgelehnt."
 
 
+def domain_refused(case: Case) -> Letter:
+    """A provider does not believe that mail is from the domain."""
+    domain, provider = case.text("domain"), case.text("provider")
+    who = provider if provider not in ("", "other") else "Ein Mailserver von Empfängern"
+    return Letter(
+        f"{who} glaubt nicht, dass Mails von {domain} stammen",
+        f"{who} hat Mails von {domain} abgelehnt, weil SPF, DKIM oder DMARC nicht belegen, dass sie von dieser Domain "
+        f"stammen. Die Antwort am {moment(case.at)}: {case.text('reply')}",
+        "Solche Mails kommen dort nicht an, und andere Anbieter lehnen sie vielleicht bald ebenso ab. Die Adressen der "
+        "Empfänger sind in Ordnung; es wird weiter versucht, an sie zuzustellen.",
+        (
+            f"Vergleichen Sie die Einträge von {domain} mit denen auf der Seite Domains des Panels und bringen Sie in "
+            "Ordnung, was abweicht.",
+            "Lassen Sie dann erneut senden, was abgelehnt wurde.",
+        ),
+    )
+
+
 def connection_paused(case: Case) -> Letter:
     """Somebody has paused a connection."""
     name, reason = case.text("connection"), case.text("reason")
@@ -246,6 +264,7 @@ LANGUAGE = Language(
         "quota_renewed": quota_renewed,
         "quota_expired": quota_expired,
         "domain_broken": domain_broken,
+        "domain_refused": domain_refused,
         "connection_paused": connection_paused,
         "test": test,
     },

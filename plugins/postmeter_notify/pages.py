@@ -23,6 +23,7 @@ KINDS = {  # of events, in words
     "quota_renewed": lazy_gettext("a block has ended and was renewed"),
     "quota_expired": lazy_gettext("a block has ended and was not renewed"),
     "domain_broken": lazy_gettext("the DKIM record of a domain is gone"),
+    "domain_refused": lazy_gettext("a provider does not believe that mail is from a domain"),
     "connection_paused": lazy_gettext("a connection was paused"),
     "notice": lazy_gettext("a plugin has something to say"),
 }

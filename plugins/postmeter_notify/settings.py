@@ -18,6 +18,7 @@ KINDS = (
     "quota_renewed",
     "quota_expired",
     "domain_broken",
+    "domain_refused",
     "connection_paused",
     "notice",
 )

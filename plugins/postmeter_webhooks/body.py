@@ -16,9 +16,9 @@ _RECIPIENT = (*_MESSAGE, "recipient")
 _ATTEMPT = (*_RECIPIENT, "reply", "status", "attempt", "remote")
 FIELDS = {  # of the data, by type; what is not known is null
     "message.accepted": (*_MESSAGE, "size"),
-    "message.deferred": _ATTEMPT,
+    "message.deferred": (*_ATTEMPT, "class"),
     "message.delivered": _ATTEMPT,
-    "message.bounced": (*_ATTEMPT, "state"),
+    "message.bounced": (*_ATTEMPT, "class", "state"),
     "message.complained": (*_RECIPIENT, "feedback_type"),
     "message.suppressed": (*_RECIPIENT, "reason", "detail", "expires_at"),
     "quota.low": ("account", "left", "threshold"),
@@ -32,6 +32,7 @@ FIELDS = {  # of the data, by type; what is not known is null
     "connection.inactive": ("account", "connection", "reason"),
     "domain.verified": ("account", "domain"),
     "domain.broken": ("account", "domain", "problems", "warning"),
+    "domain.refused": ("account", "domain", "provider", "reply"),
     PING: ("account", "connection", "endpoint"),
 }
 TYPES = {  # by the kind of the event
@@ -53,6 +54,7 @@ TYPES = {  # by the kind of the event
     "connection_paused": "connection.inactive",
     "domain_verified": "domain.verified",
     "domain_broken": "domain.broken",
+    "domain_refused": "domain.refused",
 }
 CHOSEN = tuple(name for name in FIELDS if name != PING)  # what an endpoint may choose from
 _STATUS = re.compile(r"[245][0-9]{2}[ -]([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")  # RFC 2034, 4

@@ -26,4 +26,5 @@ MEANINGS = {  # by type, as in ``body.CHOSEN``
     "connection.inactive": N_("A connection was paused."),
     "domain.verified": N_("The DKIM record of a domain was found."),
     "domain.broken": N_("The DKIM record of a domain is gone or wrong."),
+    "domain.refused": N_("A provider does not believe that mail is from a domain."),
 }

@@ -111,7 +111,7 @@ class Webhooks:
 
     @hookimpl
     def on_domain_change(self, event: Event) -> None:
-        """domain.verified, domain.broken"""
+        """domain.verified, domain.broken, domain.refused"""
         self._events.append(event)
 
     @hookimpl

@@ -37,6 +37,7 @@ def test_a_filter_is_written_as_it_is_read(text: str, again: str | None) -> None
     ("text", "line"),
     [
         ("state:bounced", "nothing waits in the state 'bounced'; there are: queued, leased, deferred, held"),
+        ("class:mad", "there is no class 'mad'; there are: hard.recipient, "),
         ("domain:", "'domain:' is no condition"),
         ("error:'mailbox", "a quotation mark in the filter is not closed"),
         ("error:a\0b", "is no condition"),  # PostgreSQL would refuse the query

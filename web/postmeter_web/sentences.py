@@ -140,6 +140,7 @@ OPERATOR = (  # filters of the queue, suspensions
     N_("a filter has at most {number} characters"),
     N_("{word} is no condition; there are: {names}"),
     N_("nothing waits in the state {state}; there are: {names}"),
+    N_("there is no class {name}; there are: {names}"),
     N_("there is no account {name}"),
     N_("there is no connection {name}"),
     N_("the reason must have 1 to {number} printable characters"),

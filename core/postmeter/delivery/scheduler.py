@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from postmeter.asking import Asking
+from postmeter.delivery.concerns import Concerns
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch
 from postmeter.delivery.outcome import Judge, suspended
@@ -71,6 +72,7 @@ class Scheduler:
         self._asking = asking
         self._load = load
         self._desk = desk
+        self._concerns = Concerns()
         self._settler = Settler(reactor, submit)
         self._parcels: set[Parcel] = set()
         self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
@@ -228,6 +230,7 @@ class Scheduler:
         message, now = parcel.leased.message, self._clock()
         settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
         self._desk.note(settlement)
+        self._concerns.note(settlement)
         self._add(parcel, settlement)
 
     def put_off(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:

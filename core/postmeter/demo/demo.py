@@ -59,8 +59,8 @@ Hand in mail    {access.host} port {access.port} (STARTTLS) or {implicit} (impli
   certificate   {access.certificate}
 
 Mail goes to    127.0.0.1:{recipient_side}, a recipient side that is built in, whatever the recipient's domain is:
-                nothing leaves this machine. It refuses nobody...@ and unknown...@ and lets greylisted...@
-                come back later. Ctrl-C ends the demo and removes {folder}.
+                nothing leaves this machine. It refuses nobody...@ and unknown...@ (the relay takes no more mail
+                to them then) and lets greylisted...@ come back later. Ctrl-C ends the demo and removes {folder}.
 """
 
 

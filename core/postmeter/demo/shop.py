@@ -54,7 +54,7 @@ class Shop:
         self.finished = not waiting
 
     def _hand_in(self, waiting: deque[Sample]) -> None:
-        """Send what waits in one session; what is answered 250 waits no longer."""
+        """Send what waits in one session; what is answered 250, or refused for good, waits no longer."""
         access = self._access
         with smtplib.SMTP(access.host, access.port, f"shop.{DOMAIN}", TIMEOUT) as session:
             session.starttls(context=self._tls)
@@ -62,5 +62,9 @@ class Shop:
             while waiting and not self._stop.is_set():
                 mail = waiting[0]
                 options = [] if mail.content.isascii() else ["BODY=8BITMIME"]
-                session.sendmail(mail.reverse_path, mail.recipients, mail.content, options)
+                try:
+                    session.sendmail(mail.reverse_path, mail.recipients, mail.content, options)
+                except smtplib.SMTPRecipientsRefused as refused:  # an address that has bounced is suppressed
+                    if any(code < 500 for code, _ in refused.recipients.values()):
+                        raise
                 waiting.popleft()

@@ -18,13 +18,14 @@ MAX_TEXT = 2048  # characters of a reply that are looked at: no rule needs more
 REPORT = "report"  # the stage of a failure that a notification tells of, after the mail was taken
 STAGES = ("sign", "route", "connect", "banner", "ehlo", "starttls", "mail", "rcpt", "data", "content", REPORT)
 ABOUT_RECIPIENT = ("route", "rcpt", "data", "content", REPORT)  # where a refusal may be the address's fault
-BEGINNING = 2  # letters of a word by which texts are told apart at once
+BEGINNING = 3  # letters of a word by which texts are told apart at once
 FINAL_AT_MAIL = ("size", "content")  # about this message, so the same from every machine; the rest may be about ours
 
 Parts = tuple[str, ...]  # of a text, to be found one behind the other
 
 _status = re.compile(r"\d\.(?:\d{1,3}|\*)\.(?:\d{1,3}|\*)|\*\.\d{1,3}\.(?:\d{1,3}|\*)").fullmatch
 _STATUS_INSIDE = re.compile(r"(?:^|[\s#(\[])([45]\.\d\.\d{1,3})(?=[\s)\]:;,-]|$)")
+_PLAIN = {**dict.fromkeys(range(0x300, 0x370)), ord("ł"): "l", ord("Ł"): "L"}  # accents, once they stand alone
 _NO_WORD = re.compile(r"[\W_]+")
 
 
@@ -148,7 +149,8 @@ class Classifier:
         status = status or _status_inside(code, text)
         severity = 4 if (str(code) if code else status).startswith("4") else 5
         said = words(text)
-        beginnings = {word[:BEGINNING] for word in said.split()}
+        whole = said.split()
+        beginnings = {*whole, *(word[:2] for word in whole), *(word[:BEGINNING] for word in whole)}
         for rule in self._concerned(stage, str(code or severity), status):
             if rule.holds(said, beginnings):
                 return self._made(rule.failure, rule.name, stage, severity)
@@ -170,7 +172,7 @@ def words(text: str) -> str:
     """What a reply says in small letters, without accents, addresses and punctuation, one blank around each word."""
     text = text[:MAX_TEXT]
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))[:MAX_TEXT]
+        text = unicodedata.normalize("NFD", text).translate(_PLAIN)[:MAX_TEXT]
     kept = " ".join([word for word in text.lower().split() if "@" not in word])  # an address may read like a reason
     return f" {_NO_WORD.sub(' ', kept).strip()} "
 
@@ -236,15 +238,17 @@ def _checked(name: str, key: str, values: Iterable[str], good: Callable[[str], o
 def _parts(name: str, text: str) -> Parts:
     """``mailbox … full`` is ``" mailbox"`` and ``" full"``: words may go on, ``block`` finds ``blocked``."""
     parts = tuple(words(part).rstrip() for part in text.split("…"))
-    if not all(parts) or len(parts[0]) <= BEGINNING:
+    if not all(parts) or len(parts[0]) < 3:
         raise ValueError(f"[{name}] text cannot be {text!r}")
     return parts
 
 
 def _by_beginning(texts: Iterable[Parts]) -> dict[str, tuple[Parts, ...]]:
+    """By the first word or, as that may go on, its first letters."""
     found: dict[str, tuple[Parts, ...]] = {}
     for parts in texts:
-        begin = parts[0][1 : 1 + BEGINNING]
+        word, *more = parts[0].split()
+        begin = word if more else word[:BEGINNING]
         found[begin] = (*found.get(begin, ()), parts)
     return found
 

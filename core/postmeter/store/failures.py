@@ -139,4 +139,4 @@ def _refused(one: Refusal) -> dict[str, Any]:
 
 def _event(one: Refusal) -> dict[str, Any]:
     facts = {"domain": one.domain, "provider": one.provider, "reply": one.reply, "message": one.message_id}
-    return events.about_account(one.account_id, "authentication_refused", one.at, facts)
+    return events.about_account(one.account_id, "domain_refused", one.at, facts)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
+from postmeter.message.bounce import CLASSES
 from postmeter.store.tables import DEFERRED, HELD, LEASED, QUEUED, Account, Connection, Recipient
 
 ALL = "all"  # the filter that matches whatever waits
@@ -71,6 +72,8 @@ def _condition(word: str) -> tuple[str, str]:
         raise UsageError(f"{word!r} is no condition; there are: {', '.join(f'{name}:…' for name in _CLAUSES)}")
     if name == "state" and value not in STATES:
         raise UsageError(f"nothing waits in the state {value!r}; there are: {', '.join(STATES)}")
+    if name == "class" and value not in CLASSES:
+        raise UsageError(f"there is no class {value!r}; there are: {', '.join(CLASSES)}")
     return name, value
 
 
@@ -89,6 +92,7 @@ _CLAUSES: dict[str, Callable[[str], ColumnElement[bool]]] = {
     "domain": lambda name: Recipient.forward_path.iendswith(f"@{name.removeprefix('@')}", autoescape=True),
     "provider": lambda name: func.lower(Recipient.provider) == name.lower(),
     "state": lambda state: Recipient.state == state,
+    "class": lambda name: Recipient.failure == name,
     "error": lambda words: Recipient.reply.icontains(words, autoescape=True),
     "message": lambda identifier: Recipient.message_id == identifier.upper(),
 }

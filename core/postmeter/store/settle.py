@@ -167,7 +167,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
         "receiver": s.provider,
-        "why": s.failure.name if s.failure else s.recipient.failure,
+        "why": s.failure.name if s.failure else s.recipient.failure if s.state != DELIVERED else "",
     }
 
 

@@ -26,6 +26,7 @@ class RecipientFacts:
     final_at: float | None
     reply: str
     charge: str
+    failure: str  # the class of the last refusal; empty: there was none
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def _recipients(session: Session, message: Message) -> tuple[RecipientFacts, ...
             final_at=row.final_at,
             reply=row.reply,
             charge=row.charge,
+            failure=row.failure,
         )
         for row in rows
     )

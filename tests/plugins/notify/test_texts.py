@@ -39,6 +39,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "quota_renewed": {"block": 4, "size": 25_000, "kind": "paid", "expires_at": AT + 30 * DAY, "lost": 1200},
     "quota_expired": {"block": 3, "size": 25_000, "lost": 1},
     "domain_broken": {"domain": "shop.example", "problems": ["x._domainkey.shop.example: There is no TXT record."]},
+    "domain_refused": {"domain": "shop.example", "provider": "Google", "reply": "550 5.7.26 no DKIM"},
     "connection_paused": {"connection": "web shop", "reason": "unpaid"},
     "test": {},
 }
@@ -102,6 +103,8 @@ def test_numbers_and_dates_are_written_as_in_the_language() -> None:
         ("quota_expired", "de", ["am 23.11.2026, 14:05 Uhr", "1 Mail davon war nicht verbraucht und ist verfallen"]),
         ("domain_broken", "en", ["No mail is taken from shop.example", "There is no TXT record."]),
         ("domain_broken", "de", ["Keine Mails mehr von shop.example", "Es gibt keinen TXT-Eintrag."]),
+        ("domain_refused", "en", ["Google does not believe that mail is from shop.example", "550 5.7.26 no"]),
+        ("domain_refused", "de", ["Google glaubt nicht, dass Mails von shop.example stammen", "550 5.7.26 no"]),
         ("connection_paused", "en", ["“web shop” is paused", "The reason: unpaid"]),
         ("connection_paused", "de", ["„web shop“ ist angehalten", "Der Grund: unpaid"]),
     ],
@@ -109,6 +112,13 @@ def test_numbers_and_dates_are_written_as_in_the_language() -> None:
 def test_a_text_tells_the_facts(kind: str, language: str, said: list[str]) -> None:
     text = text_of(kind, language)
     assert [words for words in said if words not in text] == []
+
+
+@EVERY
+@pytest.mark.parametrize("provider", ["", "other"])
+def test_a_provider_without_a_name_is_a_mail_server(language: str, provider: str) -> None:
+    text = text_of("domain_refused", language, facts={**FACTS["domain_refused"], "provider": provider})
+    assert {"en": "A recipient's mail server does not", "de": "Ein Mailserver von Empfängern glaubt"}[language] in text
 
 
 @pytest.mark.parametrize(

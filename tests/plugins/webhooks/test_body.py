@@ -27,9 +27,9 @@ MONTH = 2_592_000
 REMOTE = {"stage": "content", "remote": "mx.kunde.example", "address": "203.0.113.7", "port": 25, "tls": "TLSv1.3"}
 FACTS: dict[str, dict[str, Any]] = {  # as the core records them
     "accepted": {"size": 2048},
-    "deferred": {"reply": "451 4.7.1 Greylisted, come again", "attempt": 1, **REMOTE},
+    "deferred": {"reply": "451 4.7.1 Greylisted, come again", "attempt": 1, "class": "greylist", **REMOTE},
     "delivered": {"reply": "250 2.0.0 Ok: queued as 4Xw3", "attempt": 2, **REMOTE},
-    "bounced": {"reply": "550 5.1.1 No such user", "attempt": 1, **REMOTE},
+    "bounced": {"reply": "550 5.1.1 No such user", "attempt": 1, "class": "hard.recipient", **REMOTE},
     "complained": {"feedback_type": "abuse"},
     "address_suppressed": {
         "address": "joe@kunde.example",
@@ -55,6 +55,11 @@ FACTS: dict[str, dict[str, Any]] = {  # as the core records them
     "connection_paused": {"connection": "web", "reason": "too many bounces"},
     "domain_verified": {"domain": "shop.example", "problems": []},
     "domain_broken": {"domain": "shop.example", "problems": ["pm1._domainkey.shop.example: There is no TXT record."]},
+    "domain_refused": {
+        "domain": "shop.example",
+        "provider": "Google",
+        "reply": "550 5.7.26 The mail is unauthenticated",
+    },
 }
 OF_MESSAGES = ("accepted", "deferred", "delivered", "bounced", "complained", "address_suppressed")
 

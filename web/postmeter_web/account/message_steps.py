@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import format_decimal, gettext
 
 from postmeter.store.timeline import EventFacts, MessageFacts
+from postmeter_web.account.failures import in_words
 
 
 def N_(text: str) -> str:
@@ -138,6 +139,7 @@ def _plain(name: str) -> Callable[[Mapping[str, Any]], str]:
 
 
 _TOLD: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (  # what the facts of an event tell, in this order
+    (N_("Class"), lambda facts: in_words(str(facts.get("class") or ""))),
     (N_("Server"), _server),
     (N_("Provider"), _plain("provider")),
     (N_("Kind of complaint"), _plain("feedback_type")),
