@@ -6,6 +6,7 @@ import click
 
 from postmeter.commands import (
     accounts,
+    bounces,
     check,
     connections,
     domains,
@@ -33,7 +34,7 @@ def main(context: click.Context) -> None:
 
 MODULES = (
     *(accounts, domains, keys, connections, quota, stats, queue),
-    *(providers, sources, suppressions, users, check, plugins, run),
+    *(providers, sources, suppressions, bounces, users, check, plugins, run),
 )
 for module in MODULES:
     module.register(main)

@@ -61,8 +61,8 @@ class Smtp:
     reports: tuple[str, ...] = setting((), "addresses for inbound bounces and complaints (port 25)")
     return_path: str = setting(
         "",
-        "the relay's own domain for bounces, such as bounce.example.net; with smtp.reports set, its mail and that of "
-        "customers without such a domain comes back there",
+        "the relay's own domain for bounces, such as bounce.example.net: with smtp.reports set, those of mail whose "
+        "sending domain has no return path of its own come back there; empty: to the sender",
     )
     postmaster: str = setting("", "where mail to abuse@ and postmaster@ is passed on; empty: to all operators")
     certificate: str = setting("", "PEM file with the chain; empty: data/certificate.pem is made, self-signed")

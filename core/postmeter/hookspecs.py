@@ -172,6 +172,8 @@ def on_defer(event: Event) -> None:
 def on_bounce(event: Event) -> None:
     """Told in the plugin's own thread after a recipient failed for good (kinds ``bounced`` and ``expired``).
 
+    A bounce may come after ``delivered``, when the receiving side reports it later; its facts say ``late`` then.
+
     The answer means nothing; an exception has it told again.
     """
 

@@ -21,9 +21,8 @@ from twisted.internet.threads import deferToThread
 from postmeter.asking import Asking, News
 from postmeter.bounce_rules import classifier
 from postmeter.config import Settings
-from postmeter.delivery import outbound
+from postmeter.delivery import domain_watch, outbound
 from postmeter.delivery.desk import Desk
-from postmeter.delivery.domain_watch import DomainWatch
 from postmeter.delivery.guarding import EVERY, Guarding
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
@@ -110,7 +109,7 @@ class Worker:
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
-        self._domains = DomainWatch(resolver, self._secrets, self._read, self._writer.submit, time.time)
+        self._domains = domain_watch.build(settings, resolver, self._secrets, self._read, self._writer.submit)
         self._guarding = Guarding(self._read, self._writer.submit, time.time, self.number, settings.guard)
         self._ports: list[Any] = []
         self._rounds = Rounds(reactor)

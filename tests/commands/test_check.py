@@ -96,6 +96,7 @@ def test_before_the_first_start_nothing_is_wrong_and_nothing_is_made(checked: Ch
         "port 25 outwards",
         "panel",
         "second factor",
+        "reports",
     }
     assert [f["text"].partition(" (")[2] for f in found["ports"]] == [
         "smtp.submission) is free",

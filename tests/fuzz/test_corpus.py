@@ -7,9 +7,9 @@ from types import ModuleType
 
 import pytest
 
-from fuzz import dialogue, grammar
+from fuzz import dialogue, grammar, reports
 
-TARGETS = {"dialogue": dialogue, "grammar": grammar}
+TARGETS = {"dialogue": dialogue, "grammar": grammar, "reports": reports}
 CORPUS = Path(__file__).parent / "corpus"
 
 
@@ -40,3 +40,4 @@ def test_a_case_is_written_as_it_is_read(flags: int) -> None:
 def test_an_input_of_any_length_is_one(data: bytes) -> None:
     dialogue.check(data)
     grammar.check(data)
+    reports.check(data)

@@ -14,10 +14,12 @@ from postmeter.store import failures, suppressions, tables
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position, after
 from postmeter.store.failures import suppress_for_failure
+from postmeter.store.queue_filter import Filter
 from postmeter.store.recipient_tables import DomainRefusal, Strike
 from postmeter.store.settle import settle
 from postmeter.store.suppressions import BOUNCE, COMPLAINT, EVERY_ACCOUNT, MANUAL, Suppression, suppress
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED
+from postmeter.store.waiting import overview
 from support.postage import (
     accept,
     add_account,
@@ -214,6 +216,14 @@ def test_the_class_of_the_last_refusal_stays_until_the_mail_is_delivered(store: 
             settle(session, [later(made, attempted=attempted)])
         classes.append(recipients(store)[0].failure)
     assert classes == ["full", "full", ""]
+
+
+def test_the_queue_is_filtered_by_class(store: Store, worker: int) -> None:
+    for reply in (FULL, Reply(450, "4.7.1", "Greylisted"), GONE):
+        tried(store, worker, reply)
+    with store.read() as session:
+        found = {name: overview(session, Filter.parse(f"class:{name}")).total for name in ("full", "hard.recipient")}
+    assert found == {"full": 1, "hard.recipient": 0}
 
 
 # Domains that are not believed

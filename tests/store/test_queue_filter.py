@@ -37,6 +37,7 @@ def test_a_filter_is_written_as_it_is_read(text: str, again: str | None) -> None
     ("text", "line"),
     [
         ("state:bounced", "nothing waits in the state 'bounced'; there are: queued, leased, deferred, held"),
+        ("class:mad", "there is no class 'mad'; there are: hard.recipient, "),
         ("domain:", "'domain:' is no condition"),
         ("error:'mailbox", "a quotation mark in the filter is not closed"),
         ("error:a\0b", "is no condition"),  # PostgreSQL would refuse the query
@@ -96,9 +97,8 @@ def queue(store: Store) -> Store:
         ("state:queued provider:Google", 0),
         ("error:'mailbox FULL'", 2),
         ("error:100_%", 0),
-        ("failure:policy.auth", 1),
-        ("failure:policy", 1),
-        ("failure:poli", 0),
+        ("class:policy.auth", 1),
+        ("class:policy", 1),
         ("route:Relay.example:25", 1),
         ("connection:shop-1", 3),
         ("connection:'Web shop'", 3),

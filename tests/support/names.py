@@ -9,14 +9,24 @@ from collections.abc import Mapping, Sequence
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 
 
 class NameServer:
-    """Answers TXT questions from ``texts`` (long ones cut into strings); NXDOMAIN to all others, or ``rcode``."""
+    """Answers TXT questions from ``texts`` (long ones cut into strings), and MX questions from ``exchanges``.
 
-    def __init__(self, texts: Mapping[str, Sequence[str]], rcode: dns.rcode.Rcode = dns.rcode.NXDOMAIN) -> None:
+    All others are answered NXDOMAIN, or ``rcode``.
+    """
+
+    def __init__(
+        self,
+        texts: Mapping[str, Sequence[str]],
+        rcode: dns.rcode.Rcode = dns.rcode.NXDOMAIN,
+        exchanges: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._texts = texts
+        self._exchanges = exchanges or {}
         self._rcode = rcode
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -45,6 +55,9 @@ class NameServer:
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.RA
         name = query.question[0].name.to_text(omit_final_dot=True)
+        if query.question[0].rdtype == dns.rdatatype.MX and name in self._exchanges:
+            reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "MX", *self._exchanges[name]))
+            return reply
         found = self._texts.get(name)
         if found is None:
             reply.set_rcode(self._rcode)

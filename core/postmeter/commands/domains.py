@@ -13,7 +13,7 @@ from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, plain, show
 from postmeter.errors import UsageError
 from postmeter.message.signature import ED25519, RSA
-from postmeter.store import domains
+from postmeter.store import domains, returning
 from postmeter.store.accounts import account_by_name
 from postmeter.store.domain_checks import record_check
 from postmeter.store.domains import DnsRecord, DomainFacts, NewKey
@@ -57,6 +57,24 @@ def add(relay: Relay, account: str, name: str, list_help: str, trust: bool, ed25
     show(as_json, data, f"Publish for {added.name}:\n\n{published(added.records)}\n\n{state}")
 
 
+@domain.command("set")
+@click.argument("account")
+@click.argument("name", metavar="DOMAIN")
+@click.option("--return-path", "return_path", metavar="NAME", required=True, help="Empty: the relay's own domain.")
+@json_option
+@pass_relay
+def set_(relay: Relay, account: str, name: str, return_path: str, as_json: bool) -> None:
+    """Have bounces of DOMAIN's mail come back to NAME, a name below it, once it leads here; prints the records."""
+    with relay.store.write() as session:
+        customer = account_by_name(session, account)
+        domain = domains.clean_domain(name)
+        kept = returning.set_return_path(session, customer.id, domain, return_path, time.time())
+    records = _return_records(relay, kept) if kept else ()
+    data = {"account": account, "domain": domain, "return_path": kept, "records": [plain(one) for one in records]}
+    text = f"Publish for {kept}:\n\n{published(records)}\n\nThen run: postmeter domain check {domain}"
+    show(as_json, data, text if kept else f"Bounces of mail from {domain} come back to the relay's own domain.")
+
+
 @domain.command()
 @click.argument("name", metavar="DOMAIN")
 @json_option
@@ -79,10 +97,14 @@ def check(context: click.Context, relay: Relay, name: str, as_json: bool) -> Non
             for of, verdict in seen.items()
         }
         known = domains.domains_of(session, None, name)  # a new key has its record
+    returned = {d.account_id: _look_at_return_path(relay, d) for d in known if d.return_path}
     advice = (
         [] if _has_dmarc(found[f"_dmarc.{known[0].name}"]) else [f"_dmarc.{known[0].name}: There is no policy yet."]
     )
-    results = [_result(d, verified[d.account_id], seen[d.account_id].problems, advice) for d in known]
+    results = [
+        _result(d, verified[d.account_id], seen[d.account_id].problems, [*advice, *returned.get(d.account_id, [])])
+        for d in known
+    ]
     show(
         as_json,
         {"domain": known[0].name, "accounts": results},
@@ -92,9 +114,34 @@ def check(context: click.Context, relay: Relay, name: str, as_json: bool) -> Non
         context.exit(1)
 
 
+def _look_at_return_path(relay: Relay, facts: DomainFacts) -> list[str]:
+    """Look a return path up and keep what is found; what is wrong, if it is not in use because of that."""
+    settings, name = relay.settings, facts.return_path
+    resolver = looking.resolver(settings.delivery.resolver)
+    own = looking.records(resolver, settings.smtp.return_path, "MX") if settings.smtp.return_path else []
+    ours = returning.exchanges(settings.hostname, own)
+    problem = returning.fault_in(name, looking.records(resolver, name, "MX"), ours)
+    with relay.store.write() as session:
+        sight = returning.Sight(facts.account_id, facts.name, name, problem, time.time())
+        returning.record_sights(session, [sight])
+    return (
+        [problem, *(f"Publish for the return path: {one}" for one in _lines(_return_records(relay, name)))]
+        if problem
+        else []
+    )
+
+
+def _return_records(relay: Relay, name: str) -> tuple[DnsRecord, ...]:
+    return returning.records(name, relay.settings.hostname, relay.settings.smtp.return_path)
+
+
 def published(records: Sequence[DnsRecord]) -> str:
     """The records as a person enters them."""
-    return "\n".join(f"  {r.name}  {r.type}  {r.value}{'' if r.required else '   (advice)'}" for r in records)
+    return "\n".join(f"  {line}" for line in _lines(records))
+
+
+def _lines(records: Sequence[DnsRecord]) -> list[str]:
+    return [f"{r.name}  {r.type}  {r.value}{'' if r.required else '   (advice)'}" for r in records]
 
 
 def _has_dmarc(texts: Sequence[str]) -> bool:

@@ -98,8 +98,8 @@ def _message(facts: MessageFacts) -> str:
     ]
     head = pairs([*lines, ("Reference", facts.reference)] if facts.reference else lines)
     recipients = table(
-        ("Recipient", "State", "Tries", "Last answer"),
-        [(r.forward_path, _state(r), r.attempts, r.reply or NEVER_TRIED) for r in facts.recipients],
+        ("Recipient", "State", "Tries", "Class", "Last answer"),
+        [(r.forward_path, _state(r), r.attempts, r.failure, r.reply or NEVER_TRIED) for r in facts.recipients],
     )
     names = {r.n: r.forward_path for r in facts.recipients}
     events = "\n".join(_event(event, names) for event in facts.events)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet.defer import ensureDeferred, gatherResults
@@ -158,15 +158,15 @@ class Dispatch:
         self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient], choice: Choice | None
     ) -> None:
         message = parcel.leased.message
-        envelope = _returning(message, signed, recipients)
+        envelope = message.envelope
+        reverse_path = _reverse_path(message, signed, recipients)
         paths = tuple(recipient.path for recipient in recipients)
         needs_utf8 = envelope.smtputf8 and (
-            signed.utf8_header
-            or not envelope.reverse_path.isascii()
-            or not all(p.forward_path.isascii() for p in paths)
+            signed.utf8_header or not reverse_path.isascii() or not all(p.forward_path.isascii() for p in paths)
         )
         body = "8BITMIME" if signed.eight_bit else envelope.body
-        mail = Mail(replace(envelope, recipients=paths, smtputf8=needs_utf8, body=body), signed.chunks)
+        leaving = Envelope(reverse_path, paths, body, needs_utf8, envelope.ret, envelope.envid)
+        mail = Mail(leaving, signed.chunks)
         source = choice.source if choice is not None else None
         d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority), source)
         if self._sources is not None and choice is not None:
@@ -199,12 +199,12 @@ class Dispatch:
         self._ends.fail(parcel, failure.value, recipients)
 
 
-def _returning(message: QueuedMessage, signed: Signed, recipients: Sequence[QueuedRecipient]) -> Envelope:
-    """The envelope with the reverse path that tells what a bounce is about; the null path stays (RFC 5321, 4.5.5)."""
-    envelope = message.envelope
-    if signed.returns is None or not envelope.reverse_path:
-        return envelope
-    return replace(envelope, reverse_path=signed.returns.write(message.id, [one.n for one in recipients]))
+def _reverse_path(message: QueuedMessage, signed: Signed, recipients: Sequence[QueuedRecipient]) -> str:
+    """What tells what a bounce is about, where bounces come to us; the null path stays (RFC 5321, 4.5.5)."""
+    given = message.envelope.reverse_path
+    if signed.returns is None or not given:
+        return given
+    return signed.returns.write(message.id, [one.n for one in recipients])
 
 
 def batches(recipients: list[QueuedRecipient]) -> list[list[QueuedRecipient]]:

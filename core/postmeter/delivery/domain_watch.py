@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
+from postmeter.config import Settings
 from postmeter.delivery.resolver import Resolver
+from postmeter.delivery.return_watch import ReturnWatch
 from postmeter.delivery.settling import Submit
 from postmeter.message.signature import SigningKey
 from postmeter.store import rotation
@@ -24,15 +27,30 @@ Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
 Keys = Mapping[tuple[int, str], DomainKeys]  # by account and domain
 
 
+def build(settings: Settings, resolver: Resolver, secrets: Secrets, read: Read, submit: Submit) -> DomainWatch:
+    """As the settings want it: return paths matter while bounces are received."""
+    smtp, clock = settings.smtp, time.time
+    returns = ReturnWatch(resolver, read, submit, clock, settings.hostname, smtp.return_path)
+    return DomainWatch(resolver, secrets, read, submit, clock, returns if smtp.reports else None)
+
+
 class DomainWatch:
     """Takes domains that are due, a handful at a time; all workers do, and none the same ones.
 
     ``read`` and ``submit`` bring functions into the threads that may block; ``clock`` gives seconds since the epoch.
+    ``returns`` looks at the return paths of these domains.
     """
 
     def __init__(
-        self, resolver: Resolver, secrets: Secrets, read: Read, submit: Submit, clock: Callable[[], float]
+        self,
+        resolver: Resolver,
+        secrets: Secrets,
+        read: Read,
+        submit: Submit,
+        clock: Callable[[], float],
+        returns: ReturnWatch | None = None,
     ) -> None:
+        self._returns = returns
         self._resolver = resolver
         self._secrets = secrets
         self._read = read
@@ -54,6 +72,8 @@ class DomainWatch:
         return {where: domain_keys(session, self._secrets, *where) for where in claimed}
 
     async def _look_up(self, account_id: int, name: str, keys: DomainKeys) -> None:
+        if self._returns is not None:
+            await self._returns.look(account_id, name)
         found = {place: await self._texts(place) for place in keys.names}
         known = {place: texts for place, texts in found.items() if texts is not None}
         verdict = examine(keys, known)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from postmeter.asking import Asking
 from postmeter.delivery import warm_up
+from postmeter.delivery.concerns import Concerns
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch, Ways
 from postmeter.delivery.fair_queue import Turn
@@ -72,6 +73,7 @@ class Scheduler:
         self._asking = asking
         self._load = load
         self._desk = desk
+        self._concerns = Concerns()
         self._settler = Settler(reactor, submit)
         self._parcels: set[Parcel] = set()
         self._turnstile: Turnstile[Parcel] = Turnstile(AT_SIGNER, self._begin)
@@ -223,6 +225,7 @@ class Scheduler:
         message, now = parcel.leased.message, self._clock()
         settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
         self._desk.note(settlement)
+        self._concerns.note(settlement)
         self._add(parcel, settlement)
 
     def _ended(self, parcel: Parcel, recipient: QueuedRecipient) -> bool:

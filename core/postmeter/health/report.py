@@ -9,7 +9,7 @@ from functools import partial
 
 from postmeter.config import Settings
 from postmeter.errors import PostmeterError
-from postmeter.health import doors, ground, names, running
+from postmeter.health import doors, ground, names, reports, running
 from postmeter.health.finding import Finding, problem
 from postmeter.health.spf import Lookup
 from postmeter.threads import within
@@ -30,10 +30,15 @@ GROUPS: dict[str, tuple[Look, ...]] = {
         ground.clock,
         running.clock_synchronised,
     ),
-    "relay": (ground.plugins, doors.ports, doors.certificate, running.panel, running.second_factor),
+    "relay": (ground.plugins, doors.ports, doors.certificate, reports.listener, running.panel, running.second_factor),
     "world": (doors.hostname, doors.resolver, names.source_addresses, names.way_out),
 }
-NAMES: tuple[LookUp, ...] = (names.reverse_names, names.sender_policy, names.reachable)  # they are about the world
+NAMES: tuple[LookUp, ...] = (
+    names.reverse_names,
+    names.sender_policy,
+    names.reachable,
+    reports.return_path,
+)  # they are about the world
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ class ReturnPaths:
         self._lifetime = lifetime
 
     def write(self, returned: Returned, domain: str) -> str:
-        """The reverse path at this domain."""
-        text = f"{MARK}{returned.message_id.lower()}.{'-' if returned.recipient is None else returned.recipient}"
-        return f"{text}.{self._mac(text, domain)}@{domain}"
+        """The reverse path at this domain, which is in lower case."""
+        local = f"{MARK}{returned.message_id.lower()}.{'-' if returned.recipient is None else returned.recipient}"
+        return f"{local}.{self._mac(local, domain)}@{domain}"
 
     def read(self, address: str, now: float) -> Returned | None:
         """What such an address is about, in capitals or not; None: it is not one of ours, or its time is over."""
@@ -56,8 +56,8 @@ class ReturnPaths:
             return None
         return Returned(identifier, None if number == "-" else int(number))
 
-    def _mac(self, text: str, domain: str) -> str:
-        digest = hmac.digest(self._key, f"{text}@{domain.lower()}".encode(), hashlib.sha256)
+    def _mac(self, local: str, domain: str) -> str:
+        digest = hmac.digest(self._key, f"{local}@{domain}".encode(), hashlib.sha256)
         return b32encode(digest[:MAC]).decode().lower()
 
 

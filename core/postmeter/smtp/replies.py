@@ -83,7 +83,6 @@ NO_RETURN_PATH = Reply(550, "5.1.1", "There is no such return path here, or its 
 NO_REPORT = Reply(550, "5.6.0", "This is no report about a delivery, and nobody reads mail to this address")
 REPORT_HEARD = Reply(250, "2.0.0", "Thank you for the report")
 PASSED_ON = Reply(250, "2.0.0", "Thank you; it is passed on")
-TOO_MANY_REPORTS = Reply(451, "4.3.2", "Too many reports at once; try again in a minute")
 ENOUGH_MAIL = Reply(450, "4.7.1", "Too much mail to this address; try again in an hour")
 
 # Addresses (RFC 3463, 3.2; RFC 6531, 3.5)

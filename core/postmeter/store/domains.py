@@ -97,6 +97,8 @@ class DomainFacts:
     checked_at: float | None
     failing_since: float | None
     records: tuple[DnsRecord, ...]
+    return_path: str = ""  # empty: bounces come back to the relay's own domain
+    returns: bool = False  # to the return path, whose records are there
 
 
 @dataclass(frozen=True)
@@ -340,4 +342,6 @@ def _facts(session: Session, domain: SendingDomain, account: str) -> DomainFacts
         checked_at=domain.checked_at,
         failing_since=domain.failing_since,
         records=_records(session, domain.account_id, domain.name),
+        return_path=domain.return_path,
+        returns=domain.return_path_verified_at is not None,
     )

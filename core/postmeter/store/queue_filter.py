@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
+from postmeter.message.bounce import CLASSES
 from postmeter.store.tables import DEFERRED, HELD, LEASED, QUEUED, Account, Connection, Recipient
 
 ALL = "all"  # the filter that matches whatever waits
@@ -71,6 +72,8 @@ def _condition(word: str) -> tuple[str, str]:
         raise UsageError(f"{word!r} is no condition; there are: {', '.join(f'{name}:…' for name in _CLAUSES)}")
     if name == "state" and value not in STATES:
         raise UsageError(f"nothing waits in the state {value!r}; there are: {', '.join(STATES)}")
+    if name == "class" and not any(known == value or known.startswith(f"{value}.") for known in CLASSES):
+        raise UsageError(f"there is no class {value!r}; there are: {', '.join(CLASSES)}")
     return name, value
 
 
@@ -89,8 +92,8 @@ _CLAUSES: dict[str, Callable[[str], ColumnElement[bool]]] = {
     "domain": lambda name: Recipient.forward_path.iendswith(f"@{name.removeprefix('@')}", autoescape=True),
     "provider": lambda name: func.lower(Recipient.provider) == name.lower(),
     "state": lambda state: Recipient.state == state,
+    "class": lambda name: (Recipient.failure == name) | Recipient.failure.startswith(f"{name}.", autoescape=True),
     "error": lambda words: Recipient.reply.icontains(words, autoescape=True),
-    "failure": lambda name: (Recipient.failure == name) | Recipient.failure.startswith(f"{name}.", autoescape=True),
     "route": lambda hop: Recipient.route == hop.lower(),
     "message": lambda identifier: Recipient.message_id == identifier.upper(),
 }

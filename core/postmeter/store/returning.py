@@ -49,7 +49,7 @@ class ReturnDomains:
 
     def of(self, session: Session, account_id: int, name: str) -> ReturnDomain | None:
         """The customer's own if its records are there, or else the relay's."""
-        found = session.scalar(_OF, {"account": account_id, "name": name}) or self.own
+        found = session.scalar(_OF, {"account": account_id, "name": name}) or self.own.lower()
         return ReturnDomain(self.paths, found) if found else None
 
 
@@ -67,14 +67,6 @@ def is_in_use(session: Session, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The return path that a sending domain is to have; ``since`` it is in use (None: its records are not there)."""
-
-    name: str
-    since: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Sight:
     """A look ``at`` that time at a sending domain's return path; ``problem`` empty: it leads here."""
 
@@ -85,10 +77,10 @@ class Sight:
     at: float
 
 
-def wanted(session: Session, account_id: int, domain: str) -> Wanted | None:
-    """The return path of a sending domain; None when it has none of its own."""
+def wanted(session: Session, account_id: int, domain: str) -> str:
+    """The return path that a sending domain is to have; empty: none of its own."""
     row = session.get(SendingDomain, (account_id, domain))
-    return Wanted(row.return_path, row.return_path_verified_at) if row and row.return_path else None
+    return row.return_path if row else ""
 
 
 def set_return_path(session: Session, account_id: int, domain: str, text: str, now: float) -> str:
@@ -120,14 +112,23 @@ def records(name: str, hostname: str, own: str) -> tuple[DnsRecord, ...]:
     )
 
 
-def fault_in(name: str, exchanges: Sequence[str], ours: Iterable[str]) -> str:
+def exchanges(hostname: str, own: Iterable[str]) -> frozenset[str]:
+    """The mail servers that are ours: this one, and those of the relay's return path, given its MX records."""
+    return frozenset([hostname.lower(), *_hosts(own)])
+
+
+def fault_in(name: str, found: Iterable[str], ours: frozenset[str]) -> str:
     """What keeps bounces to ``name`` from coming here, given its MX records (``10 mx.example.``); empty: nothing."""
-    hosts = [text.split()[-1].rstrip(".").lower() for text in exchanges if text.strip()]
+    hosts = _hosts(found)
     if not hosts:
         return f"{name}: There is no MX record."
-    if not {one.lower() for one in ours} & set(hosts):
+    if not ours & set(hosts):
         return f"{name}: The MX record leads to {hosts[0] or 'nobody'}, not to this relay."
     return ""
+
+
+def _hosts(records: Iterable[str]) -> list[str]:
+    return [text.split()[-1].rstrip(".").lower() for text in records if text.strip()]
 
 
 def record_sights(session: Session, sights: Sequence[Sight]) -> list[bool]:

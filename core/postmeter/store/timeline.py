@@ -28,7 +28,7 @@ class RecipientFacts:
     reply: str
     charge: str
     route: str = ""  # where the operator wants it sent, host:port
-    failure: str = ""  # the class of the last refusal
+    failure: str = ""  # the class of the last refusal; empty: there was none
 
 
 @dataclass(frozen=True)

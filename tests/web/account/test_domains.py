@@ -5,16 +5,18 @@ from __future__ import annotations
 import html
 import re
 
+import attrs
 import pytest
 from flask import Flask
 
+from postmeter.config import Smtp
 from postmeter.store import audit, domains, rotation
 from postmeter.store.accounts import account_by_name
 from postmeter.store.domain_checks import record_check
 from postmeter.store.domains import DomainFacts
 from postmeter.store.secrets import NewPassword
 from postmeter_web.looks import FRESH
-from support.panel import NOW, Browser, House
+from support.panel import NOW, OWNER, Browser, House
 from support.tenants import new_key
 
 PAGES = "/accounts/shop/domains"
@@ -224,3 +226,62 @@ def test_anothers_domain_does_not_exist(app: Flask, verified: House) -> None:
     assert other.get(f"{forum}/shop.example/").status_code == 404
     for path in ("look", "list-help", "keys/rsa", "keys/pm1/cancel", "remove"):
         assert other.post(f"{forum}/shop.example/{path}", f"{forum}/new").status_code == 404
+
+
+BOUNCE = "bounce.shop.example"
+
+
+@pytest.fixture
+def reading_bounces(verified: House) -> House:
+    """The relay listens for bounces, and has a domain for them."""
+    smtp = Smtp(reports=("127.0.0.1:25",), return_path="bounce.relay.example")
+    verified.settings = attrs.evolve(verified.settings, smtp=smtp)
+    return verified
+
+
+def as_owner(house: House) -> Browser:
+    browser = Browser(house.app())
+    browser.log_in(OWNER)
+    return browser
+
+
+def test_without_a_port_for_bounces_nothing_is_said_of_return_paths(verified: House) -> None:
+    assert "return-path" not in as_owner(verified).get(f"{SHOP}/").text
+
+
+def test_a_return_path_is_used_once_its_record_is_there(reading_bounces: House) -> None:
+    house, owner = reading_bounces, as_owner(reading_bounces)
+    owner.post(f"{SHOP}/return-path", f"{SHOP}/", return_path=BOUNCE)
+    page = owner.get(f"{SHOP}/").text
+    assert "CNAME" in page
+    assert f"{BOUNCE}: There is no MX record." in page
+    facts = shop(house)
+    assert facts is not None
+    assert (facts.return_path, facts.returns) == (BOUNCE, False)
+    house.dns[BOUNCE, "MX"] = ("10 mail.example.net.",)
+    house.now += FRESH
+    owner.post(f"{SHOP}/look", f"{SHOP}/")
+    facts = shop(house)
+    assert facts is not None
+    assert facts.returns
+    assert "domain.return_path" in noted(house)
+
+
+def test_while_the_dns_is_silent_a_return_path_stays_as_it_is(reading_bounces: House) -> None:
+    house, owner = reading_bounces, as_owner(reading_bounces)
+    owner.post(f"{SHOP}/return-path", f"{SHOP}/", return_path=BOUNCE)
+    house.dns[BOUNCE, "MX"] = None
+    house.now += FRESH
+    owner.post(f"{SHOP}/look", f"{SHOP}/")
+    facts = shop(house)
+    assert facts is not None
+    assert not facts.returns
+    assert "no answer" in owner.get(f"{SHOP}/").text
+
+
+def test_a_return_path_elsewhere_is_refused_and_none_is_the_relays(reading_bounces: House) -> None:
+    owner = as_owner(reading_bounces)
+    owner.post(f"{SHOP}/return-path", f"{SHOP}/", return_path="bounce.other.example")
+    assert "must be a name below shop.example" in owner.get(f"{SHOP}/").text
+    owner.post(f"{SHOP}/return-path", f"{SHOP}/", return_path="")
+    assert "relay&#39;s own domain." in owner.get(f"{SHOP}/").text

@@ -12,9 +12,10 @@ from wtforms.validators import InputRequired
 
 from postmeter.errors import UsageError
 from postmeter.message.signature import ED25519, RSA
-from postmeter.store import accounts, domains, rotation
+from postmeter.store import accounts, domains, returning, rotation
 from postmeter.store.domains import DomainFacts, NewKey
 from postmeter_web.access import MANAGE, needs, own_pages
+from postmeter_web.account import returns
 from postmeter_web.account.published import record, see_domain
 from postmeter_web.context import changing, now, panel, reading
 from postmeter_web.forms import Form
@@ -47,6 +48,15 @@ class Help(Form):
     """Where recipients of a domain's mail find help."""
 
     list_help = StringField(lazy_gettext("Page (https) or mail address"), [InputRequired()])
+
+
+class Returning(Form):
+    """The name to which bounces come back."""
+
+    return_path = StringField(
+        lazy_gettext("Name below your domain"),
+        description=lazy_gettext("Such as bounce.shop.example; empty: the relay's own domain."),
+    )
 
 
 @blueprint.get("/")
@@ -94,11 +104,12 @@ def live(domain: str) -> ResponseReturnValue:
 def look(domain: str) -> ResponseReturnValue:
     """Look at the DNS now; what is found counts."""
     facts = _domain(domain)
-    seen = see_domain(facts, fresh=0.0)
+    seen, returned = see_domain(facts, fresh=0.0), returns.see(facts, fresh=0.0)
     if seen.unknown:
         flash(gettext("The DNS gives no answer at the moment. Nothing has changed; look again in a minute."), "problem")
         return _back(domain)
     with changing("domain.look", domain, new_keys=list(seen.verdict.ready)) as change:
+        returns.record(change.db, facts, returned)
         change.facts["verified"] = record(change.db, facts, seen)
     if seen.verdict.ready:
         flash(gettext("The new key signs from now on."))
@@ -122,6 +133,26 @@ def set_help(domain: str) -> ResponseReturnValue:
         flash(in_words(str(error)), "problem")
     else:
         flash(gettext("New mails have the new List-Help."))
+    return _back(domain)
+
+
+@blueprint.post("/<domain>/return-path")
+def set_return_path(domain: str) -> ResponseReturnValue:
+    """Change where bounces come back to."""
+    _domain(domain)
+    name = Returning().return_path.data or ""
+    try:
+        with changing("domain.return_path", domain, return_path=name) as change:
+            kept = returning.set_return_path(change.db, g.account.id, domain, name, now())
+    except UsageError as error:
+        flash(in_words(str(error)), "problem")
+        return _back(domain)
+    if kept:
+        flash(
+            gettext("Publish the records. The name is used once they are found, for which the relay looks by itself.")
+        )
+    else:
+        flash(gettext("Bounces come back to the relay's own domain."))
     return _back(domain)
 
 
@@ -183,6 +214,9 @@ def _facts(name: str) -> dict[str, Any]:
         "keys": keys,
         "users": users,
         "seen": see_domain(facts),
+        "returns": returns.offered(),
+        "returned": returns.see(facts),
+        "returning": Returning(return_path=facts.return_path),
         "help": Help(list_help=facts.list_help.translate(_BARE).replace("mailto:", "")),
         "now": now(),
     }

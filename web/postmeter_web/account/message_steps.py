@@ -9,6 +9,7 @@ from typing import Any
 from flask_babel import format_decimal, gettext
 
 from postmeter.store.timeline import EventFacts, MessageFacts
+from postmeter_web.account.failures import in_words
 
 
 def N_(text: str) -> str:
@@ -28,6 +29,9 @@ TITLES = {  # by kind of event: its colour and its title
     "released": ("", N_("Released")),
     "retried": ("", N_("To be tried again at once")),
     "rerouted": ("", N_("The operator has it sent another way")),
+    "bounced late": ("bad", N_("Bounced after it had been delivered")),
+    "delay_reported": ("", N_("The receiving side says that it comes later")),
+    "failure_reported": ("bad", N_("The receiving side says that it was not delivered")),
     "complained": ("bad", N_("The recipient has complained")),
     "address_suppressed": ("bad", N_("The address was suppressed")),
 }
@@ -80,8 +84,8 @@ def seconds(value: float) -> str:
 
 
 def _step(event: EventFacts, accepted_at: float, paths: Mapping[int, str]) -> Step:
-    tone, title = TITLES.get(event.kind, ("", ""))
     facts = event.facts
+    tone, title = TITLES.get(f"{event.kind} late" if facts.get("late") else event.kind, ("", ""))
     return Step(
         kind=event.kind,
         tone=tone,
@@ -136,8 +140,10 @@ def _plain(name: str) -> Callable[[Mapping[str, Any]], str]:
 
 
 _TOLD: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (  # what the facts of an event tell, in this order
+    (N_("Class"), lambda facts: in_words(str(facts.get("class") or ""))),
     (N_("Server"), _server),
     (N_("Provider"), _plain("provider")),
+    (N_("Kind of complaint"), _plain("feedback_type")),
     (N_("Our address"), _plain("local_address")),
     (N_("Our name"), _plain("ehlo")),
     (N_("Encryption"), _encryption),

@@ -1,0 +1,80 @@
+"""The envelope that mail leaves with: its reverse path tells what a bounce is about, if bounces come to us at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from postmeter.delivery.dispatch import Dispatch
+from postmeter.delivery.parcel import Parcel
+from postmeter.delivery.pool import Pool
+from postmeter.delivery.route import Router
+from postmeter.message.envelope import Envelope
+from postmeter.message.return_path import ReturnDomain, Returned, ReturnPaths
+from postmeter.smtp.mail import Mail
+from support.scheduling import SIGNED, FakePool, FakeRouter, leased, route
+
+IDENTIFIER = "01M845D52EFTKSJPV36DHCW3RR"
+PATHS = ReturnPaths(b"key", 1e12)
+SIGNED_WITH_RETURN = replace(SIGNED, returns=ReturnDomain(PATHS, "bounce.example.net"))
+
+
+class NothingEnds:
+    """All is sent."""
+
+    def put_off(self, *_: Any) -> bool:
+        """See ``Ends``."""
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def sent(*paths: str, signed: Any = SIGNED_WITH_RETURN, **envelope: Any) -> list[Mail]:
+    """What goes to the pool: all of a domain in one transaction."""
+    router, pool = FakeRouter(), FakePool()
+    router.known = {"a.example": route("a"), "b.example": route("b")}
+    dispatch = Dispatch(
+        cast(Any, NothingEnds()),
+        router=cast(Router, router),
+        pool=cast(Pool, pool),
+        clock=lambda: 0.0,
+        lease_held=lambda: True,
+    )
+    lease = leased(*paths, message_id=IDENTIFIER)
+    lease = replace(lease, message=replace(lease.message, envelope=replace(lease.message.envelope, **envelope)))
+    dispatch.send(Parcel(lease, None, set(), 0, 1), signed)
+    return [mail for _, mail, _ in pool.sent]
+
+
+def returned(mail: Mail) -> Returned | None:
+    return PATHS.read(mail.envelope.reverse_path, 0.0)
+
+
+def test_each_transaction_says_which_recipient_it_is_for() -> None:
+    first, second = sent("joe@a.example", "kim@b.example")
+    assert (returned(first), returned(second)) == (Returned(IDENTIFIER, 0), Returned(IDENTIFIER, 1))
+
+
+def test_one_for_several_recipients_names_the_message() -> None:
+    [mail] = sent("joe@a.example", "kim@a.example")
+    assert returned(mail) == Returned(IDENTIFIER, None)
+
+
+def test_the_null_path_stays() -> None:
+    [mail] = sent("joe@a.example", reverse_path="")
+    assert mail.envelope.reverse_path == ""
+
+
+def test_where_bounces_do_not_come_to_us_the_senders_own_path_stays() -> None:
+    [mail] = sent("joe@a.example", signed=SIGNED)
+    assert mail.envelope.reverse_path == "a@shop.example"
+
+
+@pytest.mark.parametrize("path", ["jürgen@shop.example"])
+def test_a_path_that_is_replaced_needs_no_smtputf8(path: str) -> None:
+    [mail] = sent("joe@a.example", reverse_path=path, smtputf8=True)
+    assert not mail.envelope.smtputf8
+    assert isinstance(mail.envelope, Envelope)
