@@ -16,13 +16,13 @@ from postmeter.asking import Asking
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch
 from postmeter.delivery.fair_queue import Turn
-from postmeter.delivery.gate import Gate
 from postmeter.delivery.outcome import Judge, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING, Pool
 from postmeter.delivery.route import Router
 from postmeter.delivery.settling import Settler, Submit
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
+from postmeter.delivery.turnstile import Turnstile
 from postmeter.delivery.window import Window
 from postmeter.hookspecs import MAX_BODY, Message
 from postmeter.message.header import split
@@ -75,7 +75,7 @@ class Scheduler:
         self._desk = desk
         self._settler = Settler(reactor, submit)
         self._parcels: set[Parcel] = set()
-        self._gate: Gate[Parcel] = Gate(AT_SIGNER, self._begin)
+        self._turnstile: Turnstile[Parcel] = Turnstile(AT_SIGNER, self._begin)
         self._polling = LoopingCall(self._poll)
         self._pick = Picking()
         self._picking = False
@@ -102,7 +102,7 @@ class Scheduler:
             return
         if len(rest) < len(leased.recipients):
             parcel.leased = leased = replace(leased, recipients=rest)
-        self._gate.come(Turn(leased.message.account_id, leased.message.priority), parcel)
+        self._turnstile.come(Turn(leased.message.account_id, leased.message.priority), parcel)
 
     # Start and end
 
@@ -117,7 +117,7 @@ class Scheduler:
         if self._polling.running:
             self._polling.stop()
         self._window.forget_waiting()  # leased, not begun: goes back with the worker's other leases
-        for parcel in self._gate.turn_away():
+        for parcel in self._turnstile.turn_away():
             self.not_begun(parcel, list(parcel.leased.recipients))
         self.resume()
         self._settler.flush()
@@ -192,7 +192,7 @@ class Scheduler:
         self._signer.sign(order)
 
     def _signed(self, parcel: Parcel, result: Signed | BaseException | None) -> None:
-        self._gate.leave()
+        self._turnstile.leave()
         if isinstance(result, Signed):
             self._dispatch.send(parcel, result)
         else:

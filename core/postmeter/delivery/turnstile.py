@@ -1,4 +1,4 @@
-"""A gate that lets a few in at a time, so that nobody has to wait behind a whole crowd that came before."""
+"""A turnstile that lets a few in at a time, so that nobody has to wait behind a whole crowd that came before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from postmeter.delivery.fair_queue import FairQueue, Turn
 Item = TypeVar("Item")
 
 
-class Gate(Generic[Item]):
+class Turnstile(Generic[Item]):
     """``most`` are inside at a time, the others come in by turns when one leaves; ``enter`` is called for each."""
 
     def __init__(self, most: int, enter: Callable[[Item], None]) -> None:
