@@ -11,9 +11,9 @@ from sqlalchemy import insert, update
 
 from postmeter.store.base import table
 from postmeter.store.engine import Store
-from postmeter.store.picking import SERVED, STEPS, Load, Pick, Picking, Wish
+from postmeter.store.picking import SERVED, STEPS, Load, Pick, Picking, Room, Wish
 from postmeter.store.tables import DEFERRED, QUEUED, Message, Recipient
-from support.postage import accept, add_worker, explained, funded, recipients, submission, watched
+from support.postage import Unlimited, accept, add_worker, explained, funded, recipients, submission, watched
 from support.stored import add_message
 from support.tenants import NOW
 
@@ -31,11 +31,12 @@ def wait(store: Store, account: int, number: int, **columns: Any) -> None:
             session.execute(insert(table(Recipient)), [{**row, "n": n} for n in range(1, number)])
 
 
-def pick(store: Store, picking: Picking, limit: int, room: Any = None, worker: int = 1, at: float = NOW) -> Pick:
+def pick(
+    store: Store, picking: Picking, limit: int, room: Room | None = None, worker: int = 1, at: float = NOW
+) -> Pick:
     """One pick."""
-    wish = Wish(worker, at, limit) if room is None else Wish(worker, at, limit, room)
     with store.write() as session:
-        [made] = picking(session, [wish])
+        [made] = picking(session, [Wish(worker, at, limit, room or Unlimited())])
     return made
 
 
@@ -53,9 +54,11 @@ class Shares:
         self._left = {int(name.removeprefix("account")): number for name, number in most.items()}
 
     def fits(self, load: Load) -> bool:
+        """See ``Room``."""
         return self._left[load.account_id] >= load.recipients
 
     def enter(self, load: Load) -> None:
+        """See ``Room``."""
         self._left[load.account_id] -= load.recipients
 
 
@@ -157,7 +160,6 @@ def test_no_pick_reads_all_that_waits(store: Store, monkeypatch: pytest.MonkeyPa
     ran = watched(monkeypatch)
     pick(store, Picking(), 20)
     backlog, *lanes_and_rows, _ = [explained(store, *each) for each in ran]
-    print("\n".join(lanes_and_rows))
     assert "ix_recipient_due" in backlog
     assert [plan for plan in lanes_and_rows if "ix_recipient_turn" not in plan] == []
     assert [plan for plan in lanes_and_rows if "ix_recipient_due" in plan or "SCAN r" in plan] == []
