@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
 from postmeter.store.base import table
 from postmeter.store.engine import Store
 from postmeter.store.picking import SERVED, STEPS, Load, Pick, Picking, Room, Wish
 from postmeter.store.tables import DEFERRED, QUEUED, Message, Recipient
-from support.postage import Unlimited, accept, add_worker, explained, funded, recipients, submission, watched
+from support.postage import Unlimited, accept, add_worker, explained, funded, recipients, submission, watched, wish
 from support.stored import add_message
 from support.tenants import NOW
 
@@ -153,6 +153,22 @@ def test_two_workers_of_one_process_have_turns_of_their_own(store: Store) -> Non
     picking = Picking()
     seen = [taken(pick(store, picking, 2, worker=worker, at=NOW + worker)) for worker in (1, 2)]
     assert seen == [{(1, ""): 1, (2, ""): 1}] * 2
+
+
+def test_two_workers_at_once_pass_over_what_the_other_is_just_leasing(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    try:
+        for account in (1, 2):
+            wait(store, account, 50)
+        with store.write() as first, store.write() as second:
+            second.execute(text("SET LOCAL lock_timeout = '5s'"))
+            [one] = Picking()(first, [wish(1, NOW, 40)])
+            [two] = Picking()(second, [wish(2, NOW, 40)])
+        assert [sum(taken(each).values()) for each in (one, two)] == [34, 34]
+        owners = Tally(r.lease_owner for r in recipients(store))
+        assert owners == {1: 34, 2: 34, None: 32}
+    finally:
+        store.close()
 
 
 def test_no_pick_reads_all_that_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
