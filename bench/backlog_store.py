@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from postmeter.config import Settings
+from postmeter.delivery.window import Window
 from postmeter.message.identifier import new_id
 from postmeter.message.signature import RSA
 from postmeter.store import queue
@@ -131,7 +132,7 @@ def picks(store: Store, number: int, limit: int) -> list[float]:
     for _ in range(number):
         begun = time.perf_counter()
         with store.write() as session:
-            picking(session, [Wish(worker, time.time(), limit)])
+            picking(session, [Wish(worker, time.time(), limit, Window(10**9))])
         taken.append((time.perf_counter() - begun) * 1000)
     with store.write() as session:
         queue.forget(session, worker)

@@ -17,7 +17,7 @@ from postmeter.store import writer as writing
 from postmeter.store.accept import Accepted, Duplicate, Submission
 from postmeter.store.engine import Store
 from postmeter.store.errors import connection_lost
-from postmeter.store.picking import Picking, Wish
+from postmeter.store.picking import Picking
 from postmeter.store.settle import settle
 from postmeter.store.tables import DELIVERED
 from support.desk import Desk, note
@@ -31,6 +31,7 @@ from support.postage import (
     outcome,
     recipients,
     submission,
+    wish,
 )
 from support.tenants import NOW
 
@@ -203,7 +204,7 @@ def test_no_lease_is_forgotten_though_its_answer_was_lost(store: Store, fault: s
     worker, picking = add_worker(store), Picking()
     accept(store, submission(4))
     desk = Desk(Lossy(store, fault))
-    desk.submit(picking, Wish(worker, NOW, 2))
+    desk.submit(picking, wish(worker, NOW, 2))
     [pick] = desk.finish()
     [leased] = pick.leases
     assert len(leased.recipients) == 2

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
 from postmeter.store.base import table
 from postmeter.store.engine import Store
-from postmeter.store.picking import SERVED, STEPS, Load, Pick, Picking, Wish
+from postmeter.store.picking import SERVED, STEPS, Load, Pick, Picking, Room, Wish
 from postmeter.store.tables import DEFERRED, QUEUED, Message, Recipient
-from support.postage import accept, add_worker, explained, funded, recipients, submission, watched
+from support.postage import Unlimited, accept, add_worker, explained, funded, recipients, submission, watched, wish
 from support.stored import add_message
 from support.tenants import NOW
 
@@ -31,11 +31,12 @@ def wait(store: Store, account: int, number: int, **columns: Any) -> None:
             session.execute(insert(table(Recipient)), [{**row, "n": n} for n in range(1, number)])
 
 
-def pick(store: Store, picking: Picking, limit: int, room: Any = None, worker: int = 1, at: float = NOW) -> Pick:
+def pick(
+    store: Store, picking: Picking, limit: int, room: Room | None = None, worker: int = 1, at: float = NOW
+) -> Pick:
     """One pick."""
-    wish = Wish(worker, at, limit) if room is None else Wish(worker, at, limit, room)
     with store.write() as session:
-        [made] = picking(session, [wish])
+        [made] = picking(session, [Wish(worker, at, limit, room or Unlimited())])
     return made
 
 
@@ -53,9 +54,11 @@ class Shares:
         self._left = {int(name.removeprefix("account")): number for name, number in most.items()}
 
     def fits(self, load: Load) -> bool:
+        """See ``Room``."""
         return self._left[load.account_id] >= load.recipients
 
     def enter(self, load: Load) -> None:
+        """See ``Room``."""
         self._left[load.account_id] -= load.recipients
 
 
@@ -152,12 +155,27 @@ def test_two_workers_of_one_process_have_turns_of_their_own(store: Store) -> Non
     assert seen == [{(1, ""): 1, (2, ""): 1}] * 2
 
 
+def test_two_workers_at_once_pass_over_what_the_other_is_just_leasing(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    try:
+        for account in (1, 2):
+            wait(store, account, 50)
+        with store.write() as first, store.write() as second:
+            second.execute(text("SET LOCAL lock_timeout = '5s'"))
+            [one] = Picking()(first, [wish(1, NOW, 40)])
+            [two] = Picking()(second, [wish(2, NOW, 40)])
+        assert [sum(taken(each).values()) for each in (one, two)] == [34, 34]
+        owners = Tally(r.lease_owner for r in recipients(store))
+        assert owners == {1: 34, 2: 34, None: 32}
+    finally:
+        store.close()
+
+
 def test_no_pick_reads_all_that_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     wait(store, 1, 300)
     ran = watched(monkeypatch)
     pick(store, Picking(), 20)
     backlog, *lanes_and_rows, _ = [explained(store, *each) for each in ran]
-    print("\n".join(lanes_and_rows))
     assert "ix_recipient_due" in backlog
     assert [plan for plan in lanes_and_rows if "ix_recipient_turn" not in plan] == []
     assert [plan for plan in lanes_and_rows if "ix_recipient_due" in plan or "SCAN r" in plan] == []

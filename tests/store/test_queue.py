@@ -7,7 +7,7 @@ from sqlalchemy import event, text
 
 from postmeter.store import queue
 from postmeter.store.engine import Store
-from postmeter.store.picking import Picking, Wish
+from postmeter.store.picking import Picking
 from postmeter.store.tables import DEFERRED, DELIVERED, LEASED, QUEUED
 from support.postage import (
     CONTENT,
@@ -21,6 +21,7 @@ from support.postage import (
     settle_all,
     submission,
     watched,
+    wish,
 )
 from support.tenants import NOW
 
@@ -237,7 +238,7 @@ def test_who_ends_in_order_gives_back_without_doubt(store: Store, worker: int) -
 def test_a_pick_is_found_again_after_its_answer_was_lost(store: Store, worker: int) -> None:
     picking = Picking()
     accept(store, submission(3), submission(worker=worker))
-    wishes = [Wish(worker, NOW + 1, 2), Wish(worker, NOW + 2, 1), Wish(worker, NOW + 3, 1)]
+    wishes = [wish(worker, NOW + 1, 2), wish(worker, NOW + 2, 1), wish(worker, NOW + 3, 1)]
     with store.write() as session:
         picked = picking(session, wishes)
     assert [sum(len(one.recipients) for one in pick.leases) for pick in picked] == [2, 1, 0]

@@ -12,7 +12,7 @@ from postmeter.config import Demo
 from postmeter.delivery.outcome import Judge
 from postmeter.store.accept import Acceptance, Accepted, Submission
 from postmeter.store.engine import Store
-from postmeter.store.picking import Picking, Wish
+from postmeter.store.picking import Picking
 from postmeter.store.queue import Leased
 from postmeter.store.quota_tables import Block
 from postmeter.store.settle import settle
@@ -29,6 +29,7 @@ from support.postage import (
     rows,
     settle_all,
     submission,
+    wish,
 )
 from support.tenants import NOW
 
@@ -137,7 +138,7 @@ def test_nobody_is_looked_up_where_they_are_refused_or_there_are_none(store: Sto
 
 def pick(store: Store, worker: int, now: float = NOW) -> list[Leased]:
     with store.write() as session:
-        return list(Picking()(session, [Wish(worker, now, 100)])[0].leases)
+        return list(Picking()(session, [wish(worker, now, 100)])[0].leases)
 
 
 def end(store: Store, leases: list[Leased], worker: int) -> list[bool]:
@@ -184,7 +185,7 @@ def test_a_pick_whose_answer_was_lost_is_marked_as_well(store: Store, worker: in
     put(store, "r0@example.net")
     lease(store, worker)
     with store.read() as session:
-        [found] = Picking().confirm(session, [Wish(worker, NOW, 100)])
+        [found] = Picking().confirm(session, [wish(worker, NOW, 100)])
     assert found is not None
     [leased] = found.leases
     assert leased.recipients[0].suppressed == BY_COMPLAINT

@@ -22,6 +22,7 @@ from postmeter.store import events, ledger, queue, renewal, standing, tables
 from postmeter.store.accept import FREE, Acceptance, Submission
 from postmeter.store.engine import Store
 from postmeter.store.own_mail import OPERATOR
+from postmeter.store.picking import Load, Wish
 from postmeter.store.queue import Leased, QueuedRecipient
 from postmeter.store.quota_tables import Block, Ledger
 from postmeter.store.settle import Settlement, settle
@@ -116,6 +117,22 @@ def lease(store: Store, worker: int, now: float = NOW, limit: int = 1000) -> lis
     """Lease what is due."""
     with store.write() as session:
         return queue.lease_due(session, worker, now, limit)
+
+
+def wish(worker: int, now: float = NOW, limit: int = 1000) -> Wish:
+    """The wish of a worker that has room for everything."""
+    return Wish(worker, now, limit, Unlimited())
+
+
+class Unlimited:
+    """Room for everything."""
+
+    def fits(self, load: Load) -> bool:
+        """See ``Room``."""
+        return True
+
+    def enter(self, load: Load) -> None:
+        """See ``Room``."""
 
 
 def outcome(

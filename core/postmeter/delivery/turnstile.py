@@ -22,13 +22,17 @@ class Turnstile(Generic[Item]):
 
     def come(self, turn: Turn, item: Item) -> None:
         """Let it in, now or when its turn comes."""
-        self._waiting.push(turn, item)
-        self._open()
+        if self._inside < self._most and not self._waiting:
+            self._inside += 1
+            self._enter(item)
+        else:
+            self._waiting.push(turn, item)
 
     def leave(self) -> None:
         """Somebody inside is done."""
         self._inside -= 1
-        self._open()
+        if self._waiting:
+            self._open()
 
     def turn_away(self) -> list[Item]:
         """Those who are not inside, and never will be."""

@@ -81,8 +81,9 @@ class Window:
         """What came in, or a part of it, goes; others may come in."""
         account, receiver, recipients, octets = load
         self._count(account, receiver, -recipients, -octets)
-        for waiting in list(self._waiting):
-            self._let_in(waiting)
+        if self._waiting:
+            for waiting in list(self._waiting):
+                self._let_in(waiting)
 
     def _has_room(self, load: Load) -> bool:
         account, receiver, recipients, octets = load
@@ -109,11 +110,10 @@ class Window:
         self.recipients += recipients
         self.octets += octets
         self._octets[account] = self._octets.get(account, 0) + octets
+        held = self._held
         for key in (account, receiver, (account, receiver)):
-            held = self._held.get(key, 0) + recipients
-            if held:
-                self._held[key] = held
-            else:
-                self._held.pop(key, None)
-        if account not in self._held:
+            held[key] = held.get(key, 0) + recipients
+            if not held[key]:
+                del held[key]
+        if account not in held:
             del self._octets[account]

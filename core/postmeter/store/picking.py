@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
 from sqlalchemy import Integer, bindparam, select, text, tuple_
@@ -51,14 +51,6 @@ class Room(Protocol):
         """It is taken."""
 
 
-class _Unlimited:
-    def fits(self, load: Load) -> bool:
-        return True
-
-    def enter(self, load: Load) -> None:
-        pass
-
-
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A worker's wish for recipients that are due at ``now``, at most ``limit``, and what there is ``room`` for."""
@@ -66,7 +58,7 @@ class Wish:
     worker: int
     now: float
     limit: int
-    room: Room = field(default_factory=_Unlimited, compare=False)
+    room: Room
 
 
 @dataclass(frozen=True, slots=True)
