@@ -126,7 +126,15 @@ class Delivery:
         "", "a mail server that `check` and the panel may connect to, to see whether port 25 is open; empty: none"
     )
     window: int = setting(10_000, "recipients that one worker holds in memory", least=1)
-    lifetime_days: int = setting(4, "days until an undelivered recipient expires", least=1)
+    lifetime_days: int = setting(
+        4, "days until an undelivered recipient expires, unless its message says otherwise", least=1
+    )
+    notifications: str = setting(
+        "always",
+        "when a sender is written to about his mail (RFC 3464): when it failed, unless he said otherwise; only as he "
+        "asked for by NOTIFY; or never",
+        choices=("always", "requested", "never"),
+    )
 
 
 @frozen

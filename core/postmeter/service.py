@@ -22,6 +22,7 @@ from postmeter.asking import Asking, News
 from postmeter.config import Settings
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.domain_watch import DomainWatch
+from postmeter.delivery.late_watch import LATE_EVERY, LateWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.pool import Pool
@@ -40,7 +41,9 @@ from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import listen
 from postmeter.server.protocol import Reception
 from postmeter.store import providers, queue, renewal, schema, troubles
+from postmeter.store.delays import Delays
 from postmeter.store.engine import Store
+from postmeter.store.notifications import Notifier, Settling
 from postmeter.store.secrets import Secrets
 from postmeter.store.tidying import Tidying
 from postmeter.store.troubles import Trouble
@@ -49,7 +52,6 @@ from postmeter.telling import Teller
 
 log = logging.getLogger(__name__)
 
-DAY = 86_400.0
 FIRST_DESCRIPTOR = 3  # what a process inherits begins here
 CERTIFICATES_EVERY = 5.0  # seconds between two looks at their files
 ROOM_EVERY = 5.0
@@ -96,6 +98,8 @@ class Worker:
         resolver = Resolver(reactor, servers(settings.delivery.resolver))
         self._router = self._make_router(resolver)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended)
+        self._notifier = Notifier.of(settings)
+        self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
@@ -114,6 +118,7 @@ class Worker:
             (BLOCKS_EVERY, self._look_after_blocks),
             (DOMAINS_EVERY, self._look_at_domains),
             (DESK_EVERY, self._follow_operator),
+            (LATE_EVERY, self._late.look),
             *([(0.5, self._tell)] if self._teller.needed else []),
         ]
 
@@ -192,11 +197,12 @@ class Worker:
             signer=self._signer,
             router=self._router,
             pool=self._pool,
-            judge=Judge(self.number, settings.lifetime_days * DAY),
+            judge=Judge(self.number, self._notifier.lifetime),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
             lease_held=lambda: self._lease.held,
             desk=self._desk,
+            settling=Settling(self._notifier),
         )
 
     def _make_reception(self) -> Reception:

@@ -17,6 +17,7 @@ class Facts:
     """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear).
 
     ``in_clear`` says why it was in clear. ``local`` is the address of this relay there, ``ehlo`` the name it gave.
+    ``dsn``: it knows notifications (RFC 3461), so it was told what the sender wishes.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Facts:
     in_clear: str = ""
     local: str = ""
     ehlo: str = ""
+    dsn: bool = False
 
     @classmethod
     def of(cls, host: Host) -> Facts:
@@ -67,8 +69,8 @@ class Delivery:
     talk: Talk
 
 
-def told(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
-    """What the timeline tells of an attempt that ends ``now``, for one recipient."""
+def told(delivery: Delivery, outcome: Outcome, now: float, notify: str = "") -> dict[str, Any]:
+    """What the timeline tells of an attempt that ends ``now``, for one recipient with that NOTIFY."""
     remote, talk = delivery.facts, delivery.talk
     seconds = talk.ended - talk.began
     facts: dict[str, Any] = {
@@ -80,6 +82,8 @@ def told(delivery: Delivery, outcome: Outcome, now: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "dialogue": dialogue(talk.lines(outcome), talk.began),
     }
+    if "SUCCESS" in notify:
+        facts["dsn"] = remote.dsn
     if talk.session:
         facts["session"] = talk.session
     if remote.local:

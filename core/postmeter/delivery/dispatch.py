@@ -133,7 +133,8 @@ class Dispatch:
         def sent(delivery: Delivery) -> None:
             now = self._clock()
             for outcome in delivery.outcomes:
-                self._ends.settle(parcel, recipients[outcome.recipient], outcome, told(delivery, outcome, now))
+                recipient = recipients[outcome.recipient]
+                self._ends.settle(parcel, recipient, outcome, told(delivery, outcome, now, recipient.path.notify))
 
         d.addCallback(sent)
         d.addErrback(self._failed, parcel, recipients)

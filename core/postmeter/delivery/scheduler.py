@@ -28,7 +28,8 @@ from postmeter.message.header import split
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.queue import Leased, Picking, QueuedRecipient, Wish
-from postmeter.store.settle import Settlement
+from postmeter.store.settle import Settlement, settle
+from postmeter.store.writer import Change
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Scheduler:
         load: Callable[[int, str], Deferred[bytes]],
         lease_held: Callable[[], bool],
         desk: Desk,
+        settling: Change[Settlement, bool] = settle,
     ) -> None:
         self.worker = worker
         self._window = window
@@ -71,7 +73,7 @@ class Scheduler:
         self._asking = asking
         self._load = load
         self._desk = desk
-        self._settler = Settler(reactor, submit)
+        self._settler = Settler(reactor, submit, settling)
         self._parcels: set[Parcel] = set()
         self._waiting: deque[Leased] = deque()  # leased, but too large for the window at the moment
         self._polling = LoopingCall(self._poll)

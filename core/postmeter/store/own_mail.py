@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from email import policy
 from email.message import EmailMessage
 
@@ -30,22 +31,33 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
     identifier = new_id(int(now * 1000), os.urandom(10))
     added = _missing(mail, to, hostname, identifier, now)
     content = wire(added, mail, utf8=not path.isascii())
-    submission = Submission(
+    submission = own(identifier, path, content, hostname, now)
+    submission = replace(
+        submission,
+        header_from=_domain_of(mail, hostname),
+        subject=str(mail["Subject"] or "")[:MAX_SUBJECT],
+        message_id=str(mail["Message-ID"] or added["Message-ID"])[:MAX_MESSAGE_ID],
+    )
+    insert_messages(session, [(submission, Accepted((None,)))], FREE)
+    return identifier
+
+
+def own(identifier: str, path: str, content: bytes, hostname: str, now: float) -> Submission:
+    """A mail of the relay's own to that path: with the null reverse path, and nobody is notified of its fate."""
+    return Submission(
         id=identifier,
         account_id=OPERATOR,
         connection_id=OPERATOR,
         domain=hostname,
         envelope=Envelope("", (Recipient(path, "NEVER"),), smtputf8=not path.isascii()),
-        header_from=_domain_of(mail, hostname),
-        subject=str(mail["Subject"] or "")[:MAX_SUBJECT],
-        message_id=str(mail["Message-ID"] or added["Message-ID"])[:MAX_MESSAGE_ID],
+        header_from=hostname,
+        subject="",
+        message_id=f"<{identifier}@{hostname}>",
         size=len(content),
         content=lambda: (content,),
         accepted_at=now,
         worker=None,
     )
-    insert_messages(session, [(submission, Accepted((None,)))], FREE)
-    return identifier
 
 
 def reaches(to: str) -> bool:

@@ -212,23 +212,24 @@ def _grouped(rows: Iterable[Any]) -> list[Leased]:
 
 def _leased(rows: Iterable[Any]) -> Leased:
     pairs = [(recipient, message) for recipient, message in rows]
-    message = pairs[0][1]
+    return Leased(queued_message(pairs[0][1]), tuple(_recipient(r) for r, _ in pairs))
+
+
+def queued_message(message: Message) -> QueuedMessage:
+    """What delivery needs of a row of the messages."""
     envelope = Envelope(message.reverse_path, (), message.body, message.smtputf8, message.ret, message.envid)
-    return Leased(
-        QueuedMessage(
-            message.id,
-            message.account_id,
-            message.connection_id,
-            message.domain,
-            envelope,
-            message.accepted_at,
-            message.size,
-            message.reference,
-            message.priority,
-            message.lifetime,
-            message.tls_required,
-        ),
-        tuple(_recipient(r) for r, _ in pairs),
+    return QueuedMessage(
+        message.id,
+        message.account_id,
+        message.connection_id,
+        message.domain,
+        envelope,
+        message.accepted_at,
+        message.size,
+        message.reference,
+        message.priority,
+        message.lifetime,
+        message.tls_required,
     )
 
 

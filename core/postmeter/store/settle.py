@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from postmeter.store import events, ledger
 from postmeter.store.base import table
 from postmeter.store.counters import Change, count
+from postmeter.store.lateness import first_mark
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.statement import Statement
 from postmeter.store.tables import DEFERRED, DELIVERED, FINAL, QUEUED, Content, Recipient
@@ -43,6 +44,7 @@ _UPDATE = Statement(
         charge=bindparam("paid"),
         unknown_since=bindparam("unknown"),
         provider=bindparam("receiver"),
+        warn_at=bindparam("warn"),
     )
 )
 _DROP_CONTENT = Statement(
@@ -107,6 +109,14 @@ class Settlement:
         """Who receives the recipient's mail, as this attempt found it or else one before."""
         return self.facts.get("provider") or self.recipient.provider
 
+    @property
+    def warn_at(self) -> float | None:
+        """When it is to be told that the recipient still waits: set when it begins to, and gone at its end."""
+        recipient = self.recipient
+        if self.final or recipient.attempts or recipient.warn_at is not None:
+            return None if self.final else recipient.warn_at
+        return first_mark(self.message.accepted_at if recipient.leaves_at is None else recipient.leaves_at, self.at)
+
 
 def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     """Record all outcomes; False for those whose lease was lost (nothing is recorded).
@@ -160,6 +170,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
         "receiver": s.provider,
+        "warn": s.warn_at,
     }
 
 

@@ -58,7 +58,9 @@ def _hold(_row: Any, now: float) -> dict[str, Any]:
 def _release(row: Any, now: float) -> dict[str, Any]:
     stood = now - max(row.leaves_at, row.next_attempt_at)  # below 0: its slot of the hourly limit is still to come
     leaves_at = row.leaves_at + max(0.0, stood)
-    return {"s": DEFERRED if row.attempts else QUEUED, "leaves": leaves_at, "next": max(now, leaves_at)}
+    warn_at = None if row.warn_at is None else row.warn_at + leaves_at - row.leaves_at
+    state = DEFERRED if row.attempts else QUEUED
+    return {"s": state, "leaves": leaves_at, "next": max(now, leaves_at), "warn": warn_at}
 
 
 def _retry(_row: Any, now: float) -> dict[str, Any]:
@@ -66,7 +68,8 @@ def _retry(_row: Any, now: float) -> dict[str, Any]:
 
 
 def _cancel(row: Any, now: float) -> dict[str, Any]:
-    return {"s": CANCELLED, "final": now, "paid": "released" if row.charge == "reserved" else row.charge}
+    paid = "released" if row.charge == "reserved" else row.charge
+    return {"s": CANCELLED, "final": now, "paid": paid, "warn": None}
 
 
 def _may_leave(now: float) -> ColumnElement[bool]:
@@ -84,7 +87,7 @@ VERBS = {
 _COLUMNS = (
     *(Recipient.message_id, Recipient.account_id, Recipient.n, Recipient.connection_id, Recipient.state),
     *(Recipient.leaves_at, Recipient.next_attempt_at, Recipient.attempts, Recipient.block_id, Recipient.charge),
-    *(Recipient.provider, Message.domain),
+    *(Recipient.provider, Recipient.warn_at, Message.domain),
 )
 _BEHIND = (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
 _CHANGE = Statement(
@@ -100,6 +103,7 @@ _CHANGE = Statement(
         leaves_at=bindparam("leaves"),
         final_at=bindparam("final"),
         charge=bindparam("paid"),
+        warn_at=bindparam("warn"),
     )
 )
 
@@ -150,6 +154,7 @@ def _row(row: Any, verb: Verb, now: float) -> dict[str, Any]:
         "leaves": row.leaves_at,
         "final": None,
         "paid": row.charge,
+        "warn": row.warn_at,
         **verb.change(row, now),
     }
 
