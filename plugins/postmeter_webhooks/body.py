@@ -17,6 +17,7 @@ _ATTEMPT = (*_RECIPIENT, "reply", "status", "attempt", "remote")
 FIELDS = {  # of the data, by type; what is not known is null
     "message.accepted": (*_MESSAGE, "size"),
     "message.deferred": _ATTEMPT,
+    "message.delayed": (*_RECIPIENT, "after", "reply", "status", "attempts"),
     "message.delivered": _ATTEMPT,
     "message.bounced": (*_ATTEMPT, "state"),
     "message.complained": (*_RECIPIENT, "feedback_type"),
@@ -37,6 +38,7 @@ FIELDS = {  # of the data, by type; what is not known is null
 TYPES = {  # by the kind of the event
     "accepted": "message.accepted",
     "deferred": "message.deferred",
+    "delayed": "message.delayed",
     "delivered": "message.delivered",
     "bounced": "message.bounced",
     "expired": "message.bounced",
