@@ -109,6 +109,29 @@ def bounced(message: Any) -> Any:
     return message if all(one["state"] == "bounced" for one in message["recipients"]) else None
 
 
+def test_who_sent_what_has_failed_is_notified_and_nobody_is_of_the_notification(scene: Scene) -> None:
+    before = scene.relay.stats()
+    identifier = scene.shop.send("unknown@kunde.example")
+    (arrived,) = wait_until(lambda: scene.sink.to(SENDER), 20, scene.relay.log)
+    assert arrived.mail_from.startswith(b"<>")
+    for text in (
+        b"report-type=delivery-status",
+        b"Action: failed\r\nStatus: 5.1.1\r\n",
+        b"Diagnostic-Code: smtp; 550 5.1.1",
+    ):
+        assert text in arrived.content
+    told = scene.relay.message(identifier)["events"][-1]
+    assert (told["kind"], told["facts"]["to"]) == ("notification_sent", SENDER)
+    notification = wait_until(lambda: ended(scene.relay.message(told["facts"]["notification"])), 20, scene.relay.log)
+    assert [one["kind"] for one in notification["events"]] == ["accepted", "delivered"]
+    assert scene.relay.stats() == {**before, "arrived": before["arrived"] + 1, "bounced": before["bounced"] + 1}
+
+
+def ended(message: Any) -> Any:
+    """The message once its only recipient has."""
+    return message if message["recipients"][0]["state"] == "delivered" else None
+
+
 def test_it_is_signed_with_the_operators_key_when_there_is_one(scene: Scene) -> None:
     (record,) = scene.relay.cli("key", "add", OPERATOR)["records"]
     time.sleep(5.1)  # so long the signer remembers that there is none

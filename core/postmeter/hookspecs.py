@@ -169,6 +169,14 @@ def on_defer(event: Event) -> None:
 
 
 @hookspec
+def on_delay(event: Event) -> None:
+    """Told in the plugin's own thread after a recipient has waited for 15 minutes, and for 4 hours (kind ``delayed``).
+
+    The answer means nothing; an exception has it told again.
+    """
+
+
+@hookspec
 def on_bounce(event: Event) -> None:
     """Told in the plugin's own thread after a recipient failed for good (kinds ``bounced`` and ``expired``).
 

@@ -22,6 +22,7 @@ HOOKS = {  # that are told, by the kind of the event
     "accepted": "on_arrive",
     "delivered": "on_deliver",
     "deferred": "on_defer",
+    "delayed": "on_delay",
     "bounced": "on_bounce",
     "expired": "on_bounce",
     "complained": "on_complaint",

@@ -24,6 +24,7 @@ from postmeter.config import Settings
 from postmeter.delivery import domain_watch, outbound
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.guarding import EVERY, Guarding
+from postmeter.delivery.late_watch import LATE_EVERY, LateWatch
 from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.provider import Providers
@@ -43,7 +44,9 @@ from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import serve as serve_clients
 from postmeter.store import providers, queue, renewal, returning, schema, troubles
+from postmeter.store.delays import Delays
 from postmeter.store.engine import Store
+from postmeter.store.notifications import Notifier, Settling
 from postmeter.store.secrets import Secrets
 from postmeter.store.tidying import Tidying
 from postmeter.store.troubles import Trouble
@@ -52,7 +55,6 @@ from postmeter.telling import Teller
 
 log = logging.getLogger(__name__)
 
-DAY = 86_400.0
 FIRST_DESCRIPTOR = 3  # what a process inherits begins here
 CERTIFICATES_EVERY = 5.0  # seconds between two looks at their files
 ROOM_EVERY = 5.0
@@ -106,6 +108,8 @@ class Worker:
         self._classifier = classifier(settings.delivery)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report)
         self._ways = outbound.ways(settings, reactor, resolver, known, self._security, self._desk, self._sourcing)
+        self._notifier = Notifier.of(settings)
+        self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
         self._teller = Teller(self._plugins, self._store, self.number)
@@ -128,6 +132,7 @@ class Worker:
             *self._sourcing.loops,
             (TLS_EVERY, self._security.look),
             (EVERY, self._guarding.look),
+            (LATE_EVERY, self._late.look),
             *([(0.5, self._tell)] if self._teller.needed else []),
         ]
 
@@ -197,11 +202,12 @@ class Worker:
             submit=self._writer.submit,
             signer=self._signer,
             ways=self._ways,
-            judge=Judge(self.number, settings.lifetime_days * DAY, self._classifier.classify),
+            judge=Judge(self.number, self._notifier.lifetime, self._classifier.classify),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
             lease_held=lambda: self._lease.held,
             desk=self._desk,
+            settling=Settling(self._notifier),
         )
 
     def _reception_parts(self) -> reception.Parts:

@@ -17,6 +17,7 @@ _ATTEMPT = (*_RECIPIENT, "reply", "status", "attempt", "remote")
 FIELDS = {  # of the data, by type; what is not known is null
     "message.accepted": (*_MESSAGE, "size"),
     "message.deferred": (*_ATTEMPT, "class"),
+    "message.delayed": (*_RECIPIENT, "after", "reply", "status", "attempts"),
     "message.delivered": _ATTEMPT,
     "message.bounced": (*_ATTEMPT, "class", "state"),
     "message.complained": (*_RECIPIENT, "feedback_type"),
@@ -38,6 +39,7 @@ FIELDS = {  # of the data, by type; what is not known is null
 TYPES = {  # by the kind of the event
     "accepted": "message.accepted",
     "deferred": "message.deferred",
+    "delayed": "message.delayed",
     "delivered": "message.delivered",
     "bounced": "message.bounced",
     "expired": "message.bounced",

@@ -11,6 +11,7 @@ def N_(text: str) -> str:
 MEANINGS = {  # by type, as in ``body.CHOSEN``
     "message.accepted": N_("A message was taken over for delivery."),
     "message.deferred": N_("A recipient's server asked to try again later."),
+    "message.delayed": N_("A mail has waited for 15 minutes or 4 hours."),
     "message.delivered": N_("A recipient's server took the mail."),
     "message.bounced": N_("A recipient could not be reached for good."),
     "message.complained": N_("A recipient complained about a mail."),

@@ -70,6 +70,11 @@ class Webhooks:
         self._events.append(event)
 
     @hookimpl
+    def on_delay(self, event: Event) -> None:
+        """message.delayed"""
+        self._events.append(event)
+
+    @hookimpl
     def on_deliver(self, event: Event) -> None:
         """message.delivered"""
         self._events.append(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ FINAL = ("delivered", "bounced", "expired", "suppressed", "cancelled")
 ENDS = ("delivered", "bounced", "suppressed", "cancelled")  # in the statistics
 LIFETIME = 4 * 86_400 + 3600  # seconds
 MARK = b"X-Load"  # the field by which a mail is known again
+OPERATOR = 0  # whose the relay's own mail is: notifications to the senders
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Promised:
 
 @dataclass
 class Books:
-    """Everything the database says at one moment."""
+    """Everything the database says at one moment of the customers' mail, and which recipients it has notified of."""
 
     messages: dict[str, Any] = field(default_factory=dict)
     recipients: list[Any] = field(default_factory=list)
@@ -41,6 +43,8 @@ class Books:
     ledger: list[Any] = field(default_factory=list)
     counters: list[Any] = field(default_factory=list)
     ends: Counter[tuple[str, int]] = field(default_factory=Counter)
+    told: Counter[tuple[str, int]] = field(default_factory=Counter)
+    own: dict[str, Any] = field(default_factory=dict)  # the recipients of notifications, by message
 
     @classmethod
     def read(cls, database: Path) -> Books:
@@ -50,19 +54,25 @@ class Books:
             connection.execute("BEGIN")
             rows = connection.execute
             content: dict[str, bytes] = defaultdict(bytes)
-            for row in rows("SELECT message_id, data FROM content ORDER BY message_id, n"):
+            for row in rows("SELECT message_id, data FROM content WHERE account_id <> 0 ORDER BY message_id, n"):
                 content[row["message_id"]] += row["data"]
             marks = ", ".join("?" * len(FINAL))
-            ends = rows(f"SELECT message_id, recipient FROM event WHERE kind IN ({marks})", FINAL)
+            ends = rows(
+                f"SELECT message_id, recipient FROM event WHERE kind IN ({marks}) AND account_id <> 0", FINAL
+            ).fetchall()
+            told = rows("SELECT * FROM event WHERE kind = 'notification_sent'").fetchall()
+            recipients = rows("SELECT * FROM recipient").fetchall()
             return cls(
-                {row["id"]: row for row in rows("SELECT * FROM message")},
-                rows("SELECT * FROM recipient").fetchall(),
+                {row["id"]: row for row in rows("SELECT * FROM message WHERE account_id <> 0")},
+                [row for row in recipients if row["account_id"] != OPERATOR],
                 content,
                 rows("SELECT * FROM block").fetchall(),
                 rows("SELECT * FROM account").fetchall(),
                 rows("SELECT * FROM ledger").fetchall(),
-                rows("SELECT * FROM counter").fetchall(),
+                rows("SELECT * FROM counter WHERE account_id <> 0").fetchall(),
                 Counter((row["message_id"], row["recipient"]) for row in ends),
+                Counter((row["message_id"], n) for row in told for n in _concerned(row)),
+                {row["message_id"]: row for row in recipients if row["account_id"] == OPERATOR},
             )
 
     @property
@@ -76,6 +86,12 @@ class Books:
         return sum(row["state"] not in FINAL for row in self.recipients)
 
 
+def _concerned(notification: sqlite3.Row) -> list[int]:
+    """The recipients that a notification tells of."""
+    numbers: list[int] = json.loads(notification["facts"]).get("recipients", [notification["recipient"]])
+    return numbers
+
+
 def mark_of(content: bytes) -> str:
     """The mark of a mail."""
     return next(iter(Parts.of(content).named(MARK.lower())), b"").partition(b":")[2].strip().decode()
@@ -86,7 +102,8 @@ def faults(promised: list[Promised], received: list[Received], books: Books, now
     return [
         *_kept(promised, books),
         *_states(books, now),
-        *_copies(received, books),
+        *_copies([one for one in received if mark_of(one.content)], books),
+        *_notifications(books),
         *_units(books),
         *_counters(books),
     ]
@@ -143,6 +160,16 @@ def _copies(received: list[Received], books: Books) -> Iterator[str]:
         if hashlib.sha256(without_signatures(contents[0])).digest() != books.messages[row["message_id"]]["sha256"]:
             yield f"{recipient} has octets that were not accepted"
     yield from (f"{path} counts as delivered and is not" for path, row in known.items() if row["state"] == "delivered")
+
+
+def _notifications(books: Books) -> Iterator[str]:
+    """Who sent what has failed is told of each such recipient once, for nobody's money, and of nothing else."""
+    failed = Counter(
+        (row["message_id"], row["n"]) for row in books.recipients if row["state"] in ("bounced", "expired")
+    )
+    if books.told != failed:
+        yield f"notified of {books.told - failed} too often, of {failed - books.told} too seldom"
+    yield from (f"a notification is paid: {one}" for one, row in books.own.items() if row["charge"] != "free")
 
 
 def _units(books: Books) -> Iterator[str]:

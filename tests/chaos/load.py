@@ -14,6 +14,7 @@ from chaos.ledger import MARK, Promised
 from support.relay import Access
 
 RECIPIENTS = ("anna", "anna", "anna", "anna", "unknown", "anna", "anna", "anna", "anna", "later")  # by local part
+SENDER = "orders@shop.example"
 ACCEPTED = "2.0.0 Ok: queued as "
 
 
@@ -78,7 +79,7 @@ class Load:
         recipients = [
             f"{name}-{number}-{n}@kunde.example" for name, n in zip(names, range(1 + number % 3), strict=False)
         ]
-        _check(client.mail("orders@shop.example"))
+        _check(client.mail(SENDER))
         for recipient in recipients:
             _check(client.rcpt(recipient))
         said = _check(client.data(order_mail(number)))

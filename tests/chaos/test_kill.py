@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.ledger import Books, faults, totals
-from chaos.load import Load
+from chaos.load import SENDER, Load
 from support.mail_sink import MailSink
 from support.relay import Relay, wait_until
 
@@ -33,6 +33,11 @@ def relay(tmp_path: Path, sink: MailSink) -> Iterator[Relay]:
         print(made.log()[-3000:])  # shown when the test fails
     finally:
         made.kill()
+
+
+def most_copies(sink: MailSink) -> int:
+    """How often the recipient was delivered to who was delivered to most often."""
+    return max(number for address, number in sink.copies().items() if address != SENDER)
 
 
 def settled(relay: Relay) -> bool:
@@ -69,7 +74,7 @@ def test_what_was_answered_250_survives_the_death_of_the_whole_relay(relay: Rela
     relay.start()
     wait_until(lambda: settled(relay), 30, lambda: str(Books.read(relay.database).states))
     check(load, sink, relay)
-    assert max(sink.copies().values()) <= 2
+    assert most_copies(sink) <= 2
     assert relay.stop() == 0
     check(load, sink, relay)
 
@@ -87,7 +92,7 @@ def test_the_death_of_one_worker_is_made_good_by_the_others(relay: Relay, sink: 
     workers = wait_until(lambda: len(relay.workers()) == 2 and relay.workers(), 20, "two workers again")
     assert killed not in workers
     check(load, sink, relay)
-    assert max(sink.copies().values()) <= 2
+    assert most_copies(sink) <= 2
 
 
 def test_an_orderly_stop_under_load_makes_no_second_copies(relay: Relay, sink: MailSink) -> None:
@@ -102,4 +107,4 @@ def test_an_orderly_stop_under_load_makes_no_second_copies(relay: Relay, sink: M
     relay.start()
     wait_until(lambda: settled(relay), 30, lambda: str(Books.read(relay.database).states))
     check(load, sink, relay)
-    assert max(sink.copies().values()) == 1
+    assert most_copies(sink) == 1

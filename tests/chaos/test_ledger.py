@@ -74,6 +74,8 @@ FALSIFICATIONS: dict[str, tuple[Callable[[Books], object], str]] = {
     "an entry without its sign": (lambda b: b.ledger[1].update(units=2), "the ledger of block 1 says"),
     "a missing entry": (lambda b: b.ledger.pop(), "the ledger of block 1 says"),
     "an overdraft for nothing": (lambda b: b.accounts[0].update(overdraft=1), "the overdraft is not 0"),
+    "a notification of what has not failed": (lambda b: b.told.update([("A", 0)]), "too often"),
+    "a notification for money": (lambda b: b.own.update(N={"charge": "reserved"}), "a notification is paid: N"),
     "a wrong counter": (lambda b: b.counters[0].update(delivered=2), "the counters say"),
 }
 

@@ -162,3 +162,15 @@ def test_without_a_route_the_questions_to_the_dns_are_told() -> None:
         ],
     }
     assert json.loads(json.dumps(told))["seconds"] == 2.5
+
+
+@pytest.mark.parametrize("extensions", [(), ("DSN",)])
+@pytest_twisted.ensureDeferred
+async def test_who_wants_to_hear_of_a_success_hears_of_it_from_whom_it_was_passed_on_to(
+    mail_server: NewServer, new_pool: NewPool, extensions: tuple[str, ...]
+) -> None:
+    server = mail_server(extensions=extensions)
+    delivery = await new_pool().deliver(route(server), mail())
+    [outcome] = delivery.outcomes
+    assert told(delivery, outcome, NOW, "FAILURE,SUCCESS")["dsn"] is bool(extensions)
+    assert "dsn" not in told(delivery, outcome, NOW, "FAILURE")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
 from postmeter.delivery.fair_queue import Turn
-from postmeter.delivery.outcome import EXPIRED_REPLY, TOO_LATE
 from postmeter.delivery.pool import STOPPING
-from postmeter.delivery.retry import LAST_CALL
 from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, NoRoute, Route
 from postmeter.delivery.settling import AGAIN
 from postmeter.delivery.signing import NoKey, Signed
@@ -151,20 +148,6 @@ def test_a_defect_half_way_through_the_outcomes_settles_each_recipient_once(
     assert bench.gather() == {("one", 0): "delivered", ("one", 1): "deferred", ("one", 2): "deferred"}
     assert len(bench.writer.settled) == 3
     assert bench.empty
-
-
-def test_what_comes_too_late_is_not_sent_any_more(bench: Bench) -> None:
-    hasty = leased("joe@example.org", "2@b.net")
-    hasty = replace(hasty, message=replace(hasty.message, lifetime=600))
-    bench.router.found = {"b.net": route("mx")}
-    bench.clock.advance(600 + LAST_CALL)
-    bench.take(hasty)
-    assert bench.pool.paths() == {"static": [["joe@example.org"]], "mx": [["2@b.net"]]}
-    bench.clock.advance(1)
-    bench.take(replace(hasty, message=replace(hasty.message, id="two")))
-    assert bench.gather() == {("two", 0): "expired", ("two", 1): "expired"}
-    assert bench.writer.settled[0].reply == f"{EXPIRED_REPLY}{TOO_LATE}"
-    assert (bench.writer.settled[0].charge, len(bench.pool.sent)) == ("released", 2)
 
 
 def test_two_leases_of_one_message_do_not_mix(bench: Bench) -> None:

@@ -129,6 +129,7 @@ CONNECTING = (  # what cannot be done with a connection, or on the way to one
     N_("The List-Help page must have an https address; http is not protected."),
     N_("The List-Help address must be an https address such as https://shop.example/help or a mail address."),
     N_("{address} is not an address such as joe@example.org"),
+    N_("{text} is no lifetime between 1 minute and 5 days, such as 600, 10m, 2h or 3d"),
     N_("{address} is on the suppression list; take it off there or choose another address"),
     N_("Quota exhausted; book a block in the panel, then the message can be sent again"),
 )

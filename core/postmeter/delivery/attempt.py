@@ -19,7 +19,8 @@ class Facts:
     """The server an attempt was made at: name and address, the name it gave itself, and TLS (None: in clear).
 
     ``in_clear`` says why it was in clear. ``local`` is the address of this relay there, ``ehlo`` the name it gave.
-    ``policy`` is what TLS there must have, and ``flaw`` says why it has not.
+    ``policy`` is what TLS there must have, and ``flaw`` says why it has not. ``dsn``: it was told what notifications
+    the sender wishes (RFC 3461).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Facts:
     ehlo: str = ""
     policy: HostPolicy = _NO_POLICY
     flaw: str = ""
+    dsn: bool = False
 
     @classmethod
     def of(cls, host: Host, policy: HostPolicy = _NO_POLICY) -> Facts:
@@ -81,8 +83,8 @@ class Delivery:
     put_off: float | None = None
 
 
-def told(delivery: Delivery, outcome: Outcome, now: float, provider: str) -> dict[str, Any]:
-    """What the timeline tells of an attempt at a provider that ends ``now``, for one recipient."""
+def told(delivery: Delivery, outcome: Outcome, now: float, provider: str, notify: str = "") -> dict[str, Any]:
+    """What the timeline tells of an attempt at a provider that ends ``now``, for one recipient with that NOTIFY."""
     remote, talk = delivery.facts, delivery.talk
     seconds = talk.ended - talk.began
     facts: dict[str, Any] = {
@@ -94,6 +96,8 @@ def told(delivery: Delivery, outcome: Outcome, now: float, provider: str) -> dic
         "seconds": round(seconds, 3),
         "dialogue": dialogue(talk.lines(outcome), talk.began),
     }
+    if "SUCCESS" in notify:
+        facts["dsn"] = remote.dsn
     if talk.session:
         facts["session"] = talk.session
     if remote.local:

@@ -180,8 +180,9 @@ class Dispatch:
             too_many = left_over(delivery.outcomes)
             for outcome in delivery.outcomes:
                 if outcome not in too_many:
-                    facts = told(delivery, outcome, now, receiver)
-                    self._ends.settle(parcel, recipients[outcome.recipient], outcome, facts)
+                    recipient = recipients[outcome.recipient]
+                    facts = told(delivery, outcome, now, receiver, recipient.path.notify)
+                    self._ends.settle(parcel, recipient, outcome, facts)
             if too_many:
                 self._send(parcel, signed, route, [recipients[outcome.recipient] for outcome in too_many], choice)
 

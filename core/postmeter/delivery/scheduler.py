@@ -31,7 +31,8 @@ from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.picking import Load, Pick, Picking, Wish
 from postmeter.store.queue import Leased, QueuedRecipient
-from postmeter.store.settle import Settlement
+from postmeter.store.settle import Settlement, settle
+from postmeter.store.writer import Change
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Scheduler:
         load: Callable[[int, str], Deferred[bytes]],
         lease_held: Callable[[], bool],
         desk: Desk,
+        settling: Change[Settlement, bool] = settle,
     ) -> None:
         self.worker = worker
         self._window = window
@@ -74,7 +76,7 @@ class Scheduler:
         self._load = load
         self._desk = desk
         self._concerns = Concerns()
-        self._settler = Settler(reactor, submit)
+        self._settler = Settler(reactor, submit, settling)
         self._parcels: set[Parcel] = set()
         self._turnstile: Turnstile[Parcel] = Turnstile(AT_SIGNER, self._begin)
         self._polling = LoopingCall(self._poll)

@@ -204,7 +204,8 @@ class Sender(TwistedProtocol):
             self.owner.mail_sent(self, event)
         elif isinstance(event, Ready):
             in_clear = self.facts.in_clear or self.machine.in_clear
-            self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear)
+            dsn = "DSN" in self.machine.extensions
+            self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear, dsn=dsn)
             self._tls.keep()
             self.owner.session_ready(self)
         elif isinstance(event, Closed):

@@ -24,12 +24,14 @@ Recorded = Callable[[], None]
 class Settler:
     """Collects settlements and submits them together; ``recorded`` is called once when one has been committed.
 
-    While the store cannot be used, they are kept, and only one is submitted now and then to find out whether it can.
+    ``change`` records them. While the store cannot be used, they are kept, and only one is submitted now and then to
+    find out whether it can.
     """
 
-    def __init__(self, reactor: Any, submit: Submit) -> None:
+    def __init__(self, reactor: Any, submit: Submit, change: Change[Settlement, bool] = settle) -> None:
         self._reactor = reactor
         self._submit = submit
+        self._change = change
         self._waiting: list[tuple[Settlement, Recorded]] = []
         self._under_way = 0
         self._pause = 0.0  # until the next try; 0: the store works
@@ -52,7 +54,7 @@ class Settler:
         batch, self._waiting = self._waiting[:most], self._waiting[most:]
         self._under_way += len(batch)
         for settlement, recorded in batch:
-            self._submit(settle, settlement, partial(self._done, settlement, recorded))
+            self._submit(self._change, settlement, partial(self._done, settlement, recorded))
 
     def _done(self, settlement: Settlement, recorded: Recorded, result: bool | Exception) -> None:
         self._under_way -= 1

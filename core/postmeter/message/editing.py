@@ -72,8 +72,9 @@ def prepare(
     ``handling`` is how the connection's messages are handled. Refused (550 5.6.0): an idempotency key that is none, and
     what ``handling_of`` refuses.
     """
-    wanted = handling_of(section, handling)
     kept = strip(section)
+    plain = len(kept.fields) == len(section.fields)  # as nearly all are: there is nothing in it that is meant for us
+    wanted = handling if plain else handling_of(section, handling)
     front = [received(identifier, connection, hostname, seconds, smtputf8)]
     if not (keep_list_help and _has_valid_list_help(kept)):
         kept = kept.without(b"list-help")

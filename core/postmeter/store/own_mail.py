@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import policy
 from email.message import EmailMessage
 
@@ -55,22 +55,32 @@ class Written:
 
 def put(session: Session, mail: Written, path: str, hostname: str, now: float, reference: str = "") -> None:
     """Put a mail for one forward path into the queue with the commit of this transaction."""
-    submission = Submission(
-        id=mail.identifier,
+    submission = replace(
+        own(mail.identifier, path, mail.content, hostname, now),
+        header_from=mail.header_from,
+        subject=mail.subject[:MAX_SUBJECT],
+        message_id=mail.message_id[:MAX_MESSAGE_ID],
+        reference=reference,
+    )
+    insert_messages(session, [(submission, Accepted((None,)))], FREE)
+
+
+def own(identifier: str, path: str, content: bytes, hostname: str, now: float) -> Submission:
+    """A mail of the relay's own to that path: with the null reverse path, and nobody is notified of its fate."""
+    return Submission(
+        id=identifier,
         account_id=OPERATOR,
         connection_id=OPERATOR,
         domain=hostname,
         envelope=Envelope("", (Recipient(path, "NEVER"),), smtputf8=not path.isascii()),
-        header_from=mail.header_from,
-        subject=mail.subject[:MAX_SUBJECT],
-        message_id=mail.message_id[:MAX_MESSAGE_ID],
-        size=len(mail.content),
-        content=lambda: (mail.content,),
+        header_from=hostname,
+        subject="",
+        message_id=f"<{identifier}@{hostname}>",
+        size=len(content),
+        content=lambda: (content,),
         accepted_at=now,
         worker=None,
-        reference=reference,
     )
-    insert_messages(session, [(submission, Accepted((None,)))], FREE)
 
 
 def reaches(to: str) -> bool:

@@ -231,6 +231,24 @@ def _leased(rows: Sequence[tuple[Any, ...]]) -> Leased:
     return Leased(_message(*rows[0][: len(_MESSAGE)]), tuple(sorted(recipients, key=lambda recipient: recipient.n)))
 
 
+def queued_message(message: Message) -> QueuedMessage:
+    """What delivery needs of a row of the messages."""
+    envelope = Envelope(message.reverse_path, (), message.body, message.smtputf8, message.ret, message.envid)
+    return QueuedMessage(
+        message.id,
+        message.account_id,
+        message.connection_id,
+        message.domain,
+        envelope,
+        message.accepted_at,
+        message.size,
+        message.reference,
+        message.priority,
+        message.lifetime,
+        message.tls_required,
+    )
+
+
 def _message(identifier: str, account: int, connection: int, domain: str, *rest: Any) -> QueuedMessage:
     reverse_path, body, smtputf8, ret, envid, *more = rest
     envelope = Envelope(reverse_path, (), body, bool(smtputf8), ret, envid)

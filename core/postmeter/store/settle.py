@@ -15,6 +15,7 @@ from postmeter.store import events, failures, ledger
 from postmeter.store.base import table
 from postmeter.store.counters import Change, count
 from postmeter.store.failures import Failed, Refusal
+from postmeter.store.lateness import first_mark
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.statement import Statement
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, FINAL, QUEUED, SUPPRESSED, Content, Recipient
@@ -46,6 +47,7 @@ _UPDATE = Statement(
         unknown_since=bindparam("unknown"),
         provider=bindparam("receiver"),
         failure=bindparam("why"),
+        warn_at=bindparam("warn"),
     )
 )
 _DROP_CONTENT = Statement(
@@ -118,6 +120,14 @@ class Settlement:
         """Who receives the recipient's mail, as this attempt found it or else one before."""
         return self.facts.get("provider") or self.recipient.provider
 
+    @property
+    def warn_at(self) -> float | None:
+        """When it is to be told that the recipient still waits: set when it begins to, and gone at its end."""
+        recipient = self.recipient
+        if self.final or recipient.attempts or recipient.warn_at is not None:
+            return None if self.final else recipient.warn_at
+        return first_mark(self.message.accepted_at if recipient.leaves_at is None else recipient.leaves_at, self.at)
+
 
 def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
     """Record all outcomes; False for those whose lease was lost (nothing is recorded).
@@ -173,6 +183,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "unknown": s.facts.get("unknown_since"),
         "receiver": s.provider,
         "why": s.failure.name if s.failure else s.recipient.failure if s.state != DELIVERED else "",
+        "warn": s.warn_at,
     }
 
 

@@ -272,6 +272,7 @@ class Recipient(Base):
         Index("ix_recipient_in_order", "account_id", "message_id", "forward_path", postgresql_where=text(NEVER)),
         Index("ix_recipient_address", *_BY_ADDRESS, **only(ADDRESSED, sqlite=NEVER)),
         Index("ix_recipient_trouble", "account_id", "message_id", "state", **only(TROUBLE)),
+        Index("ix_recipient_warn_at", "warn_at", **only("warn_at IS NOT NULL AND state IN ('queued', 'deferred')")),
         Index("ix_recipient_failed", "account_id", "final_at", **only("state IN ('bounced', 'expired')")),
         {"sqlite_with_rowid": False},
     )

@@ -71,7 +71,9 @@ def _hold(_row: Any, now: float, _: str) -> dict[str, Any]:
 def _release(row: Any, now: float, _: str) -> dict[str, Any]:
     stood = now - max(row.leaves_at, row.next_attempt_at)  # below 0: its slot of the hourly limit is still to come
     leaves_at = row.leaves_at + max(0.0, stood)
-    return {"s": DEFERRED if row.attempts else QUEUED, "leaves": leaves_at, "next": max(now, leaves_at)}
+    warn_at = None if row.warn_at is None else row.warn_at + leaves_at - row.leaves_at
+    state = DEFERRED if row.attempts else QUEUED
+    return {"s": state, "leaves": leaves_at, "next": max(now, leaves_at), "warn": warn_at}
 
 
 def _retry(_row: Any, now: float, _: str) -> dict[str, Any]:
@@ -84,7 +86,8 @@ def _reroute(row: Any, now: float, hop: str) -> dict[str, Any]:
 
 
 def _cancel(row: Any, now: float, _: str) -> dict[str, Any]:
-    return {"s": CANCELLED, "final": now, "paid": "released" if row.charge == "reserved" else row.charge}
+    paid = "released" if row.charge == "reserved" else row.charge
+    return {"s": CANCELLED, "final": now, "paid": paid, "warn": None}
 
 
 def _bounce(row: Any, now: float, reason: str) -> dict[str, Any]:
@@ -130,7 +133,7 @@ VERBS = {
 _COLUMNS = (
     *(Recipient.message_id, Recipient.account_id, Recipient.n, Recipient.connection_id, Recipient.state),
     *(Recipient.leaves_at, Recipient.next_attempt_at, Recipient.attempts, Recipient.block_id, Recipient.charge),
-    *(Recipient.provider, Recipient.reply, Recipient.route, Recipient.failure, Message.domain),
+    *(Recipient.provider, Recipient.reply, Recipient.route, Recipient.failure, Recipient.warn_at, Message.domain),
 )
 _BEHIND = (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
 _CHANGE = Statement(
@@ -149,6 +152,7 @@ _CHANGE = Statement(
         reply=bindparam("text"),
         route=bindparam("route"),
         failure=bindparam("failure"),
+        warn_at=bindparam("warn"),
     )
 )
 
@@ -205,6 +209,7 @@ def _row(row: Any, verb: Verb, now: float, object: str) -> dict[str, Any]:
         "text": row.reply,
         "route": row.route,
         "failure": row.failure,
+        "warn": row.warn_at,
         **verb.change(row, now, object),
     }
 

@@ -28,6 +28,7 @@ REMOTE = {"stage": "content", "remote": "mx.kunde.example", "address": "203.0.11
 FACTS: dict[str, dict[str, Any]] = {  # as the core records them
     "accepted": {"size": 2048},
     "deferred": {"reply": "451 4.7.1 Greylisted, come again", "attempt": 1, "class": "greylist", **REMOTE},
+    "delayed": {"after": 902, "reply": "451 4.7.1 Greylisted, come again", "attempts": 3, "next_attempt_at": NOW},
     "delivered": {"reply": "250 2.0.0 Ok: queued as 4Xw3", "attempt": 2, **REMOTE},
     "bounced": {"reply": "550 5.1.1 No such user", "attempt": 1, "class": "hard.recipient", **REMOTE},
     "complained": {"feedback_type": "abuse"},
@@ -61,7 +62,7 @@ FACTS: dict[str, dict[str, Any]] = {  # as the core records them
         "reply": "550 5.7.26 The mail is unauthenticated",
     },
 }
-OF_MESSAGES = ("accepted", "deferred", "delivered", "bounced", "complained", "address_suppressed")
+OF_MESSAGES = ("accepted", "deferred", "delayed", "delivered", "bounced", "complained", "address_suppressed")
 
 
 def event(bench: Bench, number: int, kind: str) -> Event:

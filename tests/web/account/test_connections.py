@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from postmeter.message.conduct import Verdict
+from postmeter.message.handling import Handling
 from postmeter.store import conduct, connections
 from postmeter.store.connections import Caps, ConnectionFacts
 from postmeter.store.counters import Change, count
@@ -176,6 +177,18 @@ def test_limits_names_and_domains_are_changed(house: House, owner: Browser, wher
     assert "The DKIM record of b.example has not been verified yet." in page
 
 
+def test_it_is_said_how_its_messages_are_delivered(house: House, owner: Browser, where: str) -> None:
+    send(owner, where, "delivery", priority="urgent", lifetime=" 10m", tls="y")
+    assert facts(house).handling == Handling(0, 600, True)
+    page = owner.get(f"{where}/").text
+    assert re.search(r'<option selected value="urgent">', page)
+    assert re.search(r'name="lifetime"[^>]* value="10m"', page)
+    assert re.search(r"<input checked[^>]* name=\"tls\"", page)
+    send(owner, where, "delivery", priority="bulk", lifetime="")
+    assert facts(house).handling == Handling(2, 0, False)
+    assert actions(house) == [("connection.delivery", "Web shop")] * 2
+
+
 def token(owner: Browser, where: str) -> str:
     return re.search(r'name="csrf_token"[^>]*value="([^"]+)"', owner.get(f"{where}/").text)[1]  # type: ignore[index]
 
@@ -187,6 +200,8 @@ def token(owner: Browser, where: str) -> str:
         ("limits", {"per_hour": "many", "per_day": "0", "per_month": "0"}, "Not a valid integer value"),
         ("name", {"name": "", "system": "other"}, "This field is required"),
         ("name", {"name": "Forum", "system": "other"}, "has a connection 'Forum' already"),
+        ("delivery", {"priority": "normal", "lifetime": "6d"}, "'6d' is no lifetime between 1 minute and 5 days"),
+        ("delivery", {"priority": "fast", "lifetime": ""}, "Not a valid choice"),
         ("domains", {}, "a connection needs a sending domain"),
         ("pause", {"reason": ""}, "This field is required"),
     ],

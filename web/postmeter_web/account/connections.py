@@ -8,13 +8,15 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
-from wtforms import IntegerField, SelectField, SelectMultipleField, StringField
-from wtforms.validators import InputRequired, NumberRange
+from wtforms import BooleanField, IntegerField, SelectChoice, SelectField, SelectMultipleField, StringField
+from wtforms.validators import InputRequired, NumberRange, Optional
 
 from postmeter.errors import UsageError
 from postmeter.message.conduct import Figures
+from postmeter.message.handling import PRIORITIES, Handling
+from postmeter.message.handling import in_words as lifetime_in_words
 from postmeter.quota.block import MOST_MAILS
-from postmeter.store import accounts, conduct, connection_changes, connections, domains, pauses
+from postmeter.store import accounts, conduct, connection_changes, connections, domains, handling, pauses
 from postmeter.store.connections import MAX_REASON, Caps, ConnectionFacts
 from postmeter_web.access import MANAGE, needs, own_pages
 from postmeter_web.account import access_data, cards
@@ -43,6 +45,32 @@ class Limits(Form):
     per_hour = _cap(lazy_gettext("Per hour"))
     per_day = _cap(lazy_gettext("Per day"))
     per_month = _cap(lazy_gettext("Per month"))
+
+
+class Delivery(Form):
+    """How its messages are handled on their way out."""
+
+    priority = SelectField(
+        lazy_gettext("Priority"),
+        choices=[
+            SelectChoice("urgent", lazy_gettext("Urgent: before all others of the account")),
+            SelectChoice("normal", lazy_gettext("Normal")),
+            SelectChoice("bulk", lazy_gettext("Bulk: after all others")),
+        ],
+    )
+    lifetime = StringField(
+        lazy_gettext("Lifetime"),
+        [Optional()],
+        description=lazy_gettext("Such as 10m, 2h or 3d, up to 5 days; empty: as the operator has set it."),
+        render_kw={"maxlength": 10},
+    )
+    tls = BooleanField(lazy_gettext("Only over encrypted connections"))
+
+    @classmethod
+    def showing(cls, shown: Handling) -> Delivery:
+        """The form with what is set."""
+        lifetime = lifetime_in_words(shown.lifetime) if shown.lifetime else ""
+        return cls(formdata=None, priority=PRIORITIES[shown.priority], lifetime=lifetime, tls=shown.tls_required)
 
 
 class Pause(Form):
@@ -86,6 +114,7 @@ def _page(connection: int, **invalid: Form) -> ResponseReturnValue:
     forms = {
         "name": Name(formdata=None, name=facts.name, system=facts.system or cards.OTHER),
         "limits": Limits(formdata=None, **vars(facts.caps)),
+        "delivery": Delivery.showing(facts.handling),
         "pause": Pause(formdata=None),
         "domains": Domains(formdata=None, domains=list(facts.domains)),
         **invalid,
@@ -151,6 +180,21 @@ def limit(connection: int) -> ResponseReturnValue:
         connections.set_caps(change.db, locked, caps)
 
     return _change(connection, "connection.limit", form, "limits", work, gettext("The limits hold from now on."))
+
+
+@blueprint.post("/<int:connection>/delivery")
+def deliver(connection: int) -> ResponseReturnValue:
+    """Say how its messages are handled."""
+    form = Delivery()
+
+    def work(change: Change, locked: Any) -> None:
+        lifetime = handling.lifetime_of(form.lifetime.data or "0")
+        wanted = Handling(handling.priority_of(form.priority.data), lifetime, form.tls.data)
+        change.facts |= {"priority": form.priority.data, "lifetime": lifetime, "tls_required": wanted.tls_required}
+        handling.set_handling(change.db, locked, wanted)
+
+    said = gettext("Saved. It holds for what is handed over from now on.")
+    return _change(connection, "connection.delivery", form, "delivery", work, said)
 
 
 @blueprint.post("/<int:connection>/pause")

@@ -20,6 +20,8 @@ def N_(text: str) -> str:
 TITLES = {  # by kind of event: its colour and its title
     "accepted": ("", N_("Accepted")),
     "deferred": ("", N_("Not taken yet")),
+    "delayed": ("", N_("Is late")),
+    "notification_sent": ("", N_("The sender was notified")),
     "delivered": ("good", N_("Delivered")),
     "bounced": ("bad", N_("Bounced")),
     "expired": ("bad", N_("Given up: its time is over")),
@@ -150,4 +152,6 @@ _TOLD: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (  # what th
     (N_("Certificate"), _certificate),
     (N_("Duration"), lambda facts: seconds(float(facts["seconds"])) if "seconds" in facts else ""),
     (N_("Session"), _session),
+    (N_("Waiting time"), lambda facts: seconds(float(facts["after"])) if "after" in facts else ""),
+    (N_("Notified"), _plain("to")),
 )

@@ -18,7 +18,7 @@ from postmeter.store.search import Found, Hit, Place, Wanted, search
 from postmeter_web.access import VIEW, needs, own_pages
 from postmeter_web.account import reasons, state
 from postmeter_web.account.message_search import Choices, Looked, SearchForm, look
-from postmeter_web.account.message_steps import steps
+from postmeter_web.account.message_steps import seconds, steps
 from postmeter_web.context import changing, now, panel, reading
 from postmeter_web.downloads import MOST, download
 from postmeter_web.show import iso
@@ -106,6 +106,7 @@ def _facts(message_id: str) -> dict[str, Any]:
         "connection": named.get(message.connection_id, ""),
         "why": {one.n: reasons.why(one.reply, stages.get(one.n, ""), one.state) for one in message.recipients},
         "paid": paid,
+        "lifetime": seconds(message.handling.lifetime) if message.handling.lifetime else "",
         "steps": taken,
         "waits": any(one.next_attempt_at is not None for one in message.recipients),
         "now": now(),

@@ -1,0 +1,24 @@
+"""What comes too late for another attempt is not sent any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from postmeter.delivery.outcome import EXPIRED_REPLY, TOO_LATE
+from postmeter.delivery.retry import LAST_CALL
+from support.scheduling import Bench, leased, route
+
+
+def test_what_comes_too_late_is_not_sent_any_more() -> None:
+    bench = Bench()
+    bench.router.known, bench.router.found = {"example.org": route("static")}, {"b.net": route("mx")}
+    hasty = leased("joe@example.org", "2@b.net")
+    hasty = replace(hasty, message=replace(hasty.message, lifetime=600))
+    bench.clock.advance(600 + LAST_CALL)
+    bench.take(hasty)
+    assert bench.pool.paths() == {"static": [["joe@example.org"]], "mx": [["2@b.net"]]}
+    bench.clock.advance(1)
+    bench.take(replace(hasty, message=replace(hasty.message, id="two")))
+    assert bench.gather() == {("two", 0): "expired", ("two", 1): "expired"}
+    assert bench.writer.settled[0].reply == f"{EXPIRED_REPLY}{TOO_LATE}"
+    assert (bench.writer.settled[0].charge, len(bench.pool.sent)) == ("released", 2)
