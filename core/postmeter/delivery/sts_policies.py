@@ -86,8 +86,9 @@ class StsPolicies:
         return known.policy
 
     def _new(self, domain: str) -> _Domain:
-        if len(self._domains) >= MOST_KNOWN:
-            del self._domains[next(iter(self._domains))]
+        if len(self._domains) >= MOST_KNOWN:  # those without a policy first: a flood of names must not undo one
+            without = (name for name, one in self._domains.items() if one.policy is None and one.fetching is None)
+            del self._domains[next(without, next(iter(self._domains)))]
         known = self._domains[domain] = _Domain()
         return known
 
