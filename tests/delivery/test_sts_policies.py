@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from postmeter.delivery import sts_policies
 from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.resolver import Answer
-from postmeter.delivery.sts_policies import LOOK_AGAIN, REFRESH, StsPolicies
+from postmeter.delivery.sts_policies import LOOK_AGAIN, LOOK_SOON, REFRESH, StsPolicies
 from postmeter.delivery.tls_policy import Flaw
 from postmeter.delivery.web_threads import WebThreads
 from postmeter.fetch import Fetched, FetchError, fetch
@@ -192,6 +192,17 @@ def test_all_who_wait_for_a_policy_get_it_from_one_fetch() -> None:
     [fetch_under_way] = bench.web.waiting
     fetch_under_way.callback(None)
     assert [hosts(one.result) for one in waiting if isinstance(one.result, StsPolicy)] == [("mx.good.test",)] * 5
+
+
+def test_a_dns_that_gives_no_answer_is_asked_again_soon() -> None:
+    bench = Bench()
+    bench.says(policy("mx.good.test"))
+    bench.status = "failure"
+    assert bench.find() is None
+    bench.status = "ok"
+    assert bench.find() is None
+    bench.clock.advance(LOOK_SOON)
+    assert hosts(bench.find()) == ("mx.good.test",)
 
 
 def test_a_flood_of_names_does_not_undo_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:

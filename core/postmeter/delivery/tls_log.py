@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -71,9 +71,7 @@ class TlsLog:
 
 async def wanted_at(resolver: Lookup, domain: str) -> tuple[str, ...]:
     """Where a domain wants reports about TLS sent; empty: nowhere."""
-    answer = await resolver.lookup(f"_smtp._tls.{domain}", "TXT")
-    records: Iterable[Any] = answer.records
-    return destinations(b"".join(one.strings).decode("utf-8", "replace") for one in records)
+    return destinations((await resolver.lookup(f"_smtp._tls.{domain}", "TXT")).texts)
 
 
 def clean(text: str) -> str:
