@@ -15,9 +15,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
+from postmeter.delivery import sts_policies
 from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.resolver import Answer
-from postmeter.delivery.sts_policies import LOOK_AGAIN, REFRESH, StsPolicies
+from postmeter.delivery.sts_policies import LOOK_AGAIN, LOOK_SOON, REFRESH, StsPolicies
 from postmeter.delivery.tls_policy import Flaw
 from postmeter.delivery.web_threads import WebThreads
 from postmeter.fetch import Fetched, FetchError, fetch
@@ -52,7 +53,7 @@ class Bench:
 
     async def lookup(self, name: str, type: str) -> Answer:
         """See ``Resolver``."""
-        assert (name, type) == (f"_mta-sts.{DOMAIN}", "TXT")
+        assert (name[:9], type) == ("_mta-sts.", "TXT")
         self.looked_up += 1
         if self.status != "ok":
             return Answer("failure")
@@ -62,9 +63,9 @@ class Bench:
         """From now on the web server does."""
         self.web.policies[DOMAIN] = answer
 
-    def find(self) -> StsPolicy | None:
+    def find(self, domain: str = DOMAIN) -> StsPolicy | None:
         """The policy; nothing has to be waited for."""
-        found = ensureDeferred(self.policies.find(DOMAIN))
+        found = ensureDeferred(self.policies.find(domain))
         assert found.called
         result = found.result
         assert result is None or isinstance(result, StsPolicy)
@@ -191,6 +192,29 @@ def test_all_who_wait_for_a_policy_get_it_from_one_fetch() -> None:
     [fetch_under_way] = bench.web.waiting
     fetch_under_way.callback(None)
     assert [hosts(one.result) for one in waiting if isinstance(one.result, StsPolicy)] == [("mx.good.test",)] * 5
+
+
+def test_a_dns_that_gives_no_answer_is_asked_again_soon() -> None:
+    bench = Bench()
+    bench.says(policy("mx.good.test"))
+    bench.status = "failure"
+    assert bench.find() is None
+    bench.status = "ok"
+    assert bench.find() is None
+    bench.clock.advance(LOOK_SOON)
+    assert hosts(bench.find()) == ("mx.good.test",)
+
+
+def test_a_flood_of_names_does_not_undo_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sts_policies, "MOST_KNOWN", 2)
+    bench = Bench()
+    bench.says(policy("mx.good.test"))
+    bench.find()
+    bench.texts = []
+    for number in range(5):
+        assert bench.find(f"{number}.test") is None
+    assert hosts(bench.find()) == ("mx.good.test",)
+    assert (bench.web.asked, len(bench.policies._domains)) == ([DOMAIN], 2)
 
 
 # Over the wire

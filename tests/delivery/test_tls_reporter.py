@@ -119,6 +119,14 @@ def test_sessions_of_a_domain_that_wants_reports_are_summed(bench: Bench) -> Non
     assert bench.kept("other.test") == {}
 
 
+def test_a_domain_counts_under_its_name_in_the_dns(bench: Bench) -> None:
+    bench.records["xn--bcher-kva.test"] = bench.records["good.test"]
+    for name in ("bücher.test", "xn--bcher-kva.test"):
+        bench.session(name)
+    bench.hand_over()
+    assert list(bench.kept("xn--bcher-kva.test").values()) == [2]
+
+
 def test_what_cannot_be_committed_is_counted_again(bench: Bench) -> None:
     bench.session()
     bench.refused = RuntimeError("the disk is full")

@@ -101,10 +101,7 @@ class DomainWatch:
     async def _texts(self, name: str) -> list[str] | None:
         """The TXT texts of a name; None when nobody knows."""
         answer = await self._resolver.lookup(name, "TXT")
-        if answer.status == "failure":
-            return None
-        records: Sequence[Any] = answer.records
-        return [b"".join(record.strings).decode("utf-8", "replace") for record in records]
+        return None if answer.status == "failure" else answer.texts
 
     async def _commit(self, change: Any, item: Any) -> Any:
         """What a change made of an item, once it is committed; raises what kept it from that."""

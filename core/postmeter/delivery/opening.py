@@ -235,10 +235,10 @@ def _in_clear(sender: Sender) -> Flaw:
 
 def _why_closed(sender: Sender, closed: Closed) -> Flaw | None:
     """What was wrong with TLS, if the session came to its end by that."""
-    if sender.flaw is not None or not (sender.handshake_failed or closed.stage == "starttls"):
+    if sender.flaw is not None:
         return sender.flaw
     if sender.handshake_failed:
         return Flaw("validation-failure", closed.reply.text)
     lines = sender.machine.opening
-    by_server = bool(lines) and lines[-1].what is closed.reply
-    return Flaw("starttls-not-supported", closed.reply.text) if by_server or closed.reply is NO_TLS else None
+    refused = closed.stage == "starttls" and bool(lines) and lines[-1].what is closed.reply
+    return Flaw("starttls-not-supported", closed.reply.text) if refused or closed.reply is NO_TLS else None

@@ -51,6 +51,12 @@ class Answer:
     authenticated: bool = False
     alias_of: str = field(default="", compare=False)
 
+    @property
+    def texts(self) -> list[str]:
+        """Of TXT records, each in one piece."""
+        records: tuple[Any, ...] = self.records
+        return [b"".join(record.strings).decode("utf-8", "replace") for record in records]
+
 
 @dataclass(frozen=True, slots=True)
 class Server:

@@ -51,7 +51,7 @@ class Securing:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._providers = providers or Providers()
-        self._required = frozenset(map(_ascii, required))
+        self._required = frozenset(map(ascii_name, required))
         self._resolver = resolver
         self._policies = policies
         self._note = note
@@ -96,7 +96,7 @@ class Securing:
         self._known[key] = (self._clock() + REMEMBERED, route, secured)
 
     def _must(self, route: Route, domain: str, message: QueuedMessage) -> bool:
-        if message.tls_required or (self._required and (ALL in self._required or _ascii(domain) in self._required)):
+        if message.tls_required or (self._required and (ALL in self._required or ascii_name(domain) in self._required)):
             return True
         shapes = (self._providers.shape(self._providers.of(host.name)) for host in route.hosts)
         return any(shape.tls == "required" for shape in shapes)
@@ -128,8 +128,8 @@ class Securing:
         return NoRoute("policy", flaws[0].reply)
 
 
-def _ascii(domain: str) -> str:
-    """The name as the DNS has it; what is none stays."""
+def ascii_name(domain: str) -> str:
+    """The name of a domain as the DNS has it (A-labels); what is none stays."""
     try:
         return a_labels(domain.rstrip("."))
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
@@ -19,6 +19,7 @@ from postmeter.store.tls_memory import KeptPolicy
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 300.0  # seconds until a domain's record is looked at again, and until a policy that failed is
+LOOK_SOON = 30.0  # the same when the DNS gives no answer
 REFRESH = 86_400.0  # seconds after which a policy is fetched again although its id is the same
 PATIENCE = 20.0  # seconds for a policy
 MOST_KNOWN = 20_000
@@ -86,28 +87,24 @@ class StsPolicies:
         return known.policy
 
     def _new(self, domain: str) -> _Domain:
-        if len(self._domains) >= MOST_KNOWN:
-            del self._domains[next(iter(self._domains))]
+        if len(self._domains) >= MOST_KNOWN:  # those without a policy first: a flood of names must not undo one
+            without = (name for name, one in self._domains.items() if one.policy is None and one.fetching is None)
+            del self._domains[next(without, next(iter(self._domains)))]
         known = self._domains[domain] = _Domain()
         return known
 
     async def _look(self, domain: str, known: _Domain) -> None:
         """See whether there is a new policy. One that still holds is used as long as no other can be had."""
-        record = await self._record(domain)
-        now = self._clock()
+        answer = await self._resolver.lookup(f"_mta-sts.{domain}", "TXT")
+        record, now = record_id(answer.texts), self._clock()
         if record is None or (known.fetching is None and now < known.failed_at + LOOK_AGAIN):
-            known.look_at = now + LOOK_AGAIN
+            known.look_at = now + (LOOK_SOON if answer.status == "failure" else LOOK_AGAIN)
         elif known.policy is None or record != known.record or now >= known.expires_at:
             await self._fetched(domain, known, record)
         else:
             known.look_at = now + LOOK_AGAIN
             if now >= known.fetched_at + REFRESH and known.fetching is None:
                 self._begin(domain, known, record)
-
-    async def _record(self, domain: str) -> str | None:
-        answer = await self._resolver.lookup(f"_mta-sts.{domain}", "TXT")
-        records: Iterable[Any] = answer.records
-        return record_id(b"".join(one.strings).decode("utf-8", "replace") for one in records)
 
     async def _fetched(self, domain: str, known: _Domain, record: str) -> None:
         """Once a fetch is over that may be under way already."""

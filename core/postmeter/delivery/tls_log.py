@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from postmeter.delivery.route import Host, Lookup, Route
+from postmeter.delivery.securing import ascii_name
 from postmeter.delivery.settling import Submit
 from postmeter.delivery.tls_policy import Flaw
 from postmeter.delivery.tls_report import destinations
@@ -32,17 +33,15 @@ class TlsLog:
         """A session with a host of the route was opened, or could not be for reasons of TLS."""
         if not route.domain or not route.tls.reported:
             return
-        policy = _cut(route.policy(host).told)
-        if flaw is None:
-            self._count(Seen(self._day, route.domain, policy))
-        else:
-            self._count(
-                Seen(self._day, route.domain, policy, flaw.result, clean(flaw.text), source, host.name, host.address)
-            )
+        seen = Seen(self._day, ascii_name(route.domain), _cut(route.policy(host).told))
+        if flaw is not None:
+            seen = seen._replace(result=flaw.result, reason=clean(flaw.text), source=source)
+            seen = seen._replace(host=host.name, address=host.address)
+        self._count(seen)
 
     def trouble(self, domain: str, flaw: Flaw) -> None:
         """A domain's MTA-STS policy could not be had."""
-        self._count(Seen(self._day, domain, ("sts",), flaw.result, clean(flaw.text)))
+        self._count(Seen(self._day, ascii_name(domain), ("sts",), flaw.result, clean(flaw.text)))
 
     def hand_over(self) -> Deferred[Any]:
         """Have kept what was counted since the last time; it is counted again if it cannot be committed."""
@@ -72,9 +71,7 @@ class TlsLog:
 
 async def wanted_at(resolver: Lookup, domain: str) -> tuple[str, ...]:
     """Where a domain wants reports about TLS sent; empty: nowhere."""
-    answer = await resolver.lookup(f"_smtp._tls.{domain}", "TXT")
-    records: Iterable[Any] = answer.records
-    return destinations(b"".join(one.strings).decode("utf-8", "replace") for one in records)
+    return destinations((await resolver.lookup(f"_smtp._tls.{domain}", "TXT")).texts)
 
 
 def clean(text: str) -> str:
