@@ -56,6 +56,7 @@ def test_a_warm_address_has_no_cap(cli: Cli, data: Path) -> None:
     use(data, {0: Figures(30, 30)})
     assert cli("source", "warm", "127.0.0.2").stdout == "127.0.0.2 counts as warm; workers know within seconds.\n"
     assert printed(cli("source", "list", "--json"))[0]["providers"][0]["cap"] is None
+    assert "declared warm; mail leaves from 127.0.0.2" in cli("source", "list").stdout
     assert printed(cli("source", "warm", "127.0.0.2", "--undo", "--json"))["declared_warm"] is False
     assert printed(cli("source", "list", "--json"))[0]["providers"][0]["cap"] == 50
     assert told(cli("source", "warm", "127.0.0.2", "--undo"), 2) == "nobody has declared 127.0.0.2 warm"

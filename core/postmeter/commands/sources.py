@@ -51,9 +51,10 @@ def list_sources(relay: Relay, as_json: bool) -> None:
         facts = {"address": address, "pools": list(one.pools), "name": one.name, "first_used": used}
         warm = {"declared_warm": address in warmth.declared, "providers": _plain(levels, capped)}
         data.append({**facts, **warm, "findings": plain(findings)})
-        told = "warm" if address in warmth.declared else _told(levels, capped)
-        state = "; ".join(finding.text for finding in findings if finding.state != OK) or "as it should be"
-        rows.append((address, ", ".join(one.pools) or "-", one.name, (used or "never")[:10], told, state))
+        warned = [finding.text for finding in findings if finding.state != OK] or ["as it should be"]
+        state = "; ".join([*(["declared warm"] if address in warmth.declared else []), *warned])
+        use = _told(levels, capped)
+        rows.append((address, ", ".join(one.pools) or "-", one.name, (used or "never")[:10], use, state))
     show(as_json, data, table(HEADS, rows) if rows else "All mail goes to a server that delivers it from its own.")
 
 

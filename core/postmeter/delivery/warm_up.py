@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -19,8 +18,6 @@ from postmeter.store.settle import Settlement
 from postmeter.store.sources import Figures, Key, day_of
 from postmeter.store.tables import QUEUED
 from postmeter.store.warm_up import Warmth, refreshed
-
-log = logging.getLogger(__name__)
 
 EVERY = 5.0  # seconds between two reports, and between two looks at those of the other workers
 PATIENCE = 600.0  # seconds after which mail leaves, whatever room there is
