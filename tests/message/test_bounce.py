@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
 
 CORPUS = Path(__file__).parent / "corpus" / "replies.txt"
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,15 @@ def test_words_are_compared_without_accents_punctuation_and_addresses() -> None:
     assert words("Boîte  pleine!\nAnna@x.org <bl@ck>: QUOTA-limit_1") == " boite pleine quota limit 1 "
     assert words("Nieprawidłowy Empfänger") == " nieprawidlowy empfanger "
     assert words("") == "  "
+
+
+def test_the_manual_tells_what_follows_from_each_class_and_its_example_is_a_rule() -> None:
+    text = README.partition("\n## Why mail bounces\n")[2].partition("\n## ")[0]
+    named = [name for line in text.splitlines() if line.startswith("| `") for name in line.split("|")[1].split(",")]
+    assert {name.strip(" `") for name in named} == set(CLASSES)
+    own = Classifier(tomllib.loads(text.partition("```\n")[2].partition("```")[0]))
+    found = own.classify("rcpt", 550, "5.7.1", "Company closed for holidays")
+    assert (found.name, found.rule) == ("server", "closed-for-the-holidays")
 
 
 # Rules of one's own

@@ -142,7 +142,8 @@ def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
         if told := [_event(s) for s in settled if s.told]:
             events.record(session, told)
         count(session, [change for s in settled if s.told for change in _changes(s)])
-        _follow_up(session, [s for s in settled if s.failure is not None])
+        if failed := [s for s in settled if s.failure is not None]:
+            _follow_up(session, failed)
         if done := sorted({(s.message.id, s.message.account_id) for s in settled if s.final}):
             drop_contents(session, done)
     return held
