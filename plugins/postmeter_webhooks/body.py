@@ -30,6 +30,7 @@ FIELDS = {  # of the data, by type; what is not known is null
     "quota.expired": ("account", "block", "size", "lost"),
     "connection.active": ("account", "connection"),
     "connection.inactive": ("account", "connection", "reason"),
+    "connection.warned": ("account", "connection", "reason", "cause", "provider"),
     "domain.verified": ("account", "domain"),
     "domain.broken": ("account", "domain", "problems", "warning"),
     PING: ("account", "connection", "endpoint"),
@@ -51,6 +52,7 @@ TYPES = {  # by the kind of the event
     "quota_expired": "quota.expired",
     "connection_resumed": "connection.active",
     "connection_paused": "connection.inactive",
+    "connection_warned": "connection.warned",
     "domain_verified": "domain.verified",
     "domain_broken": "domain.broken",
 }
