@@ -25,6 +25,7 @@ MEANINGS = {  # by type, as in ``body.CHOSEN``
     "quota.expired": N_("A block has ended."),
     "connection.active": N_("A connection may send again."),
     "connection.inactive": N_("A connection was paused."),
+    "connection.warned": N_("Too much mail of a connection bounces or is complained about."),
     "domain.verified": N_("The DKIM record of a domain was found."),
     "domain.broken": N_("The DKIM record of a domain is gone or wrong."),
     "domain.refused": N_("A provider does not believe that mail is from a domain."),

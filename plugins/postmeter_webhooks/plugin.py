@@ -111,7 +111,7 @@ class Webhooks:
 
     @hookimpl
     def on_connection_change(self, event: Event) -> None:
-        """connection.active, connection.inactive"""
+        """connection.active, connection.inactive, connection.warned"""
         self._events.append(event)
 
     @hookimpl

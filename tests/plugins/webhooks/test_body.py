@@ -54,6 +54,14 @@ FACTS: dict[str, dict[str, Any]] = {  # as the core records them
     "quota_expired": {"block": 4, "size": 25_000, "lost": 900},
     "connection_resumed": {"connection": "web"},
     "connection_paused": {"connection": "web", "reason": "too many bounces"},
+    "connection_warned": {
+        "connection": "web",
+        "reason": "20 of 1,000 recipients at Google within 7 days bounced, more than 1 %",
+        "cause": "bounces",
+        "provider": "Google",
+        "count": 20,
+        "recipients": 1_000,
+    },
     "domain_verified": {"domain": "shop.example", "problems": []},
     "domain_broken": {"domain": "shop.example", "problems": ["pm1._domainkey.shop.example: There is no TXT record."]},
     "domain_refused": {
