@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
+from postmeter.commands.provider_text import rule_text
+from postmeter.delivery.reply_rule import Rule
 from support.command import Cli, printed, told, with_account
+
+SENTENCE = "stage banner, code 554: nothing for 1 h, and an error in the log"
+SLOW_SENTENCE = "status 4.7, 5 times within an hour: 2 at a time, 3 a minute for 1 d"
 
 
 def test_a_provider_is_suspended_listed_and_resumed(cli: Cli) -> None:
@@ -22,7 +29,47 @@ def test_a_provider_is_suspended_listed_and_resumed(cli: Cli) -> None:
 
 
 def test_without_an_end_it_lasts_until_it_is_resumed(cli: Cli) -> None:
-    assert "until it is resumed: pause" in cli("provider", "suspend", "Google", "--reason", "pause").stdout
+    assert "nothing until it is resumed: pause" in cli("provider", "suspend", "Google", "--reason", "pause").stdout
+
+
+def test_what_holds_for_a_provider_is_shown_with_the_file_that_says_so(cli: Cli) -> None:
+    cli("provider", "suspend", "Yahoo", "--reason", "pause")
+    shown = cli("provider", "show", "Yahoo").stdout
+    for line in (
+        "restricted          operator                   nothing until it is resumed: pause",
+        "connections         providers.toml             10",
+        "connection_rate     providers.toml, [default]  100/min",
+        "rule TS02           providers.toml             text '[ts02]': 1 a minute for 30 min",
+    ):
+        assert line in shown
+    told_so = {one["key"]: one for one in printed(cli("provider", "show", "GMX and WEB.DE", "--json"))["holds"]}
+    assert told_so["tls"] == {"key": "tls", "value": "required", "file": "providers.toml"}
+    assert told_so["rule policy"]["value"]["times"] == 5
+    assert "no provider is called 'x'" in told(cli("provider", "show", "x"), 2)
+
+
+def test_the_operators_own_file_counts(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[Mine]\nmx = "mx.mine.example"\nconnections = 2\nidle = "90 s"\nrate = "1/s"')
+    monkeypatch.setenv("POSTMETER_DELIVERY_PROVIDERS", str(own))
+    shown = cli("provider", "show", "Mine").stdout
+    assert re.search(r"connections +\S+own.toml +2\n", shown)
+    assert re.search(r"idle +\S+own.toml +90 s\n", shown)
+    assert cli("provider", "suspend", "Mine", "--reason", "pause").exit_code == 0
+    own.write_text("[Mine]\nconnections = 2")
+    assert "Mine is no provider that is known, so it needs mx" in told(cli("provider", "show", "Mine"), 3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (Rule("x", ("a", "b"), seconds=90.0), "text 'a' or 'b': nothing for 90 s"),
+        (Rule("x", code=554, stages=("banner",), seconds=3_600.0, alarm=True), SENTENCE),
+        (Rule("x", status="4.7", times=5, seconds=86_400.0, connections=2, per_minute=3), SLOW_SENTENCE),
+    ],
+)
+def test_a_rule_is_told_in_a_sentence(rule: Rule, text: str) -> None:
+    assert rule_text(rule) == text
 
 
 def test_a_name_that_is_nobodys_is_refused_since_it_would_stop_nobody(cli: Cli) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import pytest_twisted
 
-from postmeter.delivery.attempt import Delivery
+from postmeter.delivery.attempt import Delivery, Facts, Talk
 from postmeter.delivery.dispatch import left_over
 from postmeter.delivery.job import BUSY
 from postmeter.delivery.route import Host, Route
@@ -67,7 +67,7 @@ def test_those_who_were_too_many_are_sent_at_once_and_settled_once(bench: Bench)
     assert bench.empty
 
 
-def parts() -> tuple[object, object]:
+def parts() -> tuple[Facts, Talk]:
     one = delivery(DONE)
     return one.facts, one.talk
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,14 @@ def test_rules_are_added_replaced_and_taken_away_by_name() -> None:
 def test_what_is_wrong_is_told_with_its_place(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         own(text)
+
+
+def test_the_example_of_the_readme_is_a_file_that_can_be_used() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    [example] = re.findall(r"^```\n(\[Google\].*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    known = own(example)
+    assert known.shape("Google").connections == 3
+    assert known.shape(known.of("a.mx.sister.example")).rules[0].name == "full"
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

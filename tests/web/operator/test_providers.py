@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from postmeter.store import orders, providers, sources
+from postmeter.store.providers import BY_RULE, Suspension
 from postmeter.store.sources import DAY, Figures, Key
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED
 from support.panel import NOW, Browser, House
@@ -63,6 +66,28 @@ def test_a_suspension_ends_where_the_operator_is(mail: House, operator: Browser)
     with mail.store.read() as session:
         [made] = providers.suspensions(session, NOW)
     assert made.until == 1_800_014_400.0
+
+
+SLOWED = Suspension("Google", "421 [<i>x]", NOW, NOW + 900, BY_RULE, 1, 7, "TS<b>02")
+
+
+def test_what_a_reply_rule_has_led_to_is_shown_and_taken_back(mail: House, operator: Browser) -> None:
+    with mail.store.write() as session:
+        providers.restrict(
+            session, [SLOWED, replace(SLOWED, provider="mx.example.org", sessions=None, per_minute=None)]
+        )
+    page = operator.get("/operator/providers/").text
+    assert "slowed down" in page
+    assert 'href="/operator/providers/mx.example.org/"' in page
+    page = operator.get(ONE).text
+    for text in ("It is slowed down:", "421 [&lt;i&gt;x]", "TS&lt;b&gt;02", "<dd>1</dd>", "<dd>7</dd>", "Suspend</h2>"):
+        assert text in page
+    assert "Nothing is sent to it:" in operator.get("/operator/providers/mx.example.org/").text
+    assert operator.post(f"{ONE}suspend", ONE, reason="enough").status_code == 302
+    assert "Reply rule" not in operator.get(ONE).text
+    operator.post(f"{ONE}resume", ONE)
+    with mail.store.read() as session:
+        assert [one.provider for one in providers.suspensions(session, NOW)] == ["mx.example.org"]
 
 
 @pytest.mark.parametrize("fields", [{"reason": ""}, {"reason": "x", "until": "2001-01-01T00:00"}])

@@ -1,4 +1,4 @@
-"""Receiving providers: how they take the mail, what they say against it, and a pause for one that has had enough."""
+"""Receiving providers: how they take the mail, what they say against it, and who gets less or nothing for a while."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Provider:
 
 @blueprint.get("/")
 def show() -> ResponseReturnValue:
-    """All that mail was sent to within seven days, or that are suspended."""
+    """All that mail was sent to within seven days, or that get less than usual or nothing."""
     with reading() as db:
         found = _all(db)
     return render_template("operator/providers.html", providers=found, now=now())
