@@ -63,9 +63,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """What was leased; with ``more`` another pick at once is worth its commit."""
+    """What was leased. ``left``: more is due; ``more``: so much that another pick at once is worth its commit."""
 
     leases: tuple[Leased, ...]
+    left: bool
     more: bool
 
 
@@ -132,13 +133,15 @@ class Picking:
     def confirm(self, session: Session, wishes: Sequence[Wish]) -> list[Pick | None]:
         """After a commit whose answer was lost: what was taken for each wish; None: nothing."""
         found = [queue.picked(session, wish.worker, wish.now) for wish in wishes]
-        return [Pick(tuple(leases), True) if leases else None for leases in found]
+        return [Pick(tuple(leases), left=True, more=True) if leases else None for leases in found]
 
     def _pick(self, session: Session, wish: Wish) -> Pick:
         if _BACKLOG.fetch(session, {"now": wish.now, "limit": wish.limit}):
             pick = self._in_turn(session, wish)
         else:
-            pick = Pick(tuple(_fitting(queue.due(session, wish.now, wish.limit), wish.room)), False)
+            due = queue.due(session, wish.now, wish.limit)
+            leases = tuple(_fitting(due, wish.room))
+            pick = Pick(leases, left=len(leases) < len(due), more=False)
         queue.take(session, wish.worker, wish.now, pick.leases)
         return pick
 
@@ -151,7 +154,7 @@ class Picking:
             lanes = self._lanes(session, wish, priority)
             leases += _served(session, wish, priority, lanes, most)
             going_on |= self._reached[wish.worker, priority] != _START
-        return Pick(tuple(leases), going_on or 2 * _recipients(leases) >= wish.limit)
+        return Pick(tuple(leases), left=True, more=going_on or 2 * _recipients(leases) >= wish.limit)
 
     def _lanes(self, session: Session, wish: Wish, priority: int) -> list[Lane]:
         """The next lanes with somebody who is due and may be taken; where they end the turn begins anew."""
