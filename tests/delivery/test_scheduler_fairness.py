@@ -8,10 +8,10 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from postmeter.delivery.pool import STOPPING
-from postmeter.delivery.scheduler import AT_SIGNER, PICK, POLL
+from postmeter.delivery.scheduler import AT_SIGNER, LARGE, PICK, POLL
 from postmeter.hookspecs import Message, hookimpl
 from postmeter.smtp.reply import Refused, Reply
-from postmeter.store.picking import Load
+from postmeter.store.picking import Load, Pick
 from support.scheduling import DONE, SIGNED, Bench, delivery, leased, route
 
 
@@ -103,6 +103,30 @@ def test_what_a_pick_finds_is_asked_for_with_a_copy_of_the_window() -> None:
     for wish in bench.writer.picks:
         wish.room.enter(Load.of(leased("1@example.org", "2@example.org")))
     assert bench.window.recipients == 0
+
+
+def test_what_is_left_in_the_store_is_asked_for_when_enough_has_left() -> None:
+    bench = Bench(window=10_000)
+    bench.router.known = {"example.org": route("static")}
+    piles = [[leased(*["joe@example.org"] * 40, message_id=f"{pick} {n}") for n in range(2)] for pick in range(2)]
+    bench.writer.due = [piles[0]]
+    bench.scheduler.start()
+    bench.scheduler._picked(Pick(tuple(piles[1]), left=True, more=False))
+    for n, asked in enumerate((1, 1, 2, 2)):
+        bench.pool.sent[n][2].callback(delivery(*[DONE] * 40))
+        bench.gather()
+        assert len(bench.writer.picks) == asked
+    assert bench.empty
+
+
+def test_one_large_message_that_leaves_is_enough_to_ask_for_the_next() -> None:
+    bench = Bench(octets=64 << 20)
+    bench.router.known = {"example.org": route("static")}
+    bench.scheduler.start()
+    bench.scheduler._picked(Pick((leased(size=LARGE),), left=True, more=False))
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    bench.gather()
+    assert len(bench.writer.picks) == 2
 
 
 class Refusing:

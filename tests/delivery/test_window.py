@@ -71,18 +71,14 @@ def test_an_account_may_have_as_much_as_it_leaves_free() -> None:
     assert window.recipients == 667
 
 
-def test_the_same_holds_for_octets_and_a_little_one_of_another_finds_room_at_once() -> None:
+def test_of_octets_an_account_may_have_three_quarters_and_any_other_finds_room_at_once() -> None:
     window = Window(1000, 1000)
-    assert filled(window, one(1, octets=100)) == [5]
+    assert filled(window, one(1, octets=50)) == [15]
     assert window.fits(one(2, octets=900))  # as its only one
     window.enter(one(2, octets=900))
     assert not window.fits(one(3, octets=1))
-    window.leave(one(1, octets=100))
-    window.leave(one(1, octets=100))
-    window.leave(one(1, octets=100))
-    window.leave(one(1, octets=100))
-    assert not window.fits(one(3, octets=1))
-    window.leave(one(1, octets=100))
+    for _ in range(14):
+        window.leave(one(1, octets=50))
     assert window.fits(one(3, octets=1))
 
 
@@ -116,17 +112,17 @@ def test_of_its_share_an_account_keeps_a_part_for_what_it_has_in_the_store() -> 
 def test_who_is_leased_and_has_to_wait_comes_in_by_itself_behind_others_of_the_account() -> None:
     window = Window(100, 1000)
     came: list[int] = []
-    window.admit(one(1, octets=600), lambda: came.append(1))
-    window.admit(one(1, octets=600), lambda: came.append(2))
-    window.admit(one(1, octets=10), lambda: came.append(3))
+    window.admit(one(1, octets=700), lambda: came.append(1))
+    window.admit(one(1, octets=700), lambda: came.append(2))
+    window.admit(one(1, octets=300), lambda: came.append(3))
     window.admit(one(2, octets=10), lambda: came.append(4))
     assert (came, window.waiting) == ([1, 4], 2)
     assert not window.reserve(one(1))
     window.leave(one(2, octets=10))
     assert came == [1, 4]
-    window.leave(one(1, octets=600))
+    window.leave(one(1, octets=700))
     assert (came, window.waiting) == ([1, 4, 2], 1)
-    window.leave(one(1, octets=600))
+    window.leave(one(1, octets=700))
     assert (came, window.waiting, window.recipients) == ([1, 4, 2, 3], 0, 1)
 
 
@@ -160,11 +156,11 @@ def test_those_who_wait_can_be_forgotten() -> None:
 
 def test_what_is_tried_in_a_copy_changes_nothing() -> None:
     window = Window(100, 1000)
-    window.enter(one(1, octets=600))
-    window.admit(one(1, octets=600), lambda: None)
+    window.enter(one(1, octets=700))
+    window.admit(one(1, octets=700), lambda: None)
     copy = window.copy()
     assert not copy.fits(one(1))  # there is one waiting
     copy.enter(one(2, octets=300))
-    copy.leave(one(1, octets=600))
-    assert (window.recipients, window.octets, window.waiting) == (1, 600, 1)
+    copy.leave(one(1, octets=700))
+    assert (window.recipients, window.octets, window.waiting) == (1, 700, 1)
     assert (copy.recipients, copy.octets) == (1, 300)

@@ -128,8 +128,9 @@ def test_what_there_is_no_room_for_stays(store: Store, backlog: bool) -> None:
     room = Shares(account1=0, account2=9)
     made = pick(store, Picking(), 20 if backlog else 100, room)
     assert taken(made) == {(2, ""): 5}
+    assert made.left
     again = pick(store, Picking(), 20 if backlog else 100, room, at=NOW + 1)
-    assert (again.leases, again.more) == ((), False)  # it would find nothing at once
+    assert (again.leases, again.left, again.more) == ((), True, False)  # a third one would find nothing either
 
 
 def test_of_a_message_all_that_is_due_in_a_lane_counts_as_one_load(store: Store) -> None:

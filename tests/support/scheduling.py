@@ -148,7 +148,7 @@ class FakeWriter:
         else:
             self.picks.append(item)
             due = tuple(self.due.pop(0)) if self.due else ()
-            done(Pick(due, more=bool(self.due)))
+            done(Pick(due, left=bool(self.due), more=bool(self.due)))
 
 
 def route(key: str) -> Route:

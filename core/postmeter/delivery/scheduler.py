@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between looks for recipients that are due
 PICK = 100  # recipients leased at a time, in about 10 ms
+LARGE = 8 << 20  # octets of content that are worth a pick, as many recipients are
 AT_SIGNER = 32  # messages at most; as many keep it at work
 TROUBLE = Reply(451, "4.3.0", "Something went wrong in this relay before the mail was sent")
 
@@ -66,8 +67,7 @@ class Scheduler:
         self.worker = worker
         self._window = window
         self._reactor = reactor
-        self._clock = clock
-        self._random = random
+        self._clock, self._random = clock, random
         self._submit = submit
         self._signer = signer
         self._dispatch = Dispatch(self, ways, clock, lease_held)
@@ -81,7 +81,8 @@ class Scheduler:
         self._turnstile: Turnstile[Parcel] = Turnstile(AT_SIGNER, self._begin)
         self._polling = LoopingCall(self._poll)
         self._pick = Picking()
-        self._picking = False
+        self._picking = self._left = False  # left: something that is due, at the last pick
+        self._freed = 0.0  # of the window since then; 1: worth a pick
         self._stopping = False
         self._idle: Deferred[None] | None = None
 
@@ -149,7 +150,7 @@ class Scheduler:
         limit = min(PICK - self._window.waiting, self._window.room)
         if limit <= 0 or self._picking or self._stopping:
             return
-        self._picking = True
+        self._picking, self._freed = True, 0.0
         self._submit(self._pick, Wish(self.worker, self._clock(), limit, self._window.copy()), self._picked)
 
     def _picked(self, result: Pick | Exception) -> None:
@@ -158,6 +159,7 @@ class Scheduler:
             return
         for leased in result.leases:
             self._window.admit(Load.of(leased), partial(self.take, leased, None))
+        self._left = result.left
         if result.more:
             self._poll()
 
@@ -285,4 +287,7 @@ class Scheduler:
         if parcel.unrecorded == 0:
             self._parcels.discard(parcel)
             self._window.leave(parcel.load)
+            self._freed += parcel.load.recipients / PICK + parcel.load.octets / LARGE
+            if self._left and self._freed >= 1:
+                self._poll()
             self._check_idle()

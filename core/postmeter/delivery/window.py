@@ -9,6 +9,7 @@ from typing import Self
 from postmeter.store.picking import Load
 
 MAX_OCTETS = 64 << 20  # of content under way in one worker
+OF_OCTETS = 3  # times the free octets may be of one account: large mail is rare, and its neighbours are let in anyway
 MARGIN = 8  # of so many recipients that an account may have, one is kept for what it has in the store
 
 Begin = Callable[[], None]
@@ -17,9 +18,9 @@ Begin = Callable[[], None]
 class Window:
     """Counts what is under way, so that whoever has little of it finds room.
 
-    An account may have as much as is left free: one alone half of the window, two a third each. So may all mail for one
-    receiver, and an account's mail for one receiver half as much. An account with nothing under way is let in as long
-    as there is any room, and into an empty window everybody, with however large a message.
+    An account may have as many recipients as are left free: one alone half of the window, two a third each. So may all
+    mail for one receiver, and an account's mail for one receiver half as many. An account with nothing under way is let
+    in as long as there is any room, and into an empty window everybody, with however large a message.
     """
 
     def __init__(self, recipients: int, octets: int = MAX_OCTETS) -> None:
@@ -93,7 +94,7 @@ class Window:
         held, there = self._held.get(account, 0), self._held.get((account, receiver), 0)
         if not held:
             return True
-        if held + recipients > room or self._octets[account] + octets > free:
+        if held + recipients > room or self._octets[account] + octets > OF_OCTETS * free:
             return False
         return not there or (2 * there + recipients <= room and self._held[receiver] + recipients <= room)
 

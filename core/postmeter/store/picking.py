@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 from sqlalchemy import Integer, bindparam, select, text, tuple_
@@ -63,9 +63,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """What was leased; with ``more`` another pick at once is worth its commit."""
+    """What was leased. ``left``: more is due; ``more``: so much that another pick at once is worth its commit."""
 
     leases: tuple[Leased, ...]
+    left: bool
     more: bool
 
 
@@ -133,20 +134,21 @@ class Picking:
         """After a commit whose answer was lost: what was taken for each wish; None: nothing."""
         found = [queue.picked(session, wish.worker, wish.now) for wish in wishes]
         return [
-            Pick(queue.marked(session, leases, wish.now), True) if leases else None
+            Pick(queue.marked(session, leases, wish.now), left=True, more=True) if leases else None
             for leases, wish in zip(found, wishes, strict=True)
         ]
 
     def _pick(self, session: Session, wish: Wish) -> Pick:
         if _BACKLOG.fetch(session, {"now": wish.now, "limit": wish.limit}):
-            leases, more = self._in_turn(session, wish)
+            pick = self._in_turn(session, wish)
         else:
-            leases, more = _fitting(queue.due(session, wish.now, wish.limit), wish.room), False
-        queue.take(session, wish.worker, wish.now, leases)
-        return Pick(queue.marked(session, leases, wish.now), more)
+            due = queue.due(session, wish.now, wish.limit)
+            leases = tuple(_fitting(due, wish.room))
+            pick = Pick(leases, left=len(leases) < len(due), more=False)
+        queue.take(session, wish.worker, wish.now, pick.leases)
+        return replace(pick, leases=queue.marked(session, pick.leases, wish.now))
 
-    def _in_turn(self, session: Session, wish: Wish) -> tuple[list[Leased], bool]:
-        """What is leased, and whether there is more."""
+    def _in_turn(self, session: Session, wish: Wish) -> Pick:
         leases: list[Leased] = []
         going_on = False
         for priority in PRIORITIES:
@@ -155,7 +157,7 @@ class Picking:
             lanes = self._lanes(session, wish, priority)
             leases += _served(session, wish, priority, lanes, most)
             going_on |= self._reached[wish.worker, priority] != _START
-        return leases, going_on or 2 * _recipients(leases) >= wish.limit
+        return Pick(tuple(leases), left=True, more=going_on or 2 * _recipients(leases) >= wish.limit)
 
     def _lanes(self, session: Session, wish: Wish, priority: int) -> list[Lane]:
         """The next lanes with somebody who is due and may be taken; where they end the turn begins anew."""
