@@ -219,6 +219,7 @@ class Worker:
             asking=self._asking,
             delivery=self._scheduler,
             null_mx=self._router.refuses_mail,
+            classify=self._classifier.classify,
             reactor=self._reactor,
         )
 

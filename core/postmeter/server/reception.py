@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking
 from postmeter.config import Settings, Smtp, networks
-from postmeter.message.bounce import classify
+from postmeter.message.bounce import Classification
 from postmeter.message.header import HeaderLimits
 from postmeter.message.identifier import IdFactory
 from postmeter.server import auth
@@ -50,7 +50,10 @@ Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
 
 @dataclass(frozen=True)
 class Parts:
-    """What reception stands on: ``read`` looks something up off the reactor, ``null_mx`` is ``Router.refuses_mail``."""
+    """What reception stands on: ``read`` looks something up off the reactor, ``null_mx`` is ``Router.refuses_mail``.
+
+    ``classify`` says what a failure that is reported means.
+    """
 
     board: Board
     census: Census
@@ -62,6 +65,7 @@ class Parts:
     asking: Asking
     delivery: HandOver
     null_mx: Callable[[str], bool | Deferred[bool]]
+    classify: Callable[[str, int, str, str], Classification]
     reactor: Any
 
 
@@ -110,7 +114,7 @@ def build_reports(settings: Settings, parts: Parts) -> Reports:
         OfficeParts(
             settings.hostname,
             paths,
-            Late(classify),
+            Late(parts.classify),
             PassingOn(settings.hostname, smtp.postmaster),
             parts.submit,
             deferToThread,
