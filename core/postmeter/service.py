@@ -222,8 +222,8 @@ class Worker:
             asking=self._asking,
             delivery=self._scheduler,
             null_mx=self._ways.router.refuses_mail,
-            reactor=self._reactor,
             classify=self._classifier.classify,
+            reactor=self._reactor,
         )
 
     # Threads

@@ -229,6 +229,12 @@ def test_what_has_to_wait_for_its_slot_is_not_handed_over_and_gives_its_room_bac
     assert bench.delivery.given_up == [Load(ACCESS.account_id, "example.org", 1, 0)]  # the content stays
 
 
+def _full() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
 @pytest.mark.parametrize(
     ("trouble", "reply"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,9 +54,3 @@ def test_without_room_the_message_is_queued_and_not_handed_over(tmp_path: Path) 
     assert bench.reply(message()).code == 250
     assert bench.submissions[0].worker is None
     assert (bench.delivery.taken, bench.delivery.given_up) == ([], [])
-
-
-def _full() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    return error

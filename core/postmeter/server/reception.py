@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking
 from postmeter.config import Settings, Smtp, networks
-from postmeter.message.bounce import Classification, classify
+from postmeter.message.bounce import Classification
 from postmeter.message.header import HeaderLimits
 from postmeter.message.identifier import IdFactory
 from postmeter.server import auth
@@ -65,8 +65,8 @@ class Parts:
     asking: Asking
     delivery: HandOver
     null_mx: Callable[[str], bool | Deferred[bool]]
+    classify: Callable[[str, int, str, str], Classification]
     reactor: Any
-    classify: Callable[[str, int, str, str], Classification] = classify
 
 
 def ways_in(settings: Settings, parts: Parts) -> dict[str, Callable[[], Visit]]:
