@@ -25,6 +25,7 @@ from support.postage import (
     CONTENT,
     accept,
     add_worker,
+    at_once,
     audit,
     funded,
     later,
@@ -171,6 +172,12 @@ def test_what_no_server_has_said_is_not_put_into_its_mouth(store: Store, worker:
     assert (fields["Remote-MTA"], fields["Diagnostic-Code"]) == (None, f"x-postmeter; {NEVER}")
 
 
+def test_that_the_time_is_over_is_our_word(store: Store, worker: int) -> None:
+    settled(store, worker, leased(store, worker, asking("")), EXPIRED, reply="554 5.4.7 Delivery time expired")
+    [fields] = notified(store)[0].get_payload(1).get_payload()[1:]
+    assert (fields["Remote-MTA"], fields["Status"]) == (None, "5.4.7")
+
+
 @pytest.mark.parametrize(
     ("ret", "size", "kind"),
     [
@@ -231,3 +238,28 @@ def test_it_is_as_the_settings_say() -> None:
     assert notifier.lifetime == 2 * 86_400
     message = queue.QueuedMessage("id", 1, 2, "shop.example", Envelope(SENDER, ()), NOW, 100)
     assert not notifier.owes(message, Recipient("a@b.example", "FAILURE"), "failed")
+
+
+def test_notifications_and_the_fate_of_earlier_ones_do_not_lock_each_other_out(postgres_url: str) -> None:
+    """All is charged already: only the counters hold them up."""
+    store = Store.open(postgres_url)
+    funded(store)
+    worker = add_worker(store)
+    settled(store, worker, leased(store, worker, *(asking("") for _ in range(40))), BOUNCED)
+    settled(store, worker, leased(store, worker, *(asking("") for _ in range(120))), DEFERRED)
+    fates = lease(store, worker)
+    own = [one for one in fates if one.message.account_id == OPERATOR]
+    customers = [one for one in fates if one.message.account_id != OPERATOR]
+    pairs = list(zip(own, customers[80:], strict=True))
+
+    def work(n: int) -> None:
+        for k in range(40):
+            if n:
+                settled(store, worker, pairs[k], DELIVERED)
+            else:
+                settled(store, worker, customers[2 * k : 2 * k + 2], BOUNCED)
+
+    at_once(work, 2)
+    assert {one.state for one in recipients(store) if one.account_id != OPERATOR} == {DELIVERED, BOUNCED}
+    audit(store)
+    store.close()

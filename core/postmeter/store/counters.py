@@ -56,5 +56,9 @@ def count(session: Session, changes: Iterable[Change]) -> None:
 
 
 def add(session: Session, rows: Mapping[Key, Figures]) -> None:
-    """Add figures to the rows of these keys, in the order in which everybody does, so that nobody deadlocks."""
-    _RAISE.run(session, [{**dict(zip(KEY, key, strict=True)), **rows[key]} for key in sorted(rows)])
+    """Add figures to the rows of these keys, in the order in which everybody does, so that nobody deadlocks.
+
+    The relay's own mail (account 0) comes last, since what is settled leads to notifications.
+    """
+    ordered = sorted(rows, reverse=True)
+    _RAISE.run(session, [{**dict(zip(KEY, key, strict=True)), **rows[key]} for key in ordered])

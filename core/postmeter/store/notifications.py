@@ -147,7 +147,8 @@ class Settling:
         path = s.recipient.path
         if not self._notifier.owes(s.message, path, action):
             return None
-        remote = "" if s.facts.get("stage", "sign") in OURS else str(s.facts.get("remote", ""))
+        ours = s.state == EXPIRED or s.facts.get("stage", "sign") in OURS
+        remote = "" if ours else str(s.facts.get("remote", ""))
         return Case(s.message, s.recipient.n, Report(path.forward_path, action, s.reply, s.at, path.orcpt, remote))
 
 

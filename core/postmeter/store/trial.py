@@ -52,7 +52,7 @@ def _submission(settings: Settings, access: Access, path: str, subject: str, tex
         account_id=access.account_id,
         connection_id=access.connection_id,
         domain=access.domains[0].name,
-        envelope=Envelope(sender, (Recipient(path),), smtputf8=utf8),
+        envelope=Envelope(sender, (Recipient(path, "NEVER"),), smtputf8=utf8),  # who tries it looks on
         header_from=access.domains[0].name,
         subject=head.subject,
         message_id=head.message_id,
