@@ -9,7 +9,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from postmeter.delivery.mta_sts import StsPolicy
-from postmeter.delivery.provider import names, requires_tls
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.route import Host, NoRoute, Route
 from postmeter.delivery.securing import EXEMPT, MOST_KNOWN, REMEMBERED, Securing
@@ -82,7 +82,8 @@ def test_a_message_may_require_it_and_a_static_route_is_made_strict_once() -> No
 
 def test_the_providers_that_have_tls_are_those_that_the_table_marks() -> None:
     expected = {"Google", "Comcast", "Orange", "GMX and WEB.DE", "Barracuda", "KPN", "QQ"}
-    assert {name for name in names() if requires_tls(name)} == expected
+    known = Providers()
+    assert {name for name in known.names if known.shape(name).tls == "required"} == expected
 
 
 def test_neither_policy_nor_records_are_looked_for_on_static_routes_or_for_reports() -> None:
