@@ -130,21 +130,26 @@ class Dispatch:
             self._paused.append((parcel, signed, routed))
             return
         for route, all_recipients in routed.values():
-            receivers = parties(self._providers, route)
-            recipients = [one for one in all_recipients if not self._ends.put_off(parcel, one, *receivers)]
-            choice = self._leaves_from(parcel, signed, route, receivers[0])
-            if choice is not None and choice.over and held:
-                recipients = [one for one in recipients if not self._ends.wait_for_room(parcel, one, receivers[0])]
-            if not recipients:
-                continue
-            try:
-                if held:
-                    for some in batches(recipients):
-                        self._send(parcel, signed, route, some, choice)
-                else:
-                    self._ends.not_begun(parcel, recipients)
-            except Exception as error:  # the other groups are on their way, or will be
-                self._ends.fail(parcel, error, recipients)
+            for recipients in batches(all_recipients):
+                try:
+                    self._send_some(parcel, signed, route, recipients, held)
+                except Exception as error:  # the others are on their way, or will be
+                    self._ends.fail(parcel, error, recipients)
+
+    def _send_some(
+        self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient], held: bool
+    ) -> None:
+        receivers = parties(self._providers, route)
+        recipients = [one for one in recipients if not self._ends.put_off(parcel, one, *receivers)]
+        choice = self._leaves_from(parcel, signed, route, receivers[0])
+        if choice is not None and choice.over and held:
+            recipients = [one for one in recipients if not self._ends.wait_for_room(parcel, one, receivers[0])]
+        if not recipients:
+            return
+        if held:
+            self._send(parcel, signed, route, recipients, choice)
+        else:
+            self._ends.not_begun(parcel, recipients)
 
     def _leaves_from(self, parcel: Parcel, signed: Signed, route: Route, receiver: str) -> Choice | None:
         """An own next hop need not get to know our addresses, other receivers do."""
