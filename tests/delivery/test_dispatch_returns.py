@@ -7,13 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from postmeter.delivery.dispatch import Dispatch
+from postmeter.delivery.dispatch import Dispatch, Ways
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
+from postmeter.delivery.provider import Providers
 from postmeter.delivery.route import Router
+from postmeter.delivery.securing import Securing
 from postmeter.message.envelope import Envelope
 from postmeter.message.return_path import ReturnDomain, Returned, ReturnPaths
 from postmeter.smtp.mail import Mail
+from postmeter.store.picking import Load
 from support.scheduling import SIGNED, FakePool, FakeRouter, leased, route
 
 IDENTIFIER = "01M845D52EFTKSJPV36DHCW3RR"
@@ -36,16 +39,11 @@ def sent(*paths: str, signed: Any = SIGNED_WITH_RETURN, **envelope: Any) -> list
     """What goes to the pool: all of a domain in one transaction."""
     router, pool = FakeRouter(), FakePool()
     router.known = {"a.example": route("a"), "b.example": route("b")}
-    dispatch = Dispatch(
-        cast(Any, NothingEnds()),
-        router=cast(Router, router),
-        pool=cast(Pool, pool),
-        clock=lambda: 0.0,
-        lease_held=lambda: True,
-    )
+    ways = Ways(cast(Router, router), Securing(), cast(Pool, pool), Providers())
+    dispatch = Dispatch(cast(Any, NothingEnds()), ways, lambda: 0.0, lambda: True)
     lease = leased(*paths, message_id=IDENTIFIER)
     lease = replace(lease, message=replace(lease.message, envelope=replace(lease.message.envelope, **envelope)))
-    dispatch.send(Parcel(lease, None, set(), 0, 1), signed)
+    dispatch.send(Parcel(lease, None, set(), 0, Load.of(lease)), signed)
     return [mail for _, mail, _ in pool.sent]
 
 
