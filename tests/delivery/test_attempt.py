@@ -172,5 +172,5 @@ async def test_who_wants_to_hear_of_a_success_hears_of_it_from_whom_it_was_passe
     server = mail_server(extensions=extensions)
     delivery = await new_pool().deliver(route(server), mail())
     [outcome] = delivery.outcomes
-    assert told(delivery, outcome, NOW, "FAILURE,SUCCESS")["dsn"] is bool(extensions)
-    assert "dsn" not in told(delivery, outcome, NOW, "FAILURE")
+    assert told(delivery, outcome, NOW, "Google", "FAILURE,SUCCESS")["dsn"] is bool(extensions)
+    assert "dsn" not in told(delivery, outcome, NOW, "Google", "FAILURE")
