@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from support.postfix import Postfix, postfix, smtp_sink
-from support.relay import ACCOUNT, Relay, wait_until
+from support.relay import ACCOUNT, Relay, free_port, wait_until
 from support.shop import ORDER, Shop
 
+REPORTS = free_port()
 PATIENCE = 30.0  # seconds for an attempt
 LARGE = ORDER + b"x" * 76 + b"\r\n" + (b"y" * 76 + b"\r\n") * 20_000  # 1.5 MB
 
@@ -38,8 +39,8 @@ MISHAPS: dict[str, tuple[tuple[str, ...], str, str, bool]] = {
 
 @pytest.fixture(scope="module")
 def mx() -> Iterator[Postfix]:
-    """A Postfix that takes mail for real.example."""
-    with postfix("real.example") as made:
+    """A Postfix that takes mail for real.example, and brings what it has to report to the relay."""
+    with postfix("real.example", f"[127.0.0.1]:{REPORTS}") as made:
         yield made
 
 
@@ -50,7 +51,8 @@ def shop(mx: Postfix, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop
         ports = {domain: running.enter_context(smtp_sink(*switches)) for domain, (switches, *_) in MISHAPS.items()}
         ports["real.example"] = mx.port
         routes = ", ".join(f'"{domain}" = "127.0.0.1:{port}"' for domain, port in ports.items())
-        settings = {"delivery": f"routes = {{ {routes} }}"}
+        reports = f'reports = ["127.0.0.1:{REPORTS}"]\nreturn_path = "bounce.example"'
+        settings = {"delivery": f"routes = {{ {routes} }}", "smtp": reports}
         relay = Relay(tmp_path_factory.mktemp("relay"), "", workers=1, settings=settings)
         try:
             relay.start()
@@ -118,3 +120,17 @@ def test_sessions_with_postfix_are_used_again(shop: Shop, mx: Postfix) -> None:
     assert mx.log().count(": connect from") - before <= 1
     assert shop.relay.cli("queue")["states"].get("queued", 0) == 0
     assert shop.relay.cli("quota", "show", ACCOUNT)["overdraft"] == 0
+
+
+def test_what_postfix_reports_later_is_recorded(shop: Shop, mx: Postfix) -> None:
+    identifier = shop.send("moved@real.example")
+
+    def bounced() -> Any:
+        [recipient] = shop.relay.message(identifier)["recipients"]
+        return recipient if recipient["state"] == "bounced" else None
+
+    recipient = wait_until(bounced, PATIENCE, lambda: f"bounced: {shop.relay.message(identifier)}\n{mx.log()}")
+    assert (recipient["failure"], "5.1.1" in recipient["reply"]) == ("hard.recipient", True)
+    kinds = [event["kind"] for event in shop.relay.message(identifier)["events"] if event["recipient"] is not None]
+    assert kinds[:2] == ["delivered", "bounced"]
+    assert [one["address"] for one in shop.relay.cli("suppression", "list", ACCOUNT)] == ["moved@real.example"]

@@ -63,10 +63,11 @@ smtpd_tls_security_level = may
 smtpd_relay_restrictions = reject_unauth_destination
 virtual_mailbox_domains = {domain}
 virtual_mailbox_base = {folder}/mail
-virtual_mailbox_maps = inline:{{ joe@{domain}=joe/, ann@{domain}=ann/, full@{domain}=full/ }}
+virtual_mailbox_maps = inline:{{ joe@{domain}=joe/, ann@{domain}=ann/ }}
+virtual_alias_maps = inline:{{ moved@{domain}=gone@elsewhere.example }}
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
-transport_maps = inline:{{ {{ full@{domain}=error:5.2.2 The mailbox is full }} }}
+transport_maps = inline:{{ {{ elsewhere.example=error:5.1.1 There is nobody of that name any more }} }}
 """
 
 
@@ -99,7 +100,7 @@ def postfix(domain: str, relayhost: str = "") -> Iterator[Postfix]:
 
 @dataclass(frozen=True)
 class Postfix:
-    """A Postfix that takes mail for joe, ann and full (whose mailbox is) at ``domain``, and offers STARTTLS.
+    """A Postfix that offers STARTTLS, and takes mail for joe, ann and moved (where that leads nobody is) at ``domain``.
 
     What it has to tell a sender goes to ``relayhost`` (``[127.0.0.1]:2526``).
     """
