@@ -103,7 +103,8 @@ class Sender(TwistedProtocol):
         self.facts = Facts.of(host)
         self.opening: tuple[Line, ...] = ()  # what came before the first mail, with earlier hosts as well
         self.idle = 30.0
-        self.mails = 0  # sent in this session
+        self.mails = 0  # sent in this session, in which the server takes so many at most:
+        self.most_mails = ANY
         self.opened: float = clock.seconds()
         self.handshake_failed = False  # by an error of TLS itself: a link that is lost or slow says nothing about TLS
         self._clock = clock
@@ -119,11 +120,6 @@ class Sender(TwistedProtocol):
     def ready(self) -> bool:
         """The session takes a mail now."""
         return self.machine.state == "ready"
-
-    @property
-    def most_mails(self) -> int:
-        """How many mails the server takes in this session."""
-        return limit(self.machine.extensions, "MAILMAX", ANY)
 
     def send(self, mail: Mail) -> None:
         """Send a mail; ``Owner.mail_sent`` follows."""
@@ -200,6 +196,7 @@ class Sender(TwistedProtocol):
         elif isinstance(event, Ready):
             in_clear = self.facts.in_clear or self.machine.in_clear
             self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear)
+            self.most_mails = limit(self.machine.extensions, "MAILMAX", ANY)
             self.owner.session_ready(self)
         elif isinstance(event, Closed):
             self._close()
