@@ -8,6 +8,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
+from postmeter.delivery import destination as destination_module
+from postmeter.delivery import pool as pool_module
 from postmeter.delivery import sender as sender_module
 from postmeter.delivery.attempt import Delivery
 from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, default_limits
@@ -296,3 +298,25 @@ def test_the_operators_own_next_hops_get_more() -> None:
     assert default_limits(Route("a", host)) == MX_LIMITS
     assert (STATIC_LIMITS.first_sessions, STATIC_LIMITS.mails_per_session) == (20, 1000)
     assert (MX_LIMITS.first_sessions, MX_LIMITS.mails_per_session, MX_LIMITS.idle) == (2, 100, 30.0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_that_wait_for_slow_servers_take_nobodys_place(
+    mail_server: NewServer, new_pool: NewPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destination_module, "SLOW", 0.05)
+    monkeypatch.setattr(pool_module, "LOOK", 0.05)
+    tarpit, good = mail_server(script={"banner": Silence()}), mail_server()
+    pool = new_pool(most_sessions=3)
+    hosts = route(tarpit).hosts
+    held = [pool.deliver(Route(f"tarpit{n}.", hosts), mail()) for n in range(8)]
+    assert (await pool.deliver(route(good), mail())).outcomes[0].delivered
+    while tarpit.open < 8:
+        await pause(0.01)
+    more = [pool.deliver(Route(f"more{n}.", hosts), mail()) for n in range(12)]
+    await pause(0.3)
+    assert tarpit.open <= 15  # five times as many as others may have
+    stopped = pool.stop()
+    pool.abort()
+    await stopped
+    await gatherResults(held + more)

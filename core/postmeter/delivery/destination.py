@@ -105,13 +105,14 @@ class Destination:
 
     def grow(self) -> None:
         """Use idle sessions, and open as many as the waiting mails ask for and the limits allow."""
+        now = self._now()
         while self._waiting and self._idle and len(self._busy) < self._allowed and self._room.goes(self):
-            self._give(self._idle.pop(), self._waiting.pop())
+            self._give(self._idle.pop(), self._waiting.pop(), now)
         while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
             if not self._room.take(self):
                 return
             opening = Opening(self._surroundings, self.route, self._opened, self._not_opened)
-            self._openings[opening] = self._now()
+            self._openings[opening] = now
             opening.start()
 
     def put_off(self, seconds: float) -> None:
@@ -155,9 +156,10 @@ class Destination:
             self._waiting.push_back(job.turn, job)  # the server had ended the session before this mail: another session
             return
         opening, sender.opening = sender.opening, ()
-        talk = Talk(job.began, self._now(), sender.mails, opening, sent.exchange)
+        now = self._now()
+        talk = Talk(job.began, now, sender.mails, opening, sent.exchange)
         self._adapt(sent.outcomes)
-        self._go_on(sender)
+        self._go_on(sender, now)
         if self._waiting:
             self.grow()
         job.done.callback(Delivery(sent.outcomes, sender.facts, talk))
@@ -177,7 +179,7 @@ class Destination:
         self._dead.remove(self.key)
         sender.owner = self
         sender.idle = self._limits.idle
-        self._go_on(sender)
+        self._go_on(sender, self._now())
 
     def _not_opened(self, opening: Opening, failure: NoSession) -> None:
         del self._openings[opening]
@@ -190,41 +192,42 @@ class Destination:
             self._fail_waiting(failure)
         self._give_back()
 
-    def _go_on(self, sender: Sender) -> None:
+    def _go_on(self, sender: Sender, now: float) -> None:
         """Give the session its next mail, let it wait for one, or let it go."""
         if not sender.ready:
             return  # it is closing: session_closed follows
-        worn = self._worn(sender)
+        worn = self._worn(sender, now)
         if self._waiting and not worn and len(self._busy) < self._allowed and self._room.goes(self):
-            self._give(sender, self._waiting.pop())
+            self._give(sender, self._waiting.pop(), now)
         elif worn or self._room.crowded:
             sender.quit()
         else:
             self._idle.append(sender)
 
-    def _worn(self, sender: Sender) -> bool:
-        most = min(self._limits.mails_per_session, sender.most_mails)
-        return sender.mails >= most or self._now() - sender.opened > MOST_AGE or self._room.over()
+    def _worn(self, sender: Sender, now: float) -> bool:
+        mails = sender.mails
+        if mails >= self._limits.mails_per_session or mails >= sender.most_mails:
+            return True
+        return now - sender.opened > MOST_AGE or self._room.over()
 
-    def _give(self, sender: Sender, job: Job) -> None:
+    def _give(self, sender: Sender, job: Job, now: float) -> None:
         self._busy[sender] = job
-        job.given = self._now()
+        job.given = now
         try:
             sender.send(job.mail)
         except ValueError:
             del self._busy[sender]
             job.done.errback()
-            self._go_on(sender)
+            self._go_on(sender, now)
 
     def _adapt(self, outcomes: tuple[Outcome, ...]) -> None:
-        against = dict.fromkeys((one.reply, one.stage) for one in outcomes if not one.delivered)
-        delivered = any(one.delivered for one in outcomes)
-        step = 1 if delivered else -any(_complains(reply) for reply, _ in against)
+        refused = [one for one in outcomes if not one.delivered]
+        step = 1 if len(refused) < len(outcomes) else -any(_complains(one.reply) for one in refused)
         if step > 0:
             self._allowed = min(self._allowed + 1, self._limits.most_sessions)
         elif step < 0:
             self._allowed = max(1, self._allowed // 2)
-        self._room.learn(tuple(against), step)
+        self._room.learn([*dict.fromkeys((one.reply, one.stage) for one in refused)] if refused else (), step)
 
     def _put_off(self, job: Job, seconds: float) -> None:
         job.put_off(seconds, Facts.of(self.route.hosts[0]), self._now())

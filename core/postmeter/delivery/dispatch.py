@@ -224,5 +224,6 @@ def left_over(outcomes: Sequence[Outcome]) -> list[Outcome]:
     There are fewer each time: without others that got their answer, nothing is left over.
     """
     left = [one for one in outcomes if one.stage == "rcpt" and one.reply.code == 452 and one.reply.status in TOO_MANY]
-    answered = len(left) < len(outcomes) and all(one.stage in HANDED_OVER for one in outcomes)
-    return left if answered else []
+    if not left or len(left) == len(outcomes):
+        return []
+    return left if all(one.stage in HANDED_OVER for one in outcomes) else []

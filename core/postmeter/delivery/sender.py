@@ -104,7 +104,8 @@ class Sender(TwistedProtocol):
         self.facts = Facts.of(host, tls.policy)
         self.opening: tuple[Line, ...] = ()  # what came before the first mail, with earlier hosts as well
         self.idle = 30.0
-        self.mails = 0  # sent in this session
+        self.mails = 0  # sent in this session, in which the server takes so many at most:
+        self.most_mails = ANY
         self.opened: float = clock.seconds()
         self.handshake_failed = False  # by an error of TLS itself: a link that is lost or slow says nothing about TLS
         self.flaw: Flaw | None = None  # of its TLS, by the policy of the mail server
@@ -120,11 +121,6 @@ class Sender(TwistedProtocol):
     def ready(self) -> bool:
         """The session takes a mail now."""
         return self.machine.state == "ready"
-
-    @property
-    def most_mails(self) -> int:
-        """How many mails the server takes in this session."""
-        return limit(self.machine.extensions, "MAILMAX", ANY)
 
     def send(self, mail: Mail) -> None:
         """Send a mail; ``Owner.mail_sent`` follows."""
@@ -206,6 +202,7 @@ class Sender(TwistedProtocol):
             in_clear = self.facts.in_clear or self.machine.in_clear
             dsn = "DSN" in self.machine.extensions
             self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear, dsn=dsn)
+            self.most_mails = limit(self.machine.extensions, "MAILMAX", ANY)
             self._tls.keep()
             self.owner.session_ready(self)
         elif isinstance(event, Closed):

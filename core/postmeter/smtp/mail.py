@@ -57,7 +57,9 @@ class Outcome:
 
 def limit(extensions: Extensions, name: str, most: int) -> int:
     """At most ``most``, and what the server says in its LIMITS, such as RCPTMAX (RFC 9422, 4)."""
-    said = f" {extensions.get('LIMITS', '')}".upper().partition(f" {name}=")[2].partition(" ")[0]
+    if "LIMITS" not in extensions:
+        return most
+    said = f" {extensions['LIMITS']}".upper().partition(f" {name}=")[2].partition(" ")[0]
     return min(most, int(said)) if _is_limit(said) else most
 
 
