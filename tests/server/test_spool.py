@@ -22,9 +22,8 @@ def test_what_was_written_is_read_wherever_it_is(
 ) -> None:
     whole = b"".join(blocks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool_module, "IN_MEMORY", in_memory)
         patch.setattr(spool_module, "BLOCK", 7)
-        spool = Spool(tmp_path)
+        spool = Spool(tmp_path, in_memory)
         for block in blocks:
             spool.write(block)
         assert spool.size == len(whole)
