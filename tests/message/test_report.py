@@ -148,3 +148,11 @@ def test_nothing_takes_long(head: bytes, piece: bytes) -> None:
         if took[-1] < BUDGET:
             return
     raise AssertionError(f"it took {min(took):.3f} s")
+
+
+def test_of_a_report_with_many_parts_no_more_than_a_hundred_statements_are_read() -> None:
+    part = (
+        b"--x\r\nContent-Type: message/delivery-status\r\n\r\n" + b"Final-Recipient: a@b\r\nAction: failed\r\n\r\n" * 99
+    )
+    made = read(b"Content-Type: multipart/report; boundary=x\r\n\r\n" + part * 50, null_sender=True)
+    assert len(made.statements) == 100

@@ -292,6 +292,12 @@ def test_what_is_not_committed_is_not_taken(recipient: str, tmp_path: Path) -> N
     assert send(client, report("postfix_user_unknown"), recipient).startswith(b"451")
 
 
+def test_a_bounce_that_comes_before_our_own_commit_is_asked_for_again(tmp_path: Path) -> None:
+    client = Client(partial(ReportsProtocol, reports(Desk(result=None), tmp_path)), implicit_tls=False)
+    client.send(HELLO)
+    assert send(client, report("postfix_user_unknown"), PATH).startswith(b"451 4.3.0")
+
+
 def test_mail_that_nobody_reads_is_not_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     client = Client(partial(ReportsProtocol, reports(Desk(result=0), tmp_path)), implicit_tls=False)
     client.send(HELLO)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter as Tally
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from sqlalchemy import func, select
 from postmeter.message.bounce import classify
 from postmeter.message.feedback import Feedback
 from postmeter.message.statement import Statement
-from postmeter.store import suppressions
+from postmeter.store import own_mail, suppressions
 from postmeter.store.engine import Store
 from postmeter.store.late import Late, News
 from postmeter.store.rollup import RollUp
@@ -208,10 +211,53 @@ def test_hostile_texts_are_kept_as_every_database_takes_them(store: Store, worke
     assert len(recipients(store)[0].reply) < 2_100
 
 
-def test_the_sender_does_not_wait_for_a_message_that_a_worker_has(store: Store, worker: int) -> None:
-    made = message()
-    accept(store, made)
-    lease(store, worker)
-    assert heard(store, News(made.id, 0, LATER, (GONE,))) == [0]
+def test_what_is_under_way_must_be_told_again(store: Store, worker: int) -> None:
+    """A server may write its bounce before our commit of its 250; heard too early it would be lost for ever."""
+    accept(store, made := message(2))
+    leases = lease(store, worker)
+    news = News(made.id, 0, LATER, (GONE,))
+    assert heard(store, news) == [None]
     with store.read() as session:
-        assert session.scalar(select(Recipient.lease_owner)) == worker
+        assert set(session.scalars(select(Recipient.lease_owner))) == {worker}
+    assert "failure_reported" not in kinds(store)
+    settle_all(store, leases, worker, DELIVERED)
+    assert heard(store, news) == [1]
+    assert [one.state for one in recipients(store)] == [BOUNCED, DELIVERED]
+    audit(store)
+
+
+def test_who_complains_about_the_relays_own_mail_is_not_suppressed_for_all(store: Store, worker: int) -> None:
+    with store.write() as session:
+        identifier = own_mail.send(session, EmailMessage(), "joe@example.org", "mail.test", NOW)
+    settle_all(store, lease(store, worker), worker, DELIVERED)
+    assert heard(store, News(identifier, None, LATER, feedback=complaint("joe@example.org"))) == [1]
+    with store.read() as session:
+        assert suppressions.find(session, 1, "joe@example.org", LATER) is None
+
+
+def test_news_in_any_order_do_not_deadlock(store: Store, worker: int) -> None:
+    """Everybody writes the books of two accounts, and suppresses the same addresses."""
+    funded(store, account=2)
+    told = [(accept(store, made := message(3, account=a)), made.id)[1] for _ in range(6) for a in (1, 2)]
+    settle_all(store, lease(store, worker), worker, DELIVERED)
+    gone = [Statement("failed", final=f"r{n}@example.net", status="5.1.1", diagnostic="gone") for n in range(3)]
+
+    def work(n: int) -> None:
+        choose = random.Random(n)
+        news = [News(identifier, None, LATER, tuple(choose.sample(gone, 3))) for identifier in told]
+        choose.shuffle(news)
+        for part in (news[:6], news[6:]):
+            heard(store, *part)
+
+    at_once(work, 4)
+    assert figures(store)["bounced"] == kinds(store).count(BOUNCED) == 36
+    audit(store)
+
+
+def test_addresses_are_compared_once_each(store: Store, worker: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they are, nobody else can write."""
+    identifier, compared = sent(store, worker, recipients=100), Tally[str]()
+    monkeypatch.setattr(suppressions, "comparable", lambda address: compared.update([address]) or address)
+    strangers = tuple(Statement("failed", original=f"a@x{n}.example") for n in range(100))
+    assert heard(store, News(identifier, None, LATER, strangers)) == [0]
+    assert compared.total() == 200

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from postmeter.message import plain_bounce
 from postmeter.message.feedback import feedback
@@ -31,7 +32,7 @@ def understood(mail: Mail, *, null_sender: bool) -> Report:
     """The same of a mail that was read already."""
     if said := feedback(mail):
         return Report(Kind.COMPLAINT, feedback=said)
-    if statements := tuple(_standard(mail)):
+    if statements := tuple(islice(_standard(mail), MAX_RECIPIENTS)):
         return Report(Kind.NOTIFICATION, statements)
     if next(mail.of(*DISPOSITION), None):
         return Report(Kind.AUTOMATIC)

@@ -19,7 +19,7 @@ from postmeter.message.return_path import Returned, ReturnPaths
 from postmeter.message.statement import Kind, Report
 from postmeter.server.acceptance import storage_trouble
 from postmeter.server.report_mailboxes import is_return_path, is_role
-from postmeter.smtp.replies import ENOUGH_MAIL, LOCAL_ERROR, NO_REPORT, PASSED_ON, REPORT_HEARD, ROUTING_LOOP
+from postmeter.smtp.replies import ENOUGH_MAIL, LOCAL_ERROR, NO_REPORT, PASSED_ON, REPORT_HEARD, ROUTING_LOOP, TOO_EARLY
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.late import News
 from postmeter.store.writer import Change
@@ -39,7 +39,7 @@ class Parts:
 
     hostname: str
     paths: ReturnPaths
-    late: Change[News, int]
+    late: Change[News, int | None]
     passing_on: Change[tuple[PassedOn, float], int]
     submit: Submit
     in_thread: Callable[..., Deferred[Any]]
@@ -98,9 +98,11 @@ class Office:
     # What is done
 
     async def _record(self, news: Sequence[News], report: Report) -> None:
-        for one in news:
-            count = await self._commit(self._parts.late, one)
-            log.info("a %s about message %s: %d recipients", report.kind.value, one.message_id, count)
+        counts = [await self._commit(self._parts.late, one) for one in news]
+        for one, count in zip(news, counts, strict=True):
+            log.info("a %s about message %s: %d recipients", report.kind.value, one.message_id, count or 0)
+        if None in counts:
+            raise Refused(TOO_EARLY)
 
     async def _pass_on(self, mail: PassedOn) -> None:
         now = self._parts.clock()

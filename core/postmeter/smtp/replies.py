@@ -81,6 +81,7 @@ NO_LOGIN = Reply(502, "5.5.1", "Nobody logs in here; hand messages over at the s
 RELAY_DENIED = Reply(550, "5.7.1", "Relay denied; reports about mail of this server are all that is taken here")
 NO_RETURN_PATH = Reply(550, "5.1.1", "There is no such return path here, or its time is over")
 NO_REPORT = Reply(550, "5.6.0", "This is no report about a delivery, and nobody reads mail to this address")
+TOO_EARLY = Reply(451, "4.3.0", "What became of this mail is not recorded here yet; report it again in some minutes")
 REPORT_HEARD = Reply(250, "2.0.0", "Thank you for the report")
 PASSED_ON = Reply(250, "2.0.0", "Thank you; it is passed on")
 ENOUGH_MAIL = Reply(450, "4.7.1", "Too much mail to this address; try again in an hour")

@@ -1,13 +1,14 @@
 """What comes back after a delivery: late bounces, complaints, and news of mail that others still hold.
 
 A late bounce makes bounced what was delivered; its unit stays charged. What still waits here is left to the queue, and
-only noted. All of it may be said again: it counts once.
+only noted; what is under way has no outcome yet that a report could change, so it must be told again. All of it may be
+said again: it counts once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
@@ -19,12 +20,12 @@ from postmeter.message.statement import DELAYED, FAILED, Statement
 from postmeter.store import events, suppressions
 from postmeter.store.base import table
 from postmeter.store.counters import Change, count
-from postmeter.store.failures import suppress_for_failure
+from postmeter.store.failures import Failed, suppress_for_failures
 from postmeter.store.rollup import counted_at
 from postmeter.store.settle import storable
 from postmeter.store.statement import Statement as Sql
-from postmeter.store.suppressions import COMPLAINT, Suppression
-from postmeter.store.tables import BOUNCED, DELIVERED, FINAL, Event, Message, Recipient
+from postmeter.store.suppressions import COMPLAINT, EVERY_ACCOUNT, Suppression
+from postmeter.store.tables import BOUNCED, DELIVERED, FINAL, LEASED, Event, Message, Recipient
 
 DELAY_REPORTED, FAILURE_REPORTED, COMPLAINED = "delay_reported", "failure_reported", "complained"
 UNEXPLAINED = "The receiving side reported a failure and gave no reason"
@@ -66,23 +67,35 @@ class Late:
 
     classify: Callable[[str, int, str, str], Classification]
 
-    def __call__(self, session: Session, news: Sequence[News]) -> list[int]:
-        """For each: how many recipients are bounced by it, or have complained."""
-        return [self._record(session, one) for one in news]
+    def __call__(self, session: Session, news: Sequence[News]) -> list[int | None]:
+        """For each: how many recipients are bounced by it, or have complained.
 
-    def _record(self, session: Session, news: News) -> int:
+        None: a recipient is being tried at this moment, so it comes too early and should be told again.
+        """
+        books, counts = _Books(), dict[int, int | None]()
+        for place in sorted(range(len(news)), key=lambda place: news[place].message_id):
+            counts[place] = self._record(session, news[place], books)
+        books.close(session)
+        return [counts[place] for place in range(len(news))]
+
+    def _record(self, session: Session, news: News, books: _Books) -> int | None:
         query = select(*_COLUMNS).join(Message, _OF).where(Message.id == news.message_id).order_by(*_COLUMNS[:3])
         rows = session.execute(query).all()
         if news.feedback:
-            return _complaint(session, news, news.feedback, rows)
-        told = list(_told(rows, news))
-        for kind, action in ((DELAY_REPORTED, DELAYED), (FAILURE_REPORTED, FAILED)):
-            for row, said in told:
-                if said.action == action and (kind == DELAY_REPORTED or row.state not in FINAL):
-                    _note(session, row, kind, said, news.at)
-        return sum(self._bounce(session, row, said, news.at) for row, said in told if said.action == FAILED)
+            return _complaint(session, news, news.feedback, rows, books)
+        told = _told(rows, news)
+        for row, said in told:
+            if said.action == DELAYED:
+                _note(session, row, DELAY_REPORTED, said, news.at)
+            elif said.action == FAILED and row.state not in (*FINAL, LEASED):
+                _note(session, row, FAILURE_REPORTED, said, news.at)
+        failed = [(row, said) for row, said in told if said.action == FAILED]
+        bounced = sum(
+            self._bounce(session, row, said, news.at, books) for row, said in failed if row.state == DELIVERED
+        )
+        return None if any(row.state == LEASED for row, _ in failed) else bounced
 
-    def _bounce(self, session: Session, row: Any, said: Statement, now: float) -> bool:
+    def _bounce(self, session: Session, row: Any, said: Statement, now: float, books: _Books) -> bool:
         reply = storable(said.diagnostic or UNEXPLAINED)
         found = self.classify(REPORT, said.code, said.status, reply)
         if not _BOUNCE.run(session, [{**_key(row), "now": now, "text": reply, "class": found.name}]):
@@ -91,30 +104,56 @@ class Late:
         _tell(session, row, BOUNCED, now, {**facts, "stage": REPORT, "provider": row.provider, **_remote(said)})
         # Both in the time of the delivery, where the recipient was counted: so no part of the past is below 0.
         at = counted_at(row.final_at or now, now)
-        count(session, [_change(row, at, DELIVERED, -1), _change(row, at, BOUNCED, 1)])
-        suppress_for_failure(session, row.account_id, row.forward_path, found, reply, row.message_id, now)
+        books.changes += [_change(row, at, DELIVERED, -1), _change(row, at, BOUNCED, 1)]
+        books.failed.append(Failed(row.account_id, row.forward_path, found, reply, row.message_id, now))
         return True
 
 
-def _told(rows: Sequence[Any], news: News) -> Iterator[tuple[Any, Statement]]:
-    """Whom each statement is about; of several about one recipient only the worst counts."""
+@dataclass(slots=True)
+class _Books:
+    """What is written behind all recipients, in the order in which settling does it, so that nobody deadlocks."""
+
+    changes: list[Change] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    unwanted: list[Suppression] = field(default_factory=list)
+
+    def close(self, session: Session) -> None:
+        """Write all of it."""
+        count(session, self.changes)
+        suppress_for_failures(session, self.failed)
+        if self.unwanted:
+            ordered = sorted(self.unwanted, key=lambda made: (made.account_id, made.address))
+            suppressions.suppress_all(session, ordered)
+
+
+def _told(rows: Sequence[Any], news: News) -> list[tuple[Any, Statement]]:
+    """Whom each statement is about, by their numbers; of several about one recipient only the worst counts."""
+    choose = _choice(rows, news.recipient)
     worst: dict[int, tuple[Any, Statement]] = {}
     for said in sorted(news.statements, key=lambda said: (said.action != FAILED, said.action != DELAYED)):
-        for row in _named(rows, news.recipient, (said.original, said.final)):
+        for row in choose((said.original, said.final)):
             worst.setdefault(row.n, (row, said))
-    yield from worst.values()
+    return [worst[number] for number in sorted(worst)]
 
 
-def _named(rows: Sequence[Any], number: int | None, addresses: Iterable[str]) -> list[Any]:
+def _choice(rows: Sequence[Any], number: int | None) -> Callable[[Iterable[str]], list[Any]]:
     """Which recipients are meant: addresses only choose among those of the message."""
     if number is not None:
-        return [row for row in rows if row.n == number]
-    wanted = {suppressions.comparable(address) for address in addresses if address}
-    named = [row for row in rows if suppressions.comparable(row.forward_path) in wanted]
-    return named or ([*rows] if len(rows) == 1 else [])
+        this = [row for row in rows if row.n == number]
+        return lambda _: this
+    by_address: dict[str, list[Any]] = {}
+    for row in rows:
+        by_address.setdefault(suppressions.comparable(row.forward_path), []).append(row)
+    only = [*rows] if len(rows) == 1 else []
+
+    def choose(addresses: Iterable[str]) -> list[Any]:
+        wanted = dict.fromkeys(suppressions.comparable(address) for address in addresses if address)
+        return [row for address in wanted for row in by_address.get(address, ())] or only
+
+    return choose
 
 
-def _complaint(session: Session, news: News, said: Feedback, rows: Sequence[Any]) -> int:
+def _complaint(session: Session, news: News, said: Feedback, rows: Sequence[Any], books: _Books) -> int:
     """Whoever of the recipients has complained; when nobody can tell who it was, the message has a complaint."""
     facts = {
         "feedback_type": said.type,
@@ -122,7 +161,7 @@ def _complaint(session: Session, news: News, said: Feedback, rows: Sequence[Any]
         "arrived": storable(said.arrival_date),
         "agent": storable(said.agent),
     }
-    named = _named(rows, news.recipient, said.recipients)
+    named = sorted(_choice(rows, news.recipient)(said.recipients), key=lambda row: int(row.n))
     fresh = [row for row in named if _COMPLAIN.run(session, [{**_key(row), "now": news.at}])]
     for row in fresh:
         _tell(session, row, COMPLAINED, news.at, facts)
@@ -130,8 +169,11 @@ def _complaint(session: Session, news: News, said: Feedback, rows: Sequence[Any]
         about = events.about_recipient(rows[0].account_id, rows[0].message_id, None, COMPLAINED, news.at, facts)
         events.record(session, [about])
         fresh = [rows[0]]
-    count(session, [_change(row, news.at, COMPLAINED, 1) for row in fresh])
-    suppressions.suppress_all(session, [_suppression(row, said, news.at) for row in fresh if row in named])
+    books.changes += [_change(row, news.at, COMPLAINED, 1) for row in fresh]
+    # The relay's own mail is account 0's, and what that suppresses nobody can write to any more.
+    books.unwanted += [
+        _suppression(row, said, news.at) for row in fresh if row in named and row.account_id != EVERY_ACCOUNT
+    ]
     return len(fresh)
 
 
