@@ -66,7 +66,9 @@ class Smtp:
     max_message_size: int = setting(31_457_280, "octets of one message", least=1024)
     max_recipients: int = setting(100, "recipients of one message; more are answered 452", least=100, most=999_999)
     max_messages_per_session: int = setting(100_000, "messages of one session; then 421", least=1, most=999_999)
-    max_sessions: int = setting(10_000, "sessions of this machine in all; over it 421", least=1)
+    max_sessions: int = setting(
+        10_000, "sessions of this machine in all, a tenth of them for reports; over it 421", least=1
+    )
     max_sessions_per_ip: int = setting(200, "sessions with one address (IPv6: one /64)", least=1)
     max_sessions_per_connection: int = setting(100, "sessions logged in as one connection", least=1)
     max_new_sessions_per_second: int = setting(

@@ -26,6 +26,7 @@ from postmeter.server.refusals import Refusals
 from postmeter.server.report_mailboxes import Mailboxes
 from postmeter.server.report_office import MOST_AN_HOUR, Office, Parts
 from postmeter.server.reports import MAX_SIZE, Reports, ReportsProtocol
+from postmeter.server.share import Share
 from postmeter.smtp.limits import Limits
 from postmeter.store.late import Late
 from postmeter.store.passing_on import PassingOn
@@ -38,6 +39,7 @@ PATHS = ReturnPaths(b"k" * 32, 86_400.0)
 IDENTIFIER = new_id(int(NOW * 1000), b"0123456789")
 PATH = PATHS.write(Returned(IDENTIFIER, 0), BOUNCES)
 HELLO = b"EHLO mx.example.org\r\n"
+GONE = OSError("the database is gone")
 
 
 def codes(said: bytes) -> list[int]:
@@ -77,6 +79,7 @@ def reports(desk: Desk, tmp_path: Path, clock: Clock | None = None, **changes: A
             PATHS, frozenset({HOSTNAME, BOUNCES}), lambda domain: succeed(domain == CUSTOMERS), lambda: NOW
         ),
         office=Office(Parts(HOSTNAME, PATHS, late, passing_on, desk.submit, at_once, lambda: NOW + reactor.seconds())),
+        share=Share("reports", 2, board),
         visitors=Visitors(
             Census(smtp, board, reactor.seconds), Guard(smtp, board, reactor.seconds), Refusals(reactor.seconds)
         ),
@@ -85,6 +88,13 @@ def reports(desk: Desk, tmp_path: Path, clock: Clock | None = None, **changes: A
         disk_is_low=lambda: False,
     )
     return replace(made, **changes)
+
+
+def greeted(shared: Reports) -> Client:
+    """A server that has said hello."""
+    made = Client(partial(ReportsProtocol, shared), implicit_tls=False)
+    made.send(HELLO)
+    return made
 
 
 @pytest.fixture
@@ -96,9 +106,7 @@ def desk() -> Desk:
 @pytest.fixture
 def client(desk: Desk, tmp_path: Path) -> Client:
     """A server that has said hello."""
-    made = Client(partial(ReportsProtocol, reports(desk, tmp_path)), implicit_tls=False)
-    made.send(HELLO)
-    return made
+    return greeted(reports(desk, tmp_path))
 
 
 def send(client: Client, content: bytes, *recipients: str, sender: str = "") -> bytes:
@@ -273,42 +281,30 @@ def test_mail_to_the_operator_is_passed_on_and_not_in_circles(client: Client, de
 
 def test_only_so_much_is_passed_on_in_an_hour(desk: Desk, tmp_path: Path) -> None:
     clock = Clock()
-    client = Client(partial(ReportsProtocol, reports(desk, tmp_path, clock)), implicit_tls=False)
-    client.send(HELLO)
+    client = greeted(reports(desk, tmp_path, clock))
     said = [send(client, report("a_person_answers"), f"abuse@{HOSTNAME}")[:9] for _ in range(MOST_AN_HOUR + 1)]
     assert said[-2:] == [b"250 2.0.0", b"450 4.7.1"]
     client.protocol.connectionLost()
     clock.advance(3_601)
-    client = Client(partial(ReportsProtocol, reports(desk, tmp_path, clock)), implicit_tls=False)
-    client.send(HELLO)
+    client = greeted(reports(desk, tmp_path, clock))
     assert send(client, report("a_person_answers"), f"abuse@{HOSTNAME}").startswith(b"250")
 
 
-@pytest.mark.parametrize("recipient", [PATH, f"abuse@{HOSTNAME}"])
-def test_what_is_not_committed_is_not_taken(recipient: str, tmp_path: Path) -> None:
-    desk = Desk(result=OSError("the database is gone"))
-    client = Client(partial(ReportsProtocol, reports(desk, tmp_path)), implicit_tls=False)
-    client.send(HELLO)
+@pytest.mark.parametrize(("recipient", "result"), [(PATH, GONE), (f"abuse@{HOSTNAME}", GONE), (PATH, None)])
+def test_what_is_not_committed_or_comes_too_early_is_asked_for_again(
+    recipient: str, result: object, tmp_path: Path
+) -> None:
+    client = greeted(reports(Desk(result), tmp_path))
     assert send(client, report("postfix_user_unknown"), recipient).startswith(b"451")
 
 
-def test_a_bounce_that_comes_before_our_own_commit_is_asked_for_again(tmp_path: Path) -> None:
-    client = Client(partial(ReportsProtocol, reports(Desk(result=None), tmp_path)), implicit_tls=False)
-    client.send(HELLO)
-    assert send(client, report("postfix_user_unknown"), PATH).startswith(b"451 4.3.0")
-
-
 def test_mail_that_nobody_reads_is_not_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    client = Client(partial(ReportsProtocol, reports(Desk(result=0), tmp_path)), implicit_tls=False)
-    client.send(HELLO)
-    assert send(client, report("a_person_answers"), f"abuse@{HOSTNAME}").startswith(b"451")
+    assert send(greeted(reports(Desk(0), tmp_path)), report("a_person_answers"), "postmaster").startswith(b"451")
     assert "set smtp.postmaster" in caplog.text
 
 
 def test_on_a_full_disk_nothing_is_taken(desk: Desk, tmp_path: Path) -> None:
-    shared = reports(desk, tmp_path, disk_is_low=lambda: True)
-    client = Client(partial(ReportsProtocol, shared), implicit_tls=False)
-    client.send(HELLO)
+    client = greeted(reports(desk, tmp_path, disk_is_low=lambda: True))
     assert codes(client.send(b"MAIL FROM:<>\r\n")) == [452]
 
 
@@ -316,8 +312,7 @@ def test_a_customers_domain_that_cannot_be_looked_up_is_trouble_of_ours(
     desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     boxes = Mailboxes(PATHS, frozenset(), lambda _: fail(OSError("gone")), lambda: NOW)
-    client = Client(partial(ReportsProtocol, reports(desk, tmp_path, mailboxes=boxes)), implicit_tls=False)
-    client.send(HELLO)
+    client = greeted(reports(desk, tmp_path, mailboxes=boxes))
     assert codes(client.send(b"MAIL FROM:<>\r\nRCPT TO:<abuse@x.example>\r\n")) == [250, 451]
     assert "could not be checked" in caplog.text
 
@@ -338,6 +333,14 @@ def test_a_session_without_login_lasts_as_long_as_it_is_used(desk: Desk, tmp_pat
     clock.pump([10.0] * 32)
     assert codes(client.take()) == [421]
     client.protocol.connectionLost()
+
+
+def test_reports_take_no_more_than_their_share_of_all_sessions(desk: Desk, tmp_path: Path) -> None:
+    shared = reports(desk, tmp_path)
+    here = [Client(partial(ReportsProtocol, shared), implicit_tls=False) for _ in range(3)]
+    assert [codes(one.greeting) for one in here] == [[220], [220], [421]]
+    here[0].protocol.connectionLost()
+    assert codes(Client(partial(ReportsProtocol, shared), implicit_tls=False).greeting) == [220]
 
 
 @pytest.fixture(autouse=True)

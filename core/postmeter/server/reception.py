@@ -33,6 +33,7 @@ from postmeter.server.report_mailboxes import Mailboxes
 from postmeter.server.report_office import Office
 from postmeter.server.report_office import Parts as OfficeParts
 from postmeter.server.reports import MAX_SIZE, Reports, ReportsProtocol
+from postmeter.server.share import Share
 from postmeter.server.tls import ServerTls
 from postmeter.server.visit import Visit
 from postmeter.smtp.limits import Limits
@@ -43,6 +44,8 @@ from postmeter.store.passing_on import PassingOn
 from postmeter.store.returning import return_paths
 from postmeter.store.secrets import Secrets
 from postmeter.store.writer import Change
+
+REPORTERS = 10  # of so many sessions one may be that of a server with reports
 
 Submit = Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
 Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
@@ -135,6 +138,7 @@ def build_reports(settings: Settings, parts: Parts) -> Reports:
             paths, own, lambda domain: parts.read(partial(returning.is_in_use, name=domain)), time.time
         ),
         office=office,
+        share=Share("reports", max(1, smtp.max_sessions // REPORTERS), parts.board),
         visitors=Visitors(parts.census, Guard(smtp, parts.board), Refusals(time.monotonic)),
         entrance=Entrance(parts.tls, smtp, networks("smtp.proxies", smtp.proxies), parts.reactor),
         spool_folder=settings.data,

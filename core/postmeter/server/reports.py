@@ -12,6 +12,7 @@ from postmeter.server.doorway import Visitors
 from postmeter.server.link import Entrance
 from postmeter.server.report_mailboxes import Mailboxes
 from postmeter.server.report_office import Office
+from postmeter.server.share import Share
 from postmeter.server.spool import Spool
 from postmeter.server.visit import Visit, refusal_of
 from postmeter.smtp import replies
@@ -32,6 +33,7 @@ class Reports:
     limits: Limits
     mailboxes: Mailboxes
     office: Office
+    share: Share
     visitors: Visitors
     entrance: Entrance
     spool_folder: Path
@@ -50,9 +52,17 @@ class ReportsProtocol(Visit):
 
     def welcome(self) -> None:
         """Greet; nobody logs in here, so each command has its time from the beginning."""
+        if not self._reports.share.enter(self):
+            self.refuse_entry(replies.OVERLOADED)
+            return
         self.known = True
         self.deadline.logged_in()
         super().welcome()
+
+    def lost(self) -> None:
+        """The link is gone."""
+        self._reports.share.leave(self)
+        super().lost()
 
     def _mail(self, _event: Mail) -> None:
         self._answer(replies.DISK_FULL if self._reports.disk_is_low() else replies.SENDER_OK)
