@@ -15,12 +15,15 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from postmeter.message.bounce import REPORT, Classification
+from postmeter.message.envelope import Recipient as ForwardPath
 from postmeter.message.feedback import Feedback
 from postmeter.message.statement import DELAYED, FAILED, Statement
 from postmeter.store import events, suppressions
 from postmeter.store.base import table
 from postmeter.store.counters import Change, count
 from postmeter.store.failures import Failed, suppress_for_failures
+from postmeter.store.notifications import Failed as Untold
+from postmeter.store.notifications import Notifier
 from postmeter.store.rollup import counted_at
 from postmeter.store.settle import storable
 from postmeter.store.statement import Statement as Sql
@@ -45,7 +48,7 @@ _COMPLAIN = Sql(
 )
 _COLUMNS = (
     *(Recipient.message_id, Recipient.account_id, Recipient.n, Recipient.connection_id, Recipient.forward_path),
-    *(Recipient.state, Recipient.provider, Recipient.final_at, Message.domain),
+    *(Recipient.state, Recipient.provider, Recipient.final_at, Recipient.notify, Recipient.orcpt, Message.domain),
 )
 _OF = (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
 
@@ -63,9 +66,13 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The change that records news; ``classify`` says what a reply means (stage, code, status, text)."""
+    """The change that records news; ``classify`` says what a reply means (stage, code, status, text).
+
+    The ``notifier`` writes to senders of late bounces: these came to us, not to them.
+    """
 
     classify: Callable[[str, int, str, str], Classification]
+    notifier: Notifier | None = None
 
     def __call__(self, session: Session, news: Sequence[News]) -> list[int | None]:
         """For each: how many recipients are bounced by it, or have complained.
@@ -76,6 +83,9 @@ class Late:
         for place in sorted(range(len(news)), key=lambda place: news[place].message_id):
             counts[place] = self._record(session, news[place], books)
         books.close(session)
+        if self.notifier and books.untold:
+            now = max(one.at for one in news)
+            self.notifier.send(session, self.notifier.about(session, books.untold, now), now)
         return [counts[place] for place in range(len(news))]
 
     def _record(self, session: Session, news: News, books: _Books) -> int | None:
@@ -106,6 +116,8 @@ class Late:
         at = counted_at(row.final_at or now, now)
         books.changes += [_change(row, at, DELIVERED, -1), _change(row, at, BOUNCED, 1)]
         books.failed.append(Failed(row.account_id, row.forward_path, found, reply, row.message_id, now))
+        path = ForwardPath(row.forward_path, row.notify, row.orcpt)
+        books.untold.append(Untold(row.message_id, row.n, path, reply, storable(said.remote)))
         return True
 
 
@@ -115,6 +127,7 @@ class _Books:
 
     changes: list[Change] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    untold: list[Untold] = field(default_factory=list)  # of the same, to the senders
     unwanted: list[Suppression] = field(default_factory=list)
 
     def close(self, session: Session) -> None:
