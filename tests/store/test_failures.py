@@ -84,7 +84,7 @@ def test_who_does_not_exist_bounces_at_once_and_is_not_tried_for_a_month(store: 
     one = tried(store, worker, GONE)
     assert (one.state, one.failure, one.charge, one.attempts) == (BOUNCED, "hard.recipient", "charged", 1)
     [bounced] = told(store, "bounced")
-    assert (bounced.facts["class"], bounced.facts["rule"]) == ("hard.recipient", "hard-recipient")
+    assert (bounced.facts["class"], bounced.facts["rule"]) == ("hard.recipient", "hard-recipient-for-certain")
     said = "550 5.1.1 User unknown"
     assert suppressed(store) == [Suppression(1, JOE, BOUNCE, said, one.message_id, NOW, NOW + 30 * DAY)]
     [event] = told(store, "address_suppressed")
