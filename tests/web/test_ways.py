@@ -230,7 +230,7 @@ def test_a_bounced_mail_is_found_and_says_why(stage: Stage, owner: Owner) -> Non
             expect(page.locator("#recipients")).to_contain_text("There is no such mailbox.")
             expect(page.locator("#timeline")).to_contain_text("550 5.1.1 No such user")
             page.get_by_text("Details and SMTP dialogue").click()
-            expect(page.locator("#timeline .pairs")).to_contain_text("TLSv1.3")
+            expect(page.locator("#timeline .pairs").first).to_contain_text("TLSv1.3")
             expect(page.locator(".dialogue")).to_contain_text("RCPT TO:<unknown-7@kunde.example>")
 
     stage.play(go)
@@ -271,7 +271,8 @@ def test_a_viewer_is_invited_by_mail_and_can_change_nothing(stage: Stage, owner:
             for path in ("", "connections/", "domains/shop.example/", "suppressions/", "quota/", "settings/", "team/"):
                 page.goto(f"/accounts/shop/{path}")
                 expect(page.locator("main h1")).to_be_visible()
-                assert page.locator("main form[method=post]").all_inner_texts() == [], path
+                offered = page.locator("main form[method=post]").all_inner_texts()
+                assert set(offered) <= {"Export as CSV"}, path  # which is noted, and changes nothing
 
     stage.play(go)
 
