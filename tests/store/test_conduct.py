@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from postmeter.guard import Guard
 from postmeter.store import conduct, counters
@@ -214,6 +214,14 @@ def test_several_workers_at_once_pause_and_tell_once(store: Store) -> None:
     ended(store, 100, 100)
     at_once(lambda n: go_round(store, worker=n), 6)
     assert [kind for _, kind, _ in told(store) if kind == "connection_paused"] == ["connection_paused"]
+
+
+def test_bounces_that_were_reported_hours_after_the_delivery_count(store: Store) -> None:
+    ended(store, 189, 11, at=AT - 5 * 3_600)
+    with store.write() as session:
+        session.execute(update(Recipient).values(final_at=AT))
+    go_round(store)
+    assert list(paused(store)) == [1]
 
 
 def test_the_worst_are_looked_at_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
