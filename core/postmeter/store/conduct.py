@@ -141,7 +141,8 @@ def _told(session: Session, account_id: int, connection_id: int, now: float) -> 
 def _act(session: Session, made: Round) -> list[str]:
     if not hold_duty(session, DUTY, made.worker, made.now, made.now + HELD):
         return []
-    return [said for one in made.findings if (said := _carry_out(session, one, made))]
+    in_order = sorted(made.findings, key=lambda one: one.connection_id)  # as acceptance writes to them: no deadlock
+    return [said for one in in_order if (said := _carry_out(session, one, made))]
 
 
 def _carry_out(session: Session, one: Finding, made: Round) -> str:
