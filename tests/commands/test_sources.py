@@ -89,7 +89,7 @@ def test_accounts_and_connections_are_given_pools(cli: Cli) -> None:
     assert "Pool              probation\n" in cli("account", "show", "acme").stdout
     assert printed(cli("account", "set", "acme", "--pool", "default", "--json"))["pool"] == ""
     assert printed(cli("connection", "set", "acme", "shop", "--pool", "probation", "--json"))["pool"] == "probation"
-    assert "Pool        the account's\n" in cli("connection", "set", "acme", "shop", "--pool", "default").stdout
+    assert "Pool        its account's\n" in cli("connection", "set", "acme", "shop", "--pool", "default").stdout
     line = "there is no pool 'bulk'; there are: transactional, probation"
     assert told(cli("account", "set", "acme", "--pool", "bulk"), 2) == line
     assert told(cli("connection", "set", "acme", "shop", "--pool", "bulk"), 2) == line

@@ -11,6 +11,7 @@ from postmeter.config import Server, Settings, Smtp
 from postmeter.errors import UnreachableError
 from postmeter.health import reports
 from postmeter.health.finding import Finding
+from postmeter.health.sources import Ours
 
 NAME, BOUNCES = "mail.example.net", "bounce.example.net"
 OURS = ip_address("8.8.8.8")
@@ -27,7 +28,7 @@ Zone = Mapping[tuple[str, str], Sequence[str]]
 @pytest.fixture(autouse=True)
 def one_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine sends from one public address."""
-    monkeypatch.setattr(reports, "sources", lambda settings: (OURS,))
+    monkeypatch.setattr(reports, "sources", lambda settings: (Ours(OURS, NAME),))
 
 
 def settings(port: tuple[str, ...] = PORT, domain: str = BOUNCES) -> Settings:
