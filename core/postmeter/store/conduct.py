@@ -33,8 +33,8 @@ _SUSPECTS = Statement(
     text(
         "WITH lately AS ("
         "SELECT account_id, connection_id, delivered, complained AS bad FROM counter WHERE bucket >= :lately "
-        "UNION ALL SELECT r.account_id, r.connection_id, 0, 1 FROM account AS a CROSS JOIN recipient AS r "
-        "WHERE r.account_id = a.id AND r.final_at >= :lately AND r.state IN ('bounced', 'expired')) "
+        "UNION ALL SELECT account_id, connection_id, 0, 1 FROM recipient WHERE final_at >= :lately "
+        "AND state IN ('bounced', 'expired') AND account_id IN (SELECT id FROM account)) "  # which an index begins with
         "SELECT c.account_id, c.connection_id, k.guarded_since FROM lately AS c "
         "JOIN connection AS k ON k.id = c.connection_id AND k.account_id = c.account_id "
         "WHERE k.paused = '' AND k.retired_at IS NULL "
