@@ -85,6 +85,14 @@ def test_what_was_exported_is_imported_as_it_was(cli: Cli, tmp_path: Path) -> No
     ]
 
 
+def test_the_heads_may_be_those_of_the_manual(cli: Cli) -> None:
+    with_account(cli)
+    table = "Address,Reason,Expiry\njoe@example.org,he asked for it,2100-01-01\n"
+    cli("suppression", "import", "acme", "-", input=table)
+    [one] = printed(cli("suppression", "list", "acme", "--json"))
+    assert (one["detail"], one["expires_at"]) == ("he asked for it", "2100-01-01T00:00:00Z")
+
+
 def test_a_long_list_goes_in_and_out_in_parts(
     cli: Cli, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from postmeter.guard import Guard
-from postmeter.store import conduct, counters
+from postmeter.store import conduct, connections, counters
 from postmeter.store.conduct import DAY, HELD, Round, act, look
 from postmeter.store.connections import MAX_REASON
 from postmeter.store.counters import BUCKET, Change
@@ -216,6 +217,14 @@ def test_several_workers_at_once_pause_and_tell_once(store: Store) -> None:
     assert [kind for _, kind, _ in told(store) if kind == "connection_paused"] == ["connection_paused"]
 
 
+def test_bounces_that_were_reported_hours_after_the_delivery_count(store: Store) -> None:
+    ended(store, 189, 11, at=AT - 5 * 3_600)
+    with store.write() as session:
+        session.execute(update(Recipient).values(final_at=AT))
+    go_round(store)
+    assert list(paused(store)) == [1]
+
+
 def test_the_worst_are_looked_at_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conduct, "MOST", 1)
     ended(store, 900, 60)
@@ -224,3 +233,20 @@ def test_the_worst_are_looked_at_first(store: Store, monkeypatch: pytest.MonkeyP
     assert list(paused(store)) == [2]
     go_round(store)
     assert set(paused(store)) == {1, 2}
+
+
+def test_connections_are_locked_in_the_order_in_which_acceptance_writes_to_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[int] = []
+    find = connections.connection_by_id
+
+    def watched(session: Session, account: int, number: int, *, lock: bool = False) -> Connection | None:
+        locked.append(number)
+        return find(session, account, number, lock=lock)
+
+    monkeypatch.setattr(connections, "connection_by_id", watched)
+    ended(store, 150, 50)
+    ended(store, 100, 100, connection=2)
+    go_round(store)
+    assert locked == [1, 2]

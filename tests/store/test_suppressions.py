@@ -24,6 +24,7 @@ from postmeter.store.suppressions import (
     find,
     lift,
     suppress,
+    suppress_all,
     suppressions_of,
 )
 from support.postage import at_once
@@ -89,6 +90,22 @@ def test_two_who_suppress_the_same_at_once_do_not_collide(store: Store, store_ur
 
     at_once(work, 3)
     assert found(store, 1) is not None
+
+
+def test_two_who_suppress_many_in_different_orders_do_not_deadlock(store: Store, store_url: str) -> None:
+    made = [Suppression(1, f"joe{n:03}@example.org", MANUAL, "", None, NOW, None) for n in range(300)]
+
+    def work(n: int) -> None:
+        own = Store.open(store_url)
+        try:
+            for _ in range(5):
+                with own.write() as session:
+                    suppress_all(session, made[:: -1 if n else 1])
+        finally:
+            own.close()
+
+    at_once(work, 2)
+    assert found(store, 1, "joe299@example.org") is not None
 
 
 def test_those_in_force_are_listed_by_address(store: Store) -> None:

@@ -47,6 +47,8 @@ NEVER = {  # sentences that no page shows in this form, and why
     f"a number of mails is between 0 and {FILLED}": COMMANDS,
     f"an old password stays valid for at most {FILLED} days": COMMANDS,
     f"not a place in a list: {FILLED}": COMMANDS,
+    f"nobody has declared {FILLED} warm": COMMANDS,
+    f"{FILLED} is no address such as 203.0.113.5 or 2001:db8::5": COMMANDS,
     f"SQLite would not be durable here (journal_mode {FILLED}, synchronous {FILLED})": START,
     f"the database {FILLED} cannot be opened: {FILLED}": START,
     f"the data folder {FILLED} cannot be used: {FILLED}; set server.data to a writable folder": START,

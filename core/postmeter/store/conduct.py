@@ -28,14 +28,18 @@ _REMEDIES = {
     "bounces": "take such addresses off the lists, then have it resumed",
     "complaints": "send only what people have asked for, then have it resumed",
 }
+# Counters have a late bounce in the time of its delivery, so it is the recipients that tell who failed lately.
 _SUSPECTS = Statement(
     text(
-        "SELECT c.account_id, c.connection_id, k.guarded_since FROM counter AS c "
+        "WITH lately AS ("
+        "SELECT account_id, connection_id, delivered, complained AS bad FROM counter WHERE bucket >= :lately "
+        "UNION ALL SELECT account_id, connection_id, 0, 1 FROM recipient WHERE final_at >= :lately "
+        "AND state IN ('bounced', 'expired') AND account_id IN (SELECT id FROM account)) "  # which an index begins with
+        "SELECT c.account_id, c.connection_id, k.guarded_since FROM lately AS c "
         "JOIN connection AS k ON k.id = c.connection_id AND k.account_id = c.account_id "
-        "WHERE c.bucket >= :lately AND k.paused = '' AND k.retired_at IS NULL "
-        "GROUP BY c.account_id, c.connection_id, k.guarded_since HAVING SUM(c.bounced) + SUM(c.complained) > 0 "
-        "ORDER BY (SUM(c.bounced) + SUM(c.complained)) * 1.0 / (SUM(c.delivered) + SUM(c.bounced) + :few) DESC "
-        "LIMIT :most"
+        "WHERE k.paused = '' AND k.retired_at IS NULL "
+        "GROUP BY c.account_id, c.connection_id, k.guarded_since HAVING SUM(c.bad) > 0 "
+        "ORDER BY SUM(c.bad) * 1.0 / (SUM(c.delivered) + SUM(c.bad) + :few) DESC LIMIT :most"
     )
 )
 _COUNTED = Statement(
@@ -137,7 +141,8 @@ def _told(session: Session, account_id: int, connection_id: int, now: float) -> 
 def _act(session: Session, made: Round) -> list[str]:
     if not hold_duty(session, DUTY, made.worker, made.now, made.now + HELD):
         return []
-    return [said for one in made.findings if (said := _carry_out(session, one, made))]
+    in_order = sorted(made.findings, key=lambda one: one.connection_id)  # as acceptance writes to them: no deadlock
+    return [said for one in in_order if (said := _carry_out(session, one, made))]
 
 
 def _carry_out(session: Session, one: Finding, made: Round) -> str:

@@ -23,6 +23,7 @@ from postmeter.store.suppressions import (
 
 HEADS = ("address", "reason", "detail", "since", "expires", "message")
 _WITHOUT_HEADS = ("address", "detail", "expires")
+_ALSO = {"expiry": "expires"}  # heads that people write
 _REASONS = (BOUNCE, COMPLAINT, MANUAL)
 _PART = 1_000  # rows read, and written, at a time
 
@@ -76,7 +77,7 @@ def judged(rows: Iterable[Sequence[str]], account_id: int, now: float) -> Iterat
     for number, row in enumerate(rows, 1):
         first = [cell.strip().lower() for cell in row] if number == 1 else []
         if "address" in first:
-            heads = first
+            heads = [_ALSO.get(head, head) for head in first]
         elif any(cell.strip() for cell in row):
             found = True
             yield _judged(number, dict(zip(heads, map(str.strip, row), strict=False)), account_id, now)

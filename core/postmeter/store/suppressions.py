@@ -83,8 +83,12 @@ def suppress(
 
 
 def suppress_all(session: Session, made: Sequence[Suppression]) -> None:
-    """The same for many, whose addresses and details are clean."""
-    _SUPPRESS.run(session, [dict(zip(COLUMNS, astuple(one), strict=True)) for one in made])
+    """The same for many, whose addresses and details are clean; of one address the last counts.
+
+    They are written in the order of their keys, as everybody does, so that nobody deadlocks.
+    """
+    ordered = sorted(made, key=lambda one: (one.account_id, one.address))
+    _SUPPRESS.run(session, [dict(zip(COLUMNS, astuple(one), strict=True)) for one in ordered])
     events.record(session, [_event(one) for one in made])
 
 

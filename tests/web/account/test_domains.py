@@ -285,3 +285,9 @@ def test_a_return_path_elsewhere_is_refused_and_none_is_the_relays(reading_bounc
     assert "must be a name below shop.example" in owner.get(f"{SHOP}/").text
     owner.post(f"{SHOP}/return-path", f"{SHOP}/", return_path="")
     assert "relay&#39;s own domain." in owner.get(f"{SHOP}/").text
+
+
+def test_where_bounces_come_to_the_relay_no_spf_record_is_asked_of_the_domain(reading_bounces: House) -> None:
+    page = as_owner(reading_bounces).get(f"{SHOP}/").text
+    assert "v=spf1" not in page
+    assert "v=DMARC1" in page

@@ -60,7 +60,7 @@ def see(domain: str, keys: DomainKeys, fresh: float = FRESH) -> Seen:
     return Seen(
         records=(
             *(_dkim(key, heard.records, heard.unknown) for key in keys.active),
-            _advice("spf", _spf(domain)),
+            *(() if _relay_has_return_path() else (_advice("spf", _spf(domain)),)),
             _advice("dmarc", dmarc),
         ),
         waiting={key.selector: _dkim(key, heard.records, heard.unknown) for key in keys.waiting},
@@ -105,6 +105,12 @@ def _dkim(key: SigningKey, records: Mapping[str, Sequence[str]], unknown: Mappin
     problems = (unknown[name],) if name in unknown else tuple(judge([key], records))
     state = UNKNOWN if name in unknown else BAD if problems else GOOD
     return Shown("dkim", name, key.dns_value(), True, state, problems, found if problems else ())
+
+
+def _relay_has_return_path() -> bool:
+    """Whether bounces come back to the relay, so that receivers ask for the SPF record of its domain."""
+    smtp = panel().settings.smtp
+    return bool(smtp.reports and smtp.return_path)
 
 
 def _spf(domain: str) -> Advice:
