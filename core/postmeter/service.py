@@ -47,6 +47,7 @@ from postmeter.store import providers, queue, renewal, returning, schema, troubl
 from postmeter.store.delays import Delays
 from postmeter.store.engine import Store
 from postmeter.store.notifications import Notifier, Settling
+from postmeter.store.orders import CarryingOut
 from postmeter.store.secrets import Secrets
 from postmeter.store.tidying import Tidying
 from postmeter.store.troubles import Trouble
@@ -106,9 +107,10 @@ class Worker:
         threads = (self._store, self._read, self._writer.submit, reactor.callFromThread)
         self._security = TransportSecurity(settings, self.number, resolver, known, *threads)
         self._classifier = classifier(settings.delivery)
-        self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report)
-        self._ways = outbound.ways(settings, reactor, resolver, known, self._security, self._desk, self._sourcing)
         self._notifier = Notifier.of(settings)
+        following = CarryingOut(self._notifier)
+        self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report, following)
+        self._ways = outbound.ways(settings, reactor, resolver, known, self._security, self._desk, self._sourcing)
         self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)

@@ -67,7 +67,7 @@ def test_the_first_paid_block_is_shown(cli: Cli) -> None:
         (["account", "set", "acme", "--overdraft-cap", "much"], "--overdraft-cap is a number of mails up to 1,000,"),
         (["account", "set", "acme", "--overdraft-cap", "1" + "0" * 5000], "--overdraft-cap is a number of mails up to"),
         (["quota", "book", "acme", "25000000000000000000000"], "the largest block has 1,000,000,000,000 mails, not"),
-        (["connection", "set", "acme", "shop"], "say what to change: --per-hour, --per-day, --per-month or --pool"),
+        (["connection", "set", "acme", "shop"], "say what to change: --per-hour, --per-day, --per-month, --priority"),
         (["connection", "set", "acme", "till", "--per-day", "5"], "the account 'acme' has no connection 'till'"),
     ],
 )
@@ -101,5 +101,6 @@ def test_a_connection_gets_caps(cli: Cli) -> None:
     with_account(cli, domain=True)
     cli("connection", "add", "acme", "shop", "--domain", "shop.example")
     caps = printed(cli("connection", "set", "acme", "shop", "--per-hour", "100", "--per-month", "5000", "--json"))
-    assert caps == {"account": "acme", "name": "shop", "per_hour": 100, "per_day": 0, "per_month": 5000, "pool": ""}
+    handling = {"priority": 1, "lifetime": 0, "tls_required": False, "pool": ""}
+    assert caps == {"account": "acme", "name": "shop", "per_hour": 100, "per_day": 0, "per_month": 5000, **handling}
     assert "Per day     any number\n" in cli("connection", "set", "acme", "shop", "--per-hour", "0").stdout

@@ -70,11 +70,12 @@ def test_an_access_says_how_its_messages_are_handled(cli: Cli, username: str) ->
         "priority": 0,
         "lifetime": 600,
         "tls_required": True,
+        "pool": "",
     }
     assert listed(cli)[0]["handling"] == {"priority": 0, "lifetime": 600, "tls_required": True}
     people = cli("connection", "set", "acme", "web shop", "--per-day", "5", "--lifetime", "0").stdout
-    assert [line.split(maxsplit=1)[-1] for line in people.splitlines()[-3:]] == [
-        *("urgent", "delivery.lifetime_days", "required")
+    assert [line.split(maxsplit=1)[-1] for line in people.splitlines()[-4:]] == [
+        *("urgent", "delivery.lifetime_days", "required", "its account's")
     ]
     cli("connection", "set", "acme", "web shop", "--tls", "opportunistic")
     assert listed(cli)[0]["handling"] == {"priority": 0, "lifetime": 0, "tls_required": False}
@@ -90,7 +91,7 @@ def test_an_access_says_how_its_messages_are_handled(cli: Cli, username: str) ->
         (("list", "nobody"), "there is no account 'nobody'"),
         (
             ("set", "acme", "web shop"),
-            "say what to change: --per-hour, --per-day, --per-month, --priority, --lifetime, --tls",
+            "say what to change: --per-hour, --per-day, --per-month, --priority, --lifetime, --tls, --pool",
         ),
         (
             ("set", "acme", "web shop", "--lifetime", "6d"),

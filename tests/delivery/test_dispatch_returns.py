@@ -35,13 +35,18 @@ class NothingEnds:
         raise AssertionError(name)
 
 
-def sent(*paths: str, signed: Any = SIGNED_WITH_RETURN, **envelope: Any) -> list[Mail]:
-    """What goes to the pool: all of a domain in one transaction."""
+def sent(*paths: str | tuple[str, str], signed: Any = SIGNED_WITH_RETURN, **envelope: Any) -> list[Mail]:
+    """What goes to the pool: all of a domain in one transaction; a path may have a NOTIFY."""
     router, pool = FakeRouter(), FakePool()
     router.known = {"a.example": route("a"), "b.example": route("b")}
     ways = Ways(cast(Router, router), Securing(), cast(Pool, pool), Providers())
     dispatch = Dispatch(cast(Any, NothingEnds()), ways, lambda: 0.0, lambda: True)
-    lease = leased(*paths, message_id=IDENTIFIER)
+    known = [path if isinstance(path, tuple) else (path, "") for path in paths]
+    lease = leased(*(path for path, _ in known), message_id=IDENTIFIER)
+    wishes = [
+        replace(one, path=replace(one.path, notify=n)) for one, (_, n) in zip(lease.recipients, known, strict=True)
+    ]
+    lease = replace(lease, recipients=tuple(wishes))
     lease = replace(lease, message=replace(lease.message, envelope=replace(lease.message.envelope, **envelope)))
     dispatch.send(Parcel(lease, None, set(), 0, Load.of(lease)), signed)
     return [mail for _, mail, _ in pool.sent]
@@ -76,3 +81,21 @@ def test_a_path_that_is_replaced_needs_no_smtputf8(path: str) -> None:
     [mail] = sent("joe@a.example", reverse_path=path, smtputf8=True)
     assert not mail.envelope.smtputf8
     assert isinstance(mail.envelope, Envelope)
+
+
+@pytest.mark.parametrize(
+    ("notify", "ret", "asked", "returns"),
+    [
+        ("", "", "", ""),
+        ("NEVER", "FULL", "FAILURE", "HDRS"),
+        ("SUCCESS,DELAY", "", "FAILURE", ""),
+        ("FAILURE", "HDRS", "FAILURE", "HDRS"),
+    ],
+)
+def test_what_comes_back_to_us_is_failures_whatever_the_sender_asks_for(
+    notify: str, ret: str, asked: str, returns: str
+) -> None:
+    [mail] = sent(("joe@a.example", notify), ret=ret)
+    assert (mail.envelope.recipients[0].notify, mail.envelope.ret) == (asked, returns)
+    [mail] = sent(("joe@a.example", notify), signed=SIGNED, ret=ret)
+    assert (mail.envelope.recipients[0].notify, mail.envelope.ret) == (notify, ret)

@@ -42,11 +42,7 @@ def test_a_duplicate_is_answered_with_the_first_id_and_not_delivered(tmp_path: P
     bench = Bench(tmp_path, outcome=lambda _: Duplicate(FIRST))
     assert str(bench.reply(KEYED)) == f"250 2.0.0 Ok: queued as {FIRST}"
     assert bench.delivery.taken == []
-    assert (
-        bench.delivery.given_up
-        == bench.delivery.reserved
-        == [Load(ACCESS.account_id, "example.org", 2, len(bench.contents[0]))]
-    )
+    assert bench.delivery.given_up == bench.delivery.reserved == [Load(3, "example.org", 2, len(bench.contents[0]))]
 
 
 def test_a_duplicate_without_room_gives_none_back(tmp_path: Path) -> None:

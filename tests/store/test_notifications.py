@@ -11,13 +11,18 @@ from typing import Any
 import pytest
 
 from postmeter.config import Delivery, Server, Settings
+from postmeter.message.bounce import classify
 from postmeter.message.envelope import Envelope, Recipient
-from postmeter.store import notifications, queue
+from postmeter.message.statement import Statement
+from postmeter.store import notifications, orders, queue
 from postmeter.store.accept import Submission
 from postmeter.store.engine import Store
+from postmeter.store.late import Late, News
 from postmeter.store.notifications import MOST_PER_HOUR, MOST_RETURNED, Notifier, Settling
+from postmeter.store.orders import CarryingOut
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import Leased
+from postmeter.store.queue_filter import Filter
 from postmeter.store.settle import LeaseLost
 from postmeter.store.statistics import totals
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, Content, Event
@@ -263,3 +268,39 @@ def test_notifications_and_the_fate_of_earlier_ones_do_not_lock_each_other_out(p
     assert {one.state for one in recipients(store) if one.account_id != OPERATOR} == {DELIVERED, BOUNCED}
     audit(store)
     store.close()
+
+
+def test_what_an_operator_bounces_is_told_with_the_reason(store: Store, worker: int) -> None:
+    accept(store, asking("", "NEVER"))
+    chosen, carry_out = Filter.of(["all"]), CarryingOut(Notifier("relay.test", "always", 86_400.0))
+    with store.read() as session:
+        counted = orders.matching(session, "bounce", chosen, NOW, object="The sender was hacked")
+    with store.write() as session:
+        number = orders.place(session, "bounce", chosen, 2, counted.upto, NOW, "operator", "The sender was hacked")
+    while True:
+        with store.read() as session:
+            batch = orders.next_batch(session, NOW, number)
+        if batch is None:
+            break
+        with store.write() as session:
+            assert carry_out(session, [(batch, NOW)]) == [True]
+    [mail] = notified(store)
+    assert said(mail) == [("rfc822; r0@example.net", "failed", "5.7.0")]
+    assert "The sender was hacked" in mail.get_payload(0).get_content()
+    assert mail.get_payload(2).get_payload().strip() == "Subject: hello"
+    audit(store)
+
+
+def test_a_bounce_that_came_to_us_later_is_told_though_the_mail_is_gone(store: Store, worker: int) -> None:
+    [one] = leased(store, worker, asking("", ret="FULL"))
+    settled(store, worker, [one], DELIVERED, reply="250 ok")
+    assert rows(store, Content) == []
+    late = Late(classify, Notifier("relay.test", "always", 86_400.0))
+    gone = Statement("failed", final="r0@example.net", code=550, status="5.1.1", diagnostic="550 5.1.1 User unknown")
+    for _ in range(2):
+        with store.write() as session:
+            late(session, [News(one.message.id, 0, NOW + 60, (gone,))])
+    [mail] = notified(store)
+    assert said(mail) == [("rfc822; r0@example.net", "failed", "5.1.1")]
+    assert mail.get_payload(2).get_payload().strip() == f"Message-ID: {mail['In-Reply-To']}"
+    audit(store)

@@ -9,7 +9,8 @@ import click
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, plain, show, table
 from postmeter.store import orders
-from postmeter.store.orders import Matching, OrderFacts
+from postmeter.store.notifications import Notifier
+from postmeter.store.orders import CarryingOut, Matching, OrderFacts
 from postmeter.store.queue_filter import Filter
 from postmeter.store.verbs import VERBS
 
@@ -69,13 +70,14 @@ def _act(relay: Relay, verb: str, chosen: Filter, counted: Matching, object: str
     """Place the order and carry it out; if this process ends before, workers go on with it."""
     with relay.store.write() as session:
         number = orders.place(session, verb, chosen, counted.count, counted.upto, time.time(), BY, object)
+    carry_out = CarryingOut(Notifier.of(relay.settings))
     while True:
         now = time.time()
         with relay.store.read() as session:
             if (batch := orders.next_batch(session, now, number)) is None:
                 return orders.order_facts(session, number)
         with relay.store.write() as session:
-            orders.carry_out(session, [(batch, now)])
+            carry_out(session, [(batch, now)])
 
 
 def _counted(verb: str, counted: Matching) -> str:

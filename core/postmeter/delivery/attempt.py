@@ -83,8 +83,13 @@ class Delivery:
     put_off: float | None = None
 
 
-def told(delivery: Delivery, outcome: Outcome, now: float, provider: str, notify: str = "") -> dict[str, Any]:
-    """What the timeline tells of an attempt at a provider that ends ``now``, for one recipient with that NOTIFY."""
+def told(
+    delivery: Delivery, outcome: Outcome, now: float, provider: str, notify: str = "", *, passed_on: bool = True
+) -> dict[str, Any]:
+    """What the timeline tells of an attempt at a provider that ends ``now``, for one recipient with that NOTIFY.
+
+    ``passed_on``: it was, to a server that knows it.
+    """
     remote, talk = delivery.facts, delivery.talk
     seconds = talk.ended - talk.began
     facts: dict[str, Any] = {
@@ -97,7 +102,7 @@ def told(delivery: Delivery, outcome: Outcome, now: float, provider: str, notify
         "dialogue": dialogue(talk.lines(outcome), talk.began),
     }
     if "SUCCESS" in notify:
-        facts["dsn"] = remote.dsn
+        facts["dsn"] = remote.dsn and passed_on
     if talk.session:
         facts["session"] = talk.session
     if remote.local:

@@ -71,7 +71,8 @@ class Suspensions:
 class Desk:
     """Of one worker; ``read`` runs a function in a thread, ``submit`` hands a change to the writer.
 
-    What left is reported ``every`` so many seconds; ``reported`` is told what is in the store by that.
+    What left is reported ``every`` so many seconds; ``reported`` is told what is in the store by that. ``carry_out`` is
+    the change that follows orders on the queue.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Desk:
         known: Iterable[Suspension],
         every: float = REPORT_EVERY,
         reported: Reported | None = None,
+        carry_out: orders.CarryingOut = orders.carry_out,
     ) -> None:
+        self._carrying_out = carry_out
         self.suspensions = Suspensions(known)
         self._read = read
         self._submit = submit
@@ -158,7 +161,7 @@ class Desk:
 
     async def _carry_out(self, batch: orders.Batch, now: float) -> bool:
         done: Deferred[bool | Exception] = Deferred()
-        self._submit(orders.carry_out, (batch, now), done.callback)
+        self._submit(self._carrying_out, (batch, now), done.callback)
         result = await done
         if isinstance(result, Exception):
             log.error("an order on the queue could not be carried out", exc_info=result)

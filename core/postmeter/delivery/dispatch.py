@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import ensureDeferred, gatherResults
@@ -22,6 +22,7 @@ from postmeter.delivery.signing import Signed
 from postmeter.delivery.source import Choice, Sources
 from postmeter.delivery.tls_policy import TlsPolicy
 from postmeter.message.envelope import Envelope
+from postmeter.message.envelope import Recipient as ForwardPath
 from postmeter.smtp.mail import Mail, Outcome
 from postmeter.smtp.reply import Reply
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
@@ -172,12 +173,14 @@ class Dispatch:
         message = parcel.leased.message
         envelope = message.envelope
         reverse_path = _reverse_path(message, signed, recipients)
-        paths = tuple(recipient.path for recipient in recipients)
+        ours = reverse_path != envelope.reverse_path
+        paths = tuple(_for_us(recipient.path) if ours else recipient.path for recipient in recipients)
         needs_utf8 = envelope.smtputf8 and (
             signed.utf8_header or not reverse_path.isascii() or not all(p.forward_path.isascii() for p in paths)
         )
         body = "8BITMIME" if signed.eight_bit else envelope.body
-        leaving = Envelope(reverse_path, paths, body, needs_utf8, envelope.ret, envelope.envid)
+        ret = "HDRS" if ours and envelope.ret else envelope.ret
+        leaving = Envelope(reverse_path, paths, body, needs_utf8, ret, envelope.envid)
         mail = Mail(leaving, signed.chunks)
         source = choice.source if choice is not None else None
         d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority), source)
@@ -193,7 +196,7 @@ class Dispatch:
             for outcome in delivery.outcomes:
                 if outcome not in too_many:
                     recipient = recipients[outcome.recipient]
-                    facts = told(delivery, outcome, now, receiver, recipient.path.notify)
+                    facts = told(delivery, outcome, now, receiver, recipient.path.notify, passed_on=not ours)
                     self._ends.settle(parcel, recipient, outcome, facts)
             if too_many:
                 self._send(parcel, signed, route, [recipients[outcome.recipient] for outcome in too_many], choice)
@@ -218,6 +221,11 @@ def _reverse_path(message: QueuedMessage, signed: Signed, recipients: Sequence[Q
     if signed.returns is None or not given:
         return given
     return signed.returns.write(message.id, [one.n for one in recipients])
+
+
+def _for_us(path: ForwardPath) -> ForwardPath:
+    """What comes back comes to us, whatever its sender wants to hear: failures, and nothing of success."""
+    return replace(path, notify="FAILURE") if path.notify else path
 
 
 def batches(recipients: list[QueuedRecipient]) -> list[list[QueuedRecipient]]:

@@ -39,6 +39,7 @@ from postmeter.smtp.limits import Limits
 from postmeter.store import accept as accepting
 from postmeter.store import connections, returning, suppressions
 from postmeter.store.late import Late
+from postmeter.store.notifications import Notifier
 from postmeter.store.passing_on import PassingOn
 from postmeter.store.returning import return_paths
 from postmeter.store.secrets import Secrets
@@ -119,7 +120,7 @@ def build_reports(settings: Settings, parts: Parts) -> Reports:
         OfficeParts(
             settings.hostname,
             paths,
-            Late(parts.classify),
+            Late(parts.classify, Notifier.of(settings)),
             PassingOn(settings.hostname, smtp.postmaster),
             parts.submit,
             deferToThread,

@@ -14,12 +14,14 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from postmeter.message.bounce import REPORT, Classification
+from postmeter.message.envelope import Recipient as ForwardPath
 from postmeter.message.feedback import Feedback
 from postmeter.message.statement import DELAYED, FAILED, Statement
 from postmeter.store import events, suppressions
 from postmeter.store.base import table
 from postmeter.store.counters import Change, count
 from postmeter.store.failures import suppress_for_failure
+from postmeter.store.notifications import Failed, Notifier
 from postmeter.store.rollup import counted_at
 from postmeter.store.settle import storable
 from postmeter.store.statement import Statement as Sql
@@ -44,7 +46,7 @@ _COMPLAIN = Sql(
 )
 _COLUMNS = (
     *(Recipient.message_id, Recipient.account_id, Recipient.n, Recipient.connection_id, Recipient.forward_path),
-    *(Recipient.state, Recipient.provider, Recipient.final_at, Message.domain),
+    *(Recipient.state, Recipient.provider, Recipient.final_at, Recipient.notify, Recipient.orcpt, Message.domain),
 )
 _OF = (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
 
@@ -62,9 +64,13 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The change that records news; ``classify`` says what a reply means (stage, code, status, text)."""
+    """The change that records news; ``classify`` says what a reply means (stage, code, status, text).
+
+    The ``notifier`` writes to senders of late bounces: these came to us, not to them.
+    """
 
     classify: Callable[[str, int, str, str], Classification]
+    notifier: Notifier | None = None
 
     def __call__(self, session: Session, news: Sequence[News]) -> list[int]:
         """For each: how many recipients are bounced by it, or have complained."""
@@ -80,7 +86,11 @@ class Late:
             for row, said in told:
                 if said.action == action and (kind == DELAY_REPORTED or row.state not in FINAL):
                     _note(session, row, kind, said, news.at)
-        return sum(self._bounce(session, row, said, news.at) for row, said in told if said.action == FAILED)
+        failed = [(row, said) for row, said in told if said.action == FAILED]
+        bounced = [_failed(row, said) for row, said in failed if self._bounce(session, row, said, news.at)]
+        if self.notifier and bounced:
+            self.notifier.send(session, self.notifier.about(session, bounced, news.at), news.at)
+        return len(bounced)
 
     def _bounce(self, session: Session, row: Any, said: Statement, now: float) -> bool:
         reply = storable(said.diagnostic or UNEXPLAINED)
@@ -94,6 +104,11 @@ class Late:
         count(session, [_change(row, at, DELIVERED, -1), _change(row, at, BOUNCED, 1)])
         suppress_for_failure(session, row.account_id, row.forward_path, found, reply, row.message_id, now)
         return True
+
+
+def _failed(row: Any, said: Statement) -> Failed:
+    path = ForwardPath(row.forward_path, row.notify, row.orcpt)
+    return Failed(row.message_id, row.n, path, storable(said.diagnostic or UNEXPLAINED), storable(said.remote))
 
 
 def _told(rows: Sequence[Any], news: News) -> Iterator[tuple[Any, Statement]]:

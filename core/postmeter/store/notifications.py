@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import func, select
@@ -22,7 +23,7 @@ from postmeter.store.accept import FREE, Accepted, Submission, insert_messages
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import QueuedMessage
 from postmeter.store.settle import Settlement, settle
-from postmeter.store.tables import BOUNCED, DELIVERED, EXPIRED, SUPPRESSED, Content
+from postmeter.store.tables import BOUNCED, DELIVERED, EXPIRED, SUPPRESSED, Content, Message
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ OURS = ("sign", "route", "connect")  # stages at which no server has said anythi
 MOST_PER_HOUR = 500  # notifications to one account from one worker: who sends to a bad list is not sent it all back
 MOST_RETURNED = 1 << 20  # octets of a mail that is returned whole (RFC 3461, 4.3 leaves that to us)
 MOST_HEAD = 300_000  # octets of a header section that is returned
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,17 @@ class Case:
     message: QueuedMessage
     n: int
     report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A recipient that has failed: number ``n`` of a message, the reply, and the server that has said so, if any."""
+
+    message_id: str
+    n: int
+    path: ForwardPath
+    reply: str
+    remote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +92,29 @@ class Notifier:
             return action == "failed" and self._when == ALWAYS
         return NOTIFY[action] in path.notify.split(",")
 
-    def compose(self, session: Session, cases: Sequence[Case], now: float) -> list[Letter]:
-        """A letter for each message; what cannot be composed is logged, since the fact counts without it."""
+    def about(self, session: Session, failed: Sequence[Failed], now: float) -> list[Letter]:
+        """Letters about recipients that have failed without an attempt of ours: by a person's word, or later."""
+        known = _messages(session, {one.message_id for one in failed})
+        cases = []
+        for one in failed:
+            message = queue.queued_message(known[one.message_id])
+            if self.owes(message, one.path, "failed"):
+                report = Report(one.path.forward_path, "failed", one.reply, now, one.path.orcpt, one.remote)
+                cases.append(Case(message, one.n, report))
+        return self.compose(session, cases, now, {row.id: _remembered(row) for row in known.values()})
+
+    def compose(
+        self, session: Session, cases: Sequence[Case], now: float, remembered: Mapping[str, bytes] = NOTHING
+    ) -> list[Letter]:
+        """A letter for each message; what cannot be composed is logged, since the fact counts without it.
+
+        ``remembered``: what is left of the header sections of mails that may be gone.
+        """
         by_message: dict[str, list[Case]] = {}
         for case in cases:
             by_message.setdefault(case.message.id, []).append(case)
         groups = [tuple(group) for group in by_message.values() if self._may(group[0].message, now)]
-        heads = _heads(session, [group[0].message for group in groups])
+        heads = {**remembered, **_heads(session, [group[0].message for group in groups])}
         return [letter for group in groups if (letter := self._letter(session, group, heads, now))]
 
     def send(self, session: Session, letters: Sequence[Letter], now: float) -> None:
@@ -156,8 +185,24 @@ def _original(session: Session, message: QueuedMessage, beginning: bytes, report
     """What is returned: the whole mail if that was asked for, it has failed (RFC 3461, 4.3) and is not too large."""
     envelope = message.envelope
     whole = envelope.ret == "FULL" and any(report.action == "failed" for report in reports)
-    content = whole and message.size <= MOST_RETURNED and queue.content(session, message.account_id, message.id)
+    content = whole and message.size <= MOST_RETURNED and _content(session, message)
     return Original(head_of(beginning), message.accepted_at, envelope.envid, content or None)
+
+
+def _content(session: Session, message: QueuedMessage) -> bytes | None:
+    try:
+        return queue.content(session, message.account_id, message.id)
+    except LookupError:
+        return None  # it went with the last recipient, before this one's failure was reported
+
+
+def _messages(session: Session, wanted: Collection[str]) -> dict[str, Message]:
+    return {row.id: row for row in session.scalars(select(Message).where(Message.id.in_(wanted)))}
+
+
+def _remembered(row: Message) -> bytes:
+    """What lets a mail program find the mail that it is about."""
+    return f"Message-ID: {row.message_id}\r\n\r\n".encode() if row.message_id.isascii() else b"\r\n"
 
 
 def _heads(session: Session, messages: Iterable[QueuedMessage]) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
 from postmeter.store.base import table
+from postmeter.store.notifications import Notifier
 from postmeter.store.operator_tables import QueueOrder
 from postmeter.store.queue_filter import PARTS, Filter
 from postmeter.store.tables import LEASED, Message, Recipient
@@ -141,9 +142,18 @@ def next_batch(session: Session, now: float, order: int | None = None) -> Batch 
     return None if row is None else _search(session, row, now)
 
 
-def carry_out(session: Session, batches: Sequence[tuple[Batch, float]]) -> list[bool]:
-    """Do what ``next_batch`` has found, with the time of each; False: somebody else has done it already."""
-    return [_carry_out(session, batch, now) for batch, now in batches]
+class CarryingOut:
+    """The change that does what ``next_batch`` has found; the ``notifier`` writes to the senders of what is bounced."""
+
+    def __init__(self, notifier: Notifier | None = None) -> None:
+        self._notifier = notifier
+
+    def __call__(self, session: Session, batches: Sequence[tuple[Batch, float]]) -> list[bool]:
+        """Do it, at the time of each; False: somebody else has done it already."""
+        return [_carry_out(session, batch, now, self._notifier) for batch, now in batches]
+
+
+carry_out = CarryingOut()  # and write to nobody
 
 
 def _search(session: Session, order: QueueOrder, now: float) -> Batch:
@@ -161,7 +171,7 @@ def _search(session: Session, order: QueueOrder, now: float) -> Batch:
     return Batch(order.id, keys, begin, None, _count(session, [PARTS[LEASED,], *rest]))
 
 
-def _carry_out(session: Session, batch: Batch, now: float) -> bool:
+def _carry_out(session: Session, batch: Batch, now: float, notifier: Notifier | None) -> bool:
     due, message, n = batch.begin
     here = (QueueOrder.last_due == due, QueueOrder.last_message == message, QueueOrder.last_n == n)
     query = select(QueueOrder).where(QueueOrder.id == batch.order, QueueOrder.finished_at.is_(None), *here)
@@ -169,7 +179,8 @@ def _carry_out(session: Session, batch: Batch, now: float) -> bool:
     if order is None:
         return False
     rest = Filter.parse(order.filter).clauses()
-    done = act(session, order.verb, batch.keys, now, order.placed_by, rest, order.object) if batch.keys else 0
+    facts = (now, order.placed_by, rest, order.object, notifier)
+    done = act(session, order.verb, batch.keys, *facts) if batch.keys else 0
     due, message, n = batch.end or batch.begin
     session.connection().execute(
         update(table(QueueOrder))

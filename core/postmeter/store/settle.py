@@ -219,9 +219,8 @@ def _failed(s: Settlement, failure: Classification) -> Failed:
 
 
 def _event(s: Settlement) -> dict[str, Any]:
-    facts = {"reply": storable(s.reply), **s.facts}
-    if s.attempted:
-        facts["attempt"] = s.recipient.attempts + 1
+    number = {"attempt": s.recipient.attempts + 1} if s.attempted else {}
+    facts = {"reply": storable(s.reply), **number, **s.facts}
     if s.in_doubt:
         facts["possible_duplicate"] = True
     return events.about_recipient(s.message.account_id, s.message.id, s.recipient.n, s.state, s.at, facts)

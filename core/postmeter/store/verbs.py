@@ -17,11 +17,13 @@ from sqlalchemy.orm import Session
 
 from postmeter import config
 from postmeter.errors import ConfigError, UsageError
+from postmeter.message.envelope import Recipient as ForwardPath
 from postmeter.smtp.reply import Reply
 from postmeter.store import events, ledger, standing
 from postmeter.store.base import table
 from postmeter.store.connections import told_reason
 from postmeter.store.counters import Change, count
+from postmeter.store.notifications import Failed, Notifier
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue_filter import PARTS
 from postmeter.store.settle import drop_contents
@@ -134,6 +136,7 @@ _COLUMNS = (
     *(Recipient.message_id, Recipient.account_id, Recipient.n, Recipient.connection_id, Recipient.state),
     *(Recipient.leaves_at, Recipient.next_attempt_at, Recipient.attempts, Recipient.block_id, Recipient.charge),
     *(Recipient.provider, Recipient.reply, Recipient.route, Recipient.failure, Recipient.warn_at, Message.domain),
+    *(Recipient.forward_path, Recipient.notify, Recipient.orcpt),
 )
 _BEHIND = (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
 _CHANGE = Statement(
@@ -165,10 +168,12 @@ def act(
     by: str,
     conditions: Iterable[ColumnElement[bool]] = (),
     object: str = "",
+    notifier: Notifier | None = None,
 ) -> int:
     """Carry a verb out on those recipients that it still concerns; on how many.
 
-    It passes over what others hold at this moment, and waits for nobody but who holds the accounts.
+    It passes over what others hold at this moment, and waits for nobody but who holds the accounts. The ``notifier``
+    writes to the senders of what is bounced.
     """
     verb = VERBS[name]
     if verb.event in FINAL:  # who books a block locks its account first, and then what waits: so do we
@@ -183,8 +188,18 @@ def act(
         told = [events.about_recipient(r.account_id, r.message_id, r.n, verb.event, now, facts) for r in rows]
         events.record(session, told)
         if verb.event in FINAL:
-            _settle(session, rows, verb.event, now)
+            letters = notifier.about(session, _failed(rows, object), now) if notifier and verb.event == BOUNCED else []
+            _settle(session, rows, verb.event, now)  # the content goes with the last recipient
+            if notifier:
+                notifier.send(session, letters, now)
     return len(rows)
+
+
+def _failed(rows: Iterable[Any], reason: str) -> list[Failed]:
+    return [
+        Failed(row.message_id, row.n, ForwardPath(row.forward_path, row.notify, row.orcpt), refusal(reason))
+        for row in rows
+    ]
 
 
 def _locked(session: Session, keys: Sequence[Key], conditions: list[ColumnElement[bool]]) -> list[Any]:
