@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postmeter.delivery.fair_queue import BULK, LOWER, NORMAL, URGENT, FairQueue, Turn
+from postmeter.delivery.fair_queue import LOWER, FairQueue, Turn
+from postmeter.message.handling import BULK, NORMAL, URGENT
 
 TURNS = st.builds(Turn, st.integers(1, 3), st.sampled_from([URGENT, NORMAL, BULK]))
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postmeter.delivery.fair_queue import BULK, FairQueue, Turn
+from postmeter.delivery.fair_queue import FairQueue, Turn
 from postmeter.delivery.gate import AHEAD, LATEST, LOOK, TURN
 from postmeter.delivery.job import Job
 from postmeter.delivery.reply_rule import Rule
+from postmeter.message.handling import BULK
 from postmeter.smtp.reply import Reply
 from support.delivering import mail
 from support.gates import SHAPE, FakeDestination, Machine

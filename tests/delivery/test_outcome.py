@@ -144,9 +144,16 @@ def test_a_message_may_have_a_lifetime_of_its_own() -> None:
     assert judged.settlement(longest, FRESH, refused, NOW + FOUR_DAYS, 0.5, {}).state == "deferred"
 
 
-def test_no_attempt_begins_after_the_lifetime_but_the_last_one_has_a_moment() -> None:
-    for lifetime, message in ((FOUR_DAYS, MESSAGE), (600, replace(MESSAGE, lifetime=600))):
-        judged = Judge(9, FOUR_DAYS)
-        assert not judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL)
-        assert judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL + 1)
-        assert not judged.too_late(message, replace(FRESH, leaves_at=NOW + DAY), NOW + lifetime + DAY)
+@pytest.mark.parametrize("lifetime", [600, int(FOUR_DAYS)])
+def test_no_attempt_begins_after_a_messages_lifetime_but_the_last_one_has_a_moment(lifetime: int) -> None:
+    judged, message = Judge(9, FOUR_DAYS), replace(MESSAGE, lifetime=lifetime)
+    assert not judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL)
+    assert judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL + 1)
+    assert not judged.too_late(message, replace(FRESH, leaves_at=NOW + DAY), NOW + lifetime + DAY)
+
+
+def test_r28_who_is_late_himself_lets_nobody_expire_untried() -> None:
+    later = NOW + FOUR_DAYS + DAY  # the clock was set, or the relay was down
+    assert not Judge(9, FOUR_DAYS).too_late(MESSAGE, FRESH, later)
+    assert judge(DONE, "content", now=later).state == "delivered"
+    assert judge(LATER, "rcpt", now=later).state == "expired"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from postmeter.delivery.outcome import EXPIRED_REPLY, TOO_LATE
 from postmeter.delivery.retry import LAST_CALL
-from support.scheduling import Bench, leased, route
+from support.scheduling import LATER, Bench, delivery, leased, route
 
 
 def test_what_comes_too_late_is_not_sent_any_more() -> None:
@@ -22,3 +22,13 @@ def test_what_comes_too_late_is_not_sent_any_more() -> None:
     assert bench.gather() == {("two", 0): "expired", ("two", 1): "expired"}
     assert bench.writer.settled[0].reply == f"{EXPIRED_REPLY}{TOO_LATE}"
     assert (bench.writer.settled[0].charge, len(bench.pool.sent)) == ("released", 2)
+
+
+def test_what_waited_while_the_relay_was_down_has_one_more_attempt() -> None:
+    bench = Bench()
+    bench.router.known = {"example.org": route("static")}
+    bench.clock.advance(5 * 86_400)
+    bench.take(leased("joe@example.org"))
+    [(_, _, sent)] = bench.pool.sent
+    sent.callback(delivery(LATER, stage="rcpt"))
+    assert bench.gather() == {("one", 0): "expired"}

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from postmeter.delivery.route import Host
+from postmeter.store.providers import Suspension
 from support.scheduling import DONE, Bench, delivery, leased, route
 
 HOP = "192.0.2.9:2525"  # where an operator has mail sent
@@ -54,3 +55,12 @@ def test_what_was_rerouted_goes_there_and_nowhere_else(bench: Bench) -> None:
         sent.callback(delivery(*[DONE] * len(mail.envelope.recipients)))
     bench.gather()
     assert bench.empty
+
+
+def test_a_suspension_is_no_reason_to_keep_what_is_sent_elsewhere(bench: Bench) -> None:
+    bench.desk.suspensions.learn([Suspension("Google", "blocked", 0.0, None, "joe")])
+    one = leased("joe@a.net", "ann@example.org", "eve@b.net")
+    rerouted, routed, kept = (replace(to, provider="Google", attempts=1) for to in one.recipients)
+    bench.take(replace(one, recipients=(replace(rerouted, route=HOP), routed, kept)))
+    assert bench.pool.paths() == {"static": [["ann@example.org"]], HOP: [["joe@a.net"]]}
+    assert bench.gather() == {("one", 2): "deferred"}

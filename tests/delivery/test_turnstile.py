@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from postmeter.delivery.fair_queue import URGENT, Turn
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.turnstile import Turnstile
+from postmeter.message.handling import URGENT
 
 
 def test_a_few_are_inside_and_the_others_come_in_by_turns_as_these_leave() -> None:

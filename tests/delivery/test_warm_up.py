@@ -10,8 +10,8 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import Clock
 
-from postmeter.delivery.fair_queue import BULK, URGENT
 from postmeter.delivery.warm_up import PATIENCE, WarmUp, limits, waits_until
+from postmeter.message.handling import BULK, URGENT
 from postmeter.store.sources import DAY, Figures, Key
 from postmeter.store.warm_up import WARM, Level, Warmth
 from support.scheduling import leased

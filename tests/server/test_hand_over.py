@@ -29,6 +29,16 @@ def test_what_is_suppressed_is_not_handed_over_either(tmp_path: Path) -> None:
     assert bench.delivery.given_up == [Load(ACCESS.account_id, "example.org", 1, 0)]
 
 
+def test_what_is_kept_and_what_is_given_up_is_what_was_reserved_whoever_of_the_recipients_leaves(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, outcome=lambda _: Accepted((4,), (), {0: "550 5.7.1 no"}))  # the one whose domain it is
+    bench.reply(message(), replace(ACCESS, suppressions=True))
+    [reserved], [given_up], [kept] = bench.delivery.reserved, bench.delivery.given_up, bench.delivery.kept
+    assert reserved == kept._replace(recipients=2) == given_up._replace(recipients=2, octets=kept.octets)
+    assert (kept.recipients + given_up.recipients, kept.octets + given_up.octets) == (2, reserved.octets)
+
+
 def test_when_all_have_to_wait_the_content_is_not_kept_in_memory(tmp_path: Path) -> None:
     bench = Bench(tmp_path, outcome=lambda _: Accepted((4, 4), (NOW + 3600,) * 2))
     assert bench.reply(message()).code == 250

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from postmeter.message.handling import BULK
 from postmeter.message.passing_on import PassedOn
 from postmeter.store import accounts
 from postmeter.store.engine import Store
@@ -41,6 +42,7 @@ def test_it_goes_to_the_address_in_the_settings(store: Store, operators: list[st
     assert message.subject == "Mail to abuse@mail.example.net: Stop"
     assert MAIL.original in content.data
     assert recipients(store)[0].charge == "free"
+    assert (message.priority, recipients(store)[0].priority) == (BULK, BULK)  # strangers may send a lot of it
 
 
 def test_without_one_it_goes_to_all_operators(store: Store, operators: list[str]) -> None:

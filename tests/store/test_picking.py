@@ -121,6 +121,21 @@ def test_more_lanes_than_one_pick_looks_at_come_round_one_after_the_other(store:
     assert taken(picks) == {(account, ""): 2 for account in accounts}
 
 
+def test_all_lanes_are_looked_at_once_and_not_until_all_priorities_end_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postmeter.store.picking.STEPS", 4)
+    accounts = [*range(1, 6), *range(11, 25)]
+    for account in accounts:  # so that the one priority takes 3 picks, the other one 8
+        wait(store, account, 1, priority=1 if account < 10 else 2)
+    picking, full = Picking(), Shares(**{f"account{account}": 0 for account in accounts})
+    for _ in range(3):
+        picks = [pick(store, picking, 2, full)]
+        while picks[-1].more:
+            picks.append(pick(store, picking, 2, full))
+        assert len(picks) <= 9
+
+
 @pytest.mark.parametrize("backlog", [False, True])
 def test_what_there_is_no_room_for_stays(store: Store, backlog: bool) -> None:
     wait(store, 1, 40, next_attempt_at=NOW - 500)

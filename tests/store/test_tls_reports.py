@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from email.message import EmailMessage
 
+from postmeter.message.handling import BULK
 from postmeter.store import tls_reports
 from postmeter.store.engine import Store
 from postmeter.store.tables import Message
@@ -47,4 +48,4 @@ def test_the_mails_of_a_report_leave_with_the_commit_that_says_so_and_once(store
         assert tls_reports.finish(session, [report, report]) == [True, False]
     with store.write() as session:
         assert tls_reports.finish(session, [report]) == [False]
-    assert [row.reference for row in rows(store, Message)] == [tls_reports.REFERENCE]
+    assert [(row.reference, row.priority) for row in rows(store, Message)] == [(tls_reports.REFERENCE, BULK)]

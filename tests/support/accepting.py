@@ -37,6 +37,7 @@ class FakeDelivery:
     reserved: list[Load] = field(default_factory=list)
     given_up: list[Load] = field(default_factory=list)
     taken: list[tuple[Leased, bytes | None]] = field(default_factory=list)
+    kept: list[Load] = field(default_factory=list)
 
     def reserve(self, load: Load) -> bool:
         """See ``HandOver``."""
@@ -48,9 +49,10 @@ class FakeDelivery:
         """See ``HandOver``."""
         self.given_up.append(load)
 
-    def take(self, leased: Leased, content: bytes | None) -> None:
+    def take(self, leased: Leased, content: bytes | None, load: Load) -> None:
         """See ``HandOver``."""
         self.taken.append((leased, content))
+        self.kept.append(load)
 
 
 @dataclass

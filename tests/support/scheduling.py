@@ -204,8 +204,9 @@ class Bench:
 
     def take(self, one: Leased, content: bytes | None = CONTENT) -> None:
         """Hand it over as acceptance does."""
-        assert self.scheduler.reserve(Load.of(one))
-        self.scheduler.take(one, content)
+        load = Load.of(one)
+        assert self.scheduler.reserve(load)
+        self.scheduler.take(one, content, load)
 
     def gather(self) -> dict[tuple[str, int], str]:
         """Let what is known be committed; the states by message and recipient."""

@@ -92,6 +92,13 @@ class Dispatch:
             d = ensureDeferred(self._find_routes(parcel, signed, unrouted))
             d.addErrback(self._failed, parcel, unrouted)
 
+    def receivers(self, recipient: QueuedRecipient) -> tuple[str, ...]:
+        """Who gets its mail, as an attempt has found out; but the operator may have it sent elsewhere by now."""
+        if recipient.route:
+            return ()
+        route = self._router.static(recipient.path.domain) if recipient.provider else None
+        return (recipient.provider,) if route is None else parties(self._providers, route)
+
     def _static(self, recipient: QueuedRecipient) -> Route | None:
         """Where the operator wants it sent: just this one, or all of its domain."""
         return static_route(recipient.route) if recipient.route else self._router.static(recipient.path.domain)

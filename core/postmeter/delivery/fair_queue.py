@@ -6,9 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from postmeter.message.handling import NORMAL
+
 Item = TypeVar("Item")
 
-URGENT, NORMAL, BULK = range(3)  # priorities of a message
 LOWER = 8  # of so many that leave while others wait below them, one comes from there
 
 

@@ -87,7 +87,7 @@ class Judge:
 
     def too_late(self, message: QueuedMessage, recipient: QueuedRecipient, now: float) -> bool:
         """Whether the recipient expires without another attempt."""
-        return too_late(message, recipient, self._lifetime, now)
+        return too_late(message, recipient, now)
 
     def put_off(
         self,

@@ -62,6 +62,10 @@ def since(message: QueuedMessage, recipient: QueuedRecipient) -> float:
     return message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
 
 
-def too_late(message: QueuedMessage, recipient: QueuedRecipient, lifetime: float, now: float) -> bool:
-    """Whether no attempt is to begin any more: the lifetime, the message's own or else this one, is over."""
-    return now > since(message, recipient) + (message.lifetime or lifetime) + LAST_CALL
+def too_late(message: QueuedMessage, recipient: QueuedRecipient, now: float) -> bool:
+    """Whether no attempt is to begin any more: a lifetime of the message's own is over.
+
+    The setting's is no wish of the sender's. What we come to so late, since the relay was down or its clock was set,
+    has its last attempt all the same: else all that waited would expire at once, and untried.
+    """
+    return bool(message.lifetime) and now > since(message, recipient) + message.lifetime + LAST_CALL

@@ -96,13 +96,13 @@ class Scheduler:
         """The message was not committed after all, or some of it does not leave yet."""
         self._window.leave(load)
 
-    def take(self, leased: Leased, content: bytes | None) -> None:
-        """Deliver a message for which room was reserved; ``content`` None: it is read from the store."""
+    def take(self, leased: Leased, content: bytes | None, load: Load) -> None:
+        """Deliver a message that has the room of this ``load``; ``content`` None: it is read from the store."""
         numbers = {recipient.n for recipient in leased.recipients}
-        parcel = Parcel(leased, content, numbers, len(numbers), Load.of(leased))
+        parcel = Parcel(leased, content, numbers, len(numbers), load)
         self._parcels.add(parcel)
         to_send = (one for one in leased.recipients if not self._ended(parcel, one))
-        rest = tuple(one for one in to_send if not self.put_off(parcel, one, one.provider))
+        rest = tuple(one for one in to_send if not self.put_off(parcel, one, *self._dispatch.receivers(one)))
         if not rest:
             return
         if len(rest) < len(leased.recipients):
@@ -158,7 +158,8 @@ class Scheduler:
         if isinstance(result, Exception) or self._stopping:
             return
         for leased in result.leases:
-            self._window.admit(Load.of(leased), partial(self.take, leased, None))
+            load = Load.of(leased)
+            self._window.admit(load, partial(self.take, leased, None, load))
         self._left = result.left
         if result.more:
             self._poll()
@@ -199,10 +200,13 @@ class Scheduler:
 
     def _signed(self, parcel: Parcel, result: Signed | BaseException | None) -> None:
         self._turnstile.leave()
-        if isinstance(result, Signed):
-            self._dispatch.send(parcel, result)
-        else:
+        if not isinstance(result, Signed):
             self.fail(parcel, result, parcel.leased.recipients)
+            return
+        try:
+            self._dispatch.send(parcel, result)
+        except Exception as error:  # nothing has been sent yet
+            self.fail(parcel, error, parcel.leased.recipients)
 
     # Outcomes
 
@@ -268,7 +272,7 @@ class Scheduler:
         """Whether the recipient waits a little, since our addresses have sent this provider enough today."""
         message, now = parcel.leased.message, self._clock()
         until = warm_up.waits_until(message, recipient, now, self._random())
-        if until is not None:
+        if until is not None and recipient.n in parcel.open:
             self._add(parcel, warm_up.put_off(self.worker, message, recipient, receiver, until, now))
         return until is not None
 
@@ -279,8 +283,9 @@ class Scheduler:
     def not_begun(self, parcel: Parcel, recipients: list[QueuedRecipient]) -> None:
         """They go back with the worker's leases, as they were."""
         for recipient in recipients:
-            parcel.open.discard(recipient.n)
-            self._recorded(parcel)
+            if recipient.n in parcel.open:
+                parcel.open.discard(recipient.n)
+                self._recorded(parcel)
 
     def _recorded(self, parcel: Parcel) -> None:
         parcel.unrecorded -= 1

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred
 
-from postmeter.delivery.fair_queue import URGENT
+from postmeter.message.handling import URGENT
 from postmeter.smtp.reply import Reply
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement

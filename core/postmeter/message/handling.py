@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from postmeter.message.header import HeaderSection, malformed
 
 PRIORITIES = ("urgent", "normal", "bulk")  # a priority is a place in it
-NORMAL = 1
+URGENT, NORMAL, BULK = range(len(PRIORITIES))
 SHORTEST, LONGEST = 60, 5 * 86_400  # seconds that a lifetime may have
 PREFIX = b"x-postmeter-"  # of fields that are meant for the relay
 

@@ -40,8 +40,8 @@ class HandOver(Protocol):
     def give_up(self, load: Load) -> None:
         """Some of the reserved room, or all of it, is not needed after all."""
 
-    def take(self, leased: Leased, content: bytes | None) -> None:
-        """Deliver these; ``content`` None: read it from the store."""
+    def take(self, leased: Leased, content: bytes | None, load: Load) -> None:
+        """Deliver these, which have the room of this ``load``; ``content`` None: read it from the store."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,11 @@ class Acceptance:
 
     def _hand_over(self, candidate: Candidate, submission: Submission, accepted: Accepted | None) -> None:
         """Delivery gets the recipients that may leave now, and back the room that was kept for others."""
-        leaving = accepted.at_once if accepted else 0
+        load, leaving = candidate.load, accepted.at_once if accepted else 0
         if rest := submission.recipients - leaving:
-            self.delivery.give_up(candidate.load._replace(recipients=rest, octets=0 if leaving else candidate.size))
+            self.delivery.give_up(load._replace(recipients=rest, octets=0 if leaving else load.octets))
         if accepted and leaving:
-            self.delivery.take(*candidate.leased(accepted, submission))
+            self.delivery.take(*candidate.leased(accepted, submission), load._replace(recipients=leaving))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.config import Settings
 from postmeter.message.envelope import Recipient as ForwardPath
+from postmeter.message.handling import BULK
 from postmeter.message.identifier import new_id
 from postmeter.message.notification import Action, Original, Report, compose, head_of, subject
 from postmeter.store import events, own_mail, queue
@@ -35,7 +36,6 @@ MOST_PER_HOUR = 500  # notifications to one account from one worker: who sends t
 MOST_RETURNED = 1 << 20  # octets of a mail that is returned whole (RFC 3461, 4.3 leaves that to us)
 MOST_HEAD = 300_000  # octets of a header section that is returned
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
-BULK = 2  # the priority of a notification: the customers' mail goes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Notifier:
             log.error("no notification of %s can be written", message.id, exc_info=error)
             return None
         made = own_mail.own(identifier, to, content, hostname, now)
-        return Letter(replace(made, subject=subject(reports), priority=BULK), cases)
+        return Letter(replace(made, subject=subject(reports), priority=BULK), cases)  # the customers' mail goes first
 
 
 class Settling:

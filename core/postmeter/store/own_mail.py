@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from postmeter.errors import UsageError
 from postmeter.message.editing import MAX_MESSAGE_ID, MAX_SUBJECT, date_time
 from postmeter.message.envelope import Envelope, Recipient
+from postmeter.message.handling import NORMAL
 from postmeter.message.identifier import new_id
 from postmeter.smtp.address import parse_forward_path
 from postmeter.smtp.reply import Refused
@@ -21,9 +22,18 @@ OPERATOR = 0  # the number that the relay's own mail has instead of an account's
 _WIRE = policy.SMTP.clone(cte_type="7bit")
 
 
-def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: float, reference: str = "") -> str:
+def send(
+    session: Session,
+    mail: EmailMessage,
+    to: str,
+    hostname: str,
+    now: float,
+    reference: str = "",
+    priority: int = NORMAL,
+) -> str:
     """Put a mail into the queue with the commit of this transaction; its id. ``reference`` says what it is about.
 
+    All mail of the relay's own stands in one lane: ``priority`` lets what a person waits for pass what comes in piles.
     From, To, Date and Message-ID are added when absent; the reverse path is the null one (RFC 3834, 3.3). UsageError
     when ``to`` is no address, or a header field has more than one line.
     """
@@ -38,7 +48,7 @@ def send(session: Session, mail: EmailMessage, to: str, hostname: str, now: floa
         subject=str(mail["Subject"] or ""),
         message_id=str(mail["Message-ID"] or added["Message-ID"]),
     )
-    put(session, written, path, hostname, now, reference)
+    put(session, written, path, hostname, now, reference, priority)
     return identifier
 
 
@@ -53,7 +63,15 @@ class Written:
     message_id: str
 
 
-def put(session: Session, mail: Written, path: str, hostname: str, now: float, reference: str = "") -> None:
+def put(
+    session: Session,
+    mail: Written,
+    path: str,
+    hostname: str,
+    now: float,
+    reference: str = "",
+    priority: int = NORMAL,
+) -> None:
     """Put a mail for one forward path into the queue with the commit of this transaction."""
     submission = replace(
         own(mail.identifier, path, mail.content, hostname, now),
@@ -61,6 +79,7 @@ def put(session: Session, mail: Written, path: str, hostname: str, now: float, r
         subject=mail.subject[:MAX_SUBJECT],
         message_id=mail.message_id[:MAX_MESSAGE_ID],
         reference=reference,
+        priority=priority,
     )
     insert_messages(session, [(submission, Accepted((None,)))], FREE)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from postmeter.message.handling import BULK
 from postmeter.message.identifier import new_id
 from postmeter.message.passing_on import PassedOn
 from postmeter.store import own_mail
@@ -35,4 +36,4 @@ class PassingOn:
         identifier, path = new_id(int(now * 1000), os.urandom(10)), own_mail.forward_path(address)
         content = mail.content(to=path, hostname=self.hostname, identifier=identifier, seconds=int(now))
         written = Written(identifier, content, self.hostname, mail.subject, f"<{identifier}@{self.hostname}>")
-        own_mail.put(session, written, path, self.hostname, now)
+        own_mail.put(session, written, path, self.hostname, now, priority=BULK)

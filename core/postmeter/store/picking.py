@@ -125,6 +125,7 @@ class Picking:
 
     def __init__(self) -> None:
         self._reached: dict[tuple[int, int], Lane] = {}  # by worker and priority: the last lane that had its turn
+        self._seen: dict[int, set[int]] = {}  # by worker: priorities of which all lanes were looked at
 
     def __call__(self, session: Session, wishes: Sequence[Wish]) -> list[Pick]:
         """Take for each wish what is due: all of it or, when that is more than the limit, from each lane in turn."""
@@ -150,13 +151,17 @@ class Picking:
 
     def _in_turn(self, session: Session, wish: Wish) -> Pick:
         leases: list[Leased] = []
-        going_on = False
+        seen = self._seen.setdefault(wish.worker, set())
         for priority in PRIORITIES:
             left = max(0, wish.limit - _recipients(leases))
             most = left if priority == PRIORITIES[-1] else left - left // BELOW
             lanes = self._lanes(session, wish, priority)
             leases += _served(session, wish, priority, lanes, most)
-            going_on |= self._reached[wish.worker, priority] != _START
+            if self._reached[wish.worker, priority] == _START:
+                seen.add(priority)
+        going_on = len(seen) < len(PRIORITIES)
+        if not going_on:
+            seen.clear()
         return Pick(tuple(leases), left=True, more=going_on or 2 * _recipients(leases) >= wish.limit)
 
     def _lanes(self, session: Session, wish: Wish, priority: int) -> list[Lane]:

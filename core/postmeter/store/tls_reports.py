@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import and_, select, text
 from sqlalchemy.orm import Session
 
+from postmeter.message.handling import BULK
 from postmeter.store import own_mail
 from postmeter.store.rows import delete_some
 from postmeter.store.statement import Statement
@@ -109,7 +110,7 @@ def _finish(session: Session, report: Finished) -> bool:
     if _SENT.run(session, [row]) != 1:
         return False
     for to, mail in report.mails:
-        own_mail.send(session, mail, to, report.hostname, report.at, REFERENCE)
+        own_mail.send(session, mail, to, report.hostname, report.at, REFERENCE, BULK)
     return True
 
 

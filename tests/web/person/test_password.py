@@ -5,10 +5,14 @@ from __future__ import annotations
 import attrs
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from postmeter.config import Web
+from postmeter.message.handling import URGENT
 from postmeter.store import accounts, audit, tickets
+from postmeter.store.own_mail import OPERATOR
 from postmeter.store.secrets import NewPassword
+from postmeter.store.tables import Message
 from postmeter_web.person.password import PasswordForm
 from support.panel import NOW, OTHER, OWNER, PASSWORD, Browser, House
 from support.people import link, mails, set_up, text
@@ -51,6 +55,12 @@ def test_the_mail_has_a_link_by_which_a_password_is_chosen(browser: Browser, hou
     assert "The new password is strong. Log in with it now." in browser.get("/login").text
     assert browser.log_in(OWNER).status_code == 403
     assert browser.log_in(OWNER, NEW).status_code == 302
+
+
+def test_the_mail_passes_all_that_the_relay_writes_by_itself(browser: Browser, house: House) -> None:
+    asked(browser, house)
+    with house.store.read() as session:
+        assert session.scalars(select(Message.priority).where(Message.account_id == OPERATOR)).all() == [URGENT]
 
 
 def test_links_lead_where_the_settings_say_whatever_the_request_calls_us(house: House) -> None:

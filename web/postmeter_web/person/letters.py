@@ -12,6 +12,7 @@ from flask import url_for
 from flask_babel import force_locale, gettext
 from sqlalchemy.orm import Session
 
+from postmeter.message.handling import URGENT
 from postmeter.store import own_mail
 from postmeter.store.access_requests import Approved, NewRequest, Request
 from postmeter_web.context import now, panel
@@ -111,7 +112,7 @@ def _send(db: Session, to: str, subject: str, *paragraphs: str) -> None:
     footer = gettext("This mail was sent by the panel of %(hostname)s.", hostname=hostname)
     parts = [gettext("Hello,"), *(_filled(_one_line(part)) for part in paragraphs)]
     mail.set_content("\n\n".join(parts) + f"\n\n-- \n{footer}\n", charset="utf-8", cte="quoted-printable")
-    own_mail.send(db, mail, to, hostname, now())
+    own_mail.send(db, mail, to, hostname, now(), priority=URGENT)  # somebody waits for it
 
 
 def _one_line(text: str) -> str:
