@@ -13,6 +13,7 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import Clock
 
+from postmeter.delivery import tls_reporter
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.securing import EXEMPT
@@ -214,3 +215,34 @@ def test_one_report_that_is_not_taken_keeps_no_other(bench: Bench) -> None:
     bench.next_day()
     bench.look()
     assert [row.domain for row in rows(bench.store, TlsReport)] == ["good.test"]
+
+
+def test_many_that_take_no_report_keep_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_reporter, "AT_ONCE", 2)
+    slow = [f"{number}.test" for number in range(10)]
+    for domain in slow:
+        bench.records[domain] = f"v=TLSRPTv1; rua=https://{domain}/"
+        bench.web.policies[domain] = FetchError("nobody there")
+    for domain in (*slow, "good.test"):
+        bench.session(domain)
+    bench.hand_over()
+    bench.next_day()
+    for _ in range(6):
+        bench.look()
+        bench.clock.advance(AGAIN)  # those that were tried first may be tried again
+    assert [row.domain for row in rows(bench.store, TlsReport)] == ["good.test"]
+    assert sorted(set(bench.web.asked)) == slow
+
+
+def test_a_slow_web_server_keeps_no_other_report(bench: Bench) -> None:
+    bench.records |= {"aaa.test": "v=TLSRPTv1; rua=https://aaa.test/"}
+    bench.web.waiting = []
+    bench.web.policies["aaa.test"] = FetchError("it did not answer")
+    for domain in ("aaa.test", "good.test"):
+        bench.session(domain)
+    bench.hand_over()
+    bench.next_day()
+    looking = ensureDeferred(bench.reporter.look())
+    assert [row.domain for row in rows(bench.store, TlsReport)] == ["good.test"]
+    bench.web.waiting[0].callback(None)
+    assert looking.called

@@ -88,7 +88,7 @@ def destinations(texts: Iterable[str]) -> tuple[str, ...]:
     for field in records[0].split(";")[1:]:
         name, _, value = field.strip().partition("=")
         if name.strip() == "rua":
-            found = (one.strip() for one in value.split(","))
+            found = dict.fromkeys(one.strip() for one in value.split(","))
             return tuple(one for one in found if one.lower().startswith(("mailto:", "https://")))[:MOST_DESTINATIONS]
     return ()
 
