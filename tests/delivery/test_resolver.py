@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
 
 from postmeter.delivery import dns_transport
-from postmeter.delivery.resolver import MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
+from postmeter.delivery.resolver import MAX_ASKED, MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
 from postmeter.errors import ConfigError
 from support.dns_server import FOREIGN, NXDOMAIN, SERVFAIL, SILENCE, DnsServer
 
@@ -192,6 +192,25 @@ async def test_no_question_can_be_sent_without_files(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(here, "listenUDP", listen, raising=False)
     assert await Resolver(here, (Server("127.0.0.1"),)).lookup("example.org", "MX") == Answer("failure")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_crowd_of_questions_opens_no_crowd_of_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way: list[Deferred[None]] = []
+
+    async def ask(*_: Any) -> None:
+        under_way.append(Deferred())
+        await under_way[-1]
+
+    monkeypatch.setattr("postmeter.delivery.resolver.ask_udp", ask)
+    here = Resolver(reactor, (Server("127.0.0.1"),))
+    looked_up = [ensureDeferred(here.lookup(f"{number}.test", "TXT")) for number in range(3 * MAX_ASKED)]
+    most = 0
+    while under_way:
+        most = max(most, len(under_way))
+        under_way.pop(0).callback(None)
+    assert most == MAX_ASKED
+    assert [one.result for one in looked_up] == [Answer("failure")] * 3 * MAX_ASKED
 
 
 @pytest_twisted.ensureDeferred

@@ -23,6 +23,8 @@ from twisted.python.failure import Failure
 
 from postmeter.config import address
 from postmeter.delivery.dns_transport import ask_tcp, ask_udp
+from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,9 @@ UDP_PAYLOAD = 1232  # octets that pass without fragmentation
 LEAST_TTL, MOST_TTL = 30.0, 86_400.0
 MOST_NEGATIVE_TTL = 600.0  # so that a second look 15 minutes later is a fresh one
 MAX_CACHED = 20_000
+MAX_ASKED = 1_000  # questions under way, each by a socket of its own; more wait
 MAX_SERVERS = 3
+ANYBODY = Turn(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Resolver:
         self._servers = servers
         self._cache: dict[tuple[str, str], tuple[float, Answer]] = {}
         self._asking: dict[tuple[str, str], list[Deferred[Answer]]] = {}
+        self._turnstile: Turnstile[tuple[str, str]] = Turnstile(MAX_ASKED, self._begin)
 
     async def lookup(self, name: str, type: str) -> Answer:
         """The records of a type (``MX``, ``A``, ``TLSA``...); never raises: what goes wrong is a ``failure``."""
@@ -107,8 +112,11 @@ class Resolver:
             self._asking[key].append(waiting)
         else:
             self._asking[key] = [waiting]
-            ensureDeferred(self._ask(key)).addBoth(self._answered, key)
+            self._turnstile.come(ANYBODY, key)
         return await waiting
+
+    def _begin(self, key: tuple[str, str]) -> None:
+        ensureDeferred(self._ask(key)).addBoth(self._answered, key)
 
     def _answered(self, result: Answer | Failure, key: tuple[str, str]) -> None:
         if isinstance(result, Failure):
@@ -116,6 +124,7 @@ class Resolver:
             result = Answer("failure")
         for waiting in self._asking.pop(key):
             waiting.callback(result)
+        self._turnstile.leave()
 
     async def _ask(self, key: tuple[str, str]) -> Answer:
         try:
