@@ -195,6 +195,20 @@ async def test_no_question_can_be_sent_without_files(monkeypatch: pytest.MonkeyP
 
 
 @pytest_twisted.ensureDeferred
+async def test_long_answers_are_forgotten_before_they_fill_the_memory(
+    dns_server: NewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.test" for number in range(8)]
+    server = dns_server({(name, "TXT"): [" ".join(['"' + 200 * "x" + '"'] * 4)] for name in names})
+    here = resolver(server)
+    monkeypatch.setattr("postmeter.delivery.resolver.MAX_OCTETS", 4_000)  # three of them
+    for name in (*names, *reversed(names)):
+        assert len((await here.lookup(name, "TXT")).texts[0]) == 800
+    assert [name for name, _, _ in server.questions] == [*names, *reversed(names[:-3])]
+    assert here._octets == 3 * 1_304
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_crowd_of_questions_opens_no_crowd_of_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     under_way: list[Deferred[None]] = []
 
