@@ -83,6 +83,7 @@ class StsPolicies:
         self._keep = keep
         self._trouble = trouble
         self._domains: dict[str, _Domain] = {}
+        self._without: dict[str, None] = {}  # those of them that have shown no policy yet
         for one in kept:
             self._domains[one.domain] = _read(one)
 
@@ -98,8 +99,10 @@ class StsPolicies:
 
     def _new(self, domain: str) -> _Domain:
         if len(self._domains) >= MOST_KNOWN:  # those without a policy first: a flood of names must not undo one
-            without = (name for name, one in self._domains.items() if one.policy is None and one.fetching is None)
-            del self._domains[next(without, next(iter(self._domains)))]
+            gone = next(iter(self._without or self._domains))
+            del self._domains[gone]
+            self._without.pop(gone, None)
+        self._without[domain] = None
         known = self._domains[domain] = _Domain()
         return known
 
@@ -146,6 +149,7 @@ class StsPolicies:
             self._failed(domain, known, Flaw("sts-policy-invalid", str(error)))
         else:
             now = self._clock()
+            self._without.pop(domain, None)
             known.record, known.policy, known.fetched_at = record, policy, now
             known.expires_at = now + max(policy.max_age, LOOK_AGAIN)
             self._keep(KeptPolicy(domain, record, "\n".join(policy.lines), now, known.expires_at))
