@@ -118,3 +118,13 @@ def test_memory_has_an_end() -> None:
     secured(securing, replace(FOUND, domain="0.test"))
     secured(securing, replace(FOUND, domain="2.test"))
     assert world.asked[-1] == "0.test"
+
+
+def test_what_is_over_goes_from_memory() -> None:
+    clock = Clock()
+    securing = Securing(policies=World(), clock=clock.seconds)
+    for number in range(10):
+        secured(securing, replace(FOUND, domain=f"{number}.test"))
+        secured(securing, replace(FOUND, domain="busy.test"))
+        clock.advance(REMEMBERED / 2)
+    assert [domain for domain, _ in securing._known] == ["8.test", "busy.test", "9.test"]

@@ -91,9 +91,11 @@ class Securing:
         return self._unless_barred(replace(route, hosts=hosts, tls=tls))
 
     def _remember(self, key: tuple[str, bool], route: Route, secured: Route) -> None:
-        if len(self._known) >= MOST_KNOWN and key not in self._known:
-            del self._known[next(iter(self._known))]
-        self._known[key] = (self._clock() + REMEMBERED, route, secured)
+        now, known = self._clock(), self._known
+        known.pop(key, None)
+        while known and (len(known) >= MOST_KNOWN or next(iter(known.values()))[0] <= now):  # records may be large
+            del known[next(iter(known))]
+        known[key] = (now + REMEMBERED, route, secured)
 
     def _must(self, route: Route, domain: str, message: QueuedMessage) -> bool:
         if message.tls_required or (self._required and (ALL in self._required or ascii_name(domain) in self._required)):
