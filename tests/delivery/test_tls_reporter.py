@@ -17,7 +17,7 @@ from postmeter.delivery import tls_reporter
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.securing import EXEMPT
-from postmeter.delivery.tls_log import MOST_LINES, TlsLog
+from postmeter.delivery.tls_log import AT_ONCE, MOST_LINES, TlsLog
 from postmeter.delivery.tls_policy import Flaw
 from postmeter.delivery.tls_reporter import AGAIN, SETTLED, TlsReporter
 from postmeter.fetch import Fetched, FetchError
@@ -126,6 +126,26 @@ def test_a_domain_counts_under_its_name_in_the_dns(bench: Bench) -> None:
         bench.session(name)
     bench.hand_over()
     assert list(bench.kept("xn--bcher-kva.test").values()) == [2]
+
+
+def test_a_crowd_of_domains_is_asked_a_few_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, answer = list[Deferred[None]](), bench.lookup
+
+    async def lookup(name: str, type: str) -> Answer:
+        under_way.append(Deferred())
+        await under_way[-1]
+        return await answer(name, type)
+
+    monkeypatch.setattr(bench, "lookup", lookup)
+    for number in range(3 * AT_ONCE):
+        bench.session(f"{number}.test")
+    bench.session()
+    handed_over = bench.log.hand_over()
+    assert len(under_way) == AT_ONCE
+    for asked in under_way:
+        asked.callback(None)
+    assert (handed_over.called, len(under_way)) == (True, 3 * AT_ONCE + 1)
+    assert list(bench.kept().values()) == [1]
 
 
 def test_what_cannot_be_committed_is_counted_again(bench: Bench) -> None:

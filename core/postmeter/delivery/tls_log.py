@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from postmeter.delivery.tls_report import destinations
 from postmeter.store.tls_reports import DAY, Seen, add
 
 MOST_LINES = 10_000  # between two times that they are handed over; further ones are not counted
+AT_ONCE = 100  # domains that are asked whether they want reports: mail has questions, too
 MOST_REASON = 200  # characters
 MOST_POLICY = 1_000  # characters of a policy's lines
 
@@ -49,11 +50,14 @@ class TlsLog:
         for seen, sessions in self._counted.items():
             by_domain.setdefault(seen.domain, {})[seen] = sessions
         self._counted = {}
-        return gatherResults([ensureDeferred(self._keep(*part)) for part in by_domain.items()], consumeErrors=True)
+        parts = iter(by_domain.items())
+        return gatherResults([ensureDeferred(self._keep(parts)) for _ in range(AT_ONCE)], consumeErrors=True)
 
-    async def _keep(self, domain: str, counted: dict[Seen, int]) -> None:
-        if await wanted_at(self._resolver, domain):
-            self._submit(add, counted, partial(self._told, counted))
+    async def _keep(self, parts: Iterator[tuple[str, dict[Seen, int]]]) -> None:
+        """Go through what is left of the domains."""
+        for domain, counted in parts:
+            if await wanted_at(self._resolver, domain):
+                self._submit(add, counted, partial(self._told, counted))
 
     def _told(self, counted: dict[Seen, int], result: Exception | None) -> None:
         if isinstance(result, Exception):
