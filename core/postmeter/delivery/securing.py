@@ -73,8 +73,11 @@ class Securing:
             return replace(route, tls=EXEMPT)
         key = (route.domain, self._must(route, route.domain, message))
         until, before, secured = self._known.get(key, (0.0, None, route))
-        if before == route and self._clock() < until:
-            return secured
+        if self._clock() < until:
+            if before == route:
+                return secured
+            if (reordered := _in_order_of(route, secured)) is not None:
+                return reordered
         found = await self._secured(route, must=key[1])
         if not isinstance(found, NoRoute):
             self._remember(key, route, found)
@@ -128,6 +131,15 @@ class Securing:
         for host, flaw in zip(route.hosts, flaws, strict=True):
             self._note(route, host, flaw, "")
         return NoRoute("policy", flaws[0].reply)
+
+
+def _in_order_of(route: Route, secured: Route) -> Route | None:
+    """What a route became whose mail servers were in another order, in that of this one; None: there are others."""
+    known = {host: host for host in secured.hosts}
+    hosts = tuple(known[host] for host in route.hosts if host in known)
+    if secured.key != route.key or not len(hosts) == len(route.hosts) == len(secured.hosts):
+        return None
+    return replace(secured, hosts=hosts)
 
 
 def ascii_name(domain: str) -> str:
