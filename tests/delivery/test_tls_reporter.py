@@ -5,7 +5,9 @@ from __future__ import annotations
 import email
 import gzip
 import json
+import random
 from email import policy
+from functools import partial
 from typing import Any
 
 import dns.rdata
@@ -14,11 +16,12 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import Clock
 
 from postmeter.delivery import tls_reporter
+from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.securing import EXEMPT
 from postmeter.delivery.tls_log import AT_ONCE, MOST_LINES, TlsLog
-from postmeter.delivery.tls_policy import Flaw
+from postmeter.delivery.tls_policy import Flaw, TlsPolicy
 from postmeter.delivery.tls_reporter import AGAIN, SETTLED, TlsReporter
 from postmeter.fetch import Fetched, FetchError
 from postmeter.store import queue
@@ -118,6 +121,22 @@ def test_sessions_of_a_domain_that_wants_reports_are_summed(bench: Bench) -> Non
         ): 2,
     }
     assert bench.kept("other.test") == {}
+
+
+def test_what_servers_say_and_are_called_fits_into_the_key_of_a_table(bench: Bench) -> None:
+    chance = random.Random(1)
+    label = partial(chance.choices, "abcdefghijklmnopqrstuvwxyz0123456789")
+    hosts = tuple("".join(label(k=60)) + ".test" for _ in range(100))
+    tls = TlsPolicy(sts=StsPolicy("testing", hosts, 86_400), domain="good.test")
+    name = "".join(f"\\{chance.randrange(128, 256)}" for _ in range(250))
+    text = "".join(chr(chance.randrange(0x20000, 0x2A000)) for _ in range(1_000))
+    host = Host(name, "2001:db8:1111:2222:3333:4444:5555:6666", 25)
+    domain = ".".join("".join(label(k=60)) for _ in range(4))
+    bench.records[domain] = bench.records["good.test"]
+    route = Route("mx", (host,), domain=domain, tls=tls)
+    bench.log.session(route, host, Flaw("starttls-not-supported", text), "2001:db8:1111:2222:3333:4444:5555:7777")
+    bench.hand_over()
+    assert list(bench.kept(domain).values()) == [1]
 
 
 def test_a_domain_counts_under_its_name_in_the_dns(bench: Bench) -> None:
