@@ -120,6 +120,8 @@ def test_a_report_has_an_entry_for_each_policy_and_a_line_for_each_kind_of_failu
     } in kept["failure-details"]
     assert entries["tlsa", 1]["policy"]["policy-string"] == ["_25._tcp.mx.good.test. IN TLSA 3 1 1 00"]
     assert entries["tlsa", 1]["failure-details"] == []
+    domains = {kind: entry["policy"]["policy-domain"] for (kind, _), entry in entries.items()}
+    assert domains == {"sts": "good.test", "tlsa": "mx.good.test", "no-policy-found": "good.test"}
 
 
 def test_a_report_is_about_one_day_and_the_same_whoever_makes_it() -> None:
