@@ -60,7 +60,7 @@ class Answer:
     @property
     def octets(self) -> int:
         """How much memory the records take, about."""
-        return sum(OCTETS_OF_RECORD + len(record.to_wire() or b"") for record in self.records)
+        return sum(OCTETS_OF_RECORD + _length(record) for record in self.records)
 
     @property
     def texts(self) -> list[str]:
@@ -185,6 +185,11 @@ def read_answer(
         ttls.append(alias.ttl)
         name = alias[0].target
     return Answer("failure"), LEAST_TTL
+
+
+def _length(record: Any) -> int:
+    """The octets of what may be long in a record: texts, a certificate."""
+    return sum(map(len, (*getattr(record, "strings", ()), getattr(record, "cert", b""))))
 
 
 def _negative_ttl(response: dns.message.Message) -> float:
