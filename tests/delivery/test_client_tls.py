@@ -45,6 +45,15 @@ def test_a_certificate_is_looked_at_again_after_an_hour_however_often_the_sessio
     assert sessions.find(HOST, STRICT) is None
 
 
+def test_what_can_be_resumed_no_more_is_not_kept() -> None:
+    clock, sessions = bench()
+    for number in range(3):
+        sessions.keep(Host(HOST.name, str(number), 25), LAX, SESSION, FACTS, None)
+    clock.advance(RESUMABLE)
+    sessions.keep(HOST, LAX, SESSION, FACTS, None)
+    assert list(sessions._kept) == [(HOST, LAX)]
+
+
 def test_only_so_many_sessions_are_kept() -> None:
     _, sessions = bench()
     for number in range(MOST_RESUMABLE + 1):

@@ -86,6 +86,24 @@ def test_broken_tls_is_remembered_for_three_days_and_beyond_a_restart() -> None:
     assert host not in BrokenTls(clock.seconds, kept)
 
 
+def test_who_gives_a_server_a_name_it_does_not_know_makes_it_look_broken_by_that_name_only() -> None:
+    broken = BrokenTls(Clock().seconds)
+    broken.add(Host("mx.evil.test", "192.0.2.1", 25))
+    assert Host("mx.evil.test", "192.0.2.1", 25) in broken
+    assert Host("mx.good.test", "192.0.2.1", 25) not in broken
+
+
+def test_the_oldest_are_forgotten_first_also_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postmeter.delivery.opening.MAX_BROKEN", 2)
+    clock, hosts = Clock(), [Host(f"mx{n}.test", "192.0.2.1", 25) for n in range(3)]
+    broken = BrokenTls(
+        clock.seconds, [Broken("mx0.test", "192.0.2.1", 25, 10.0), Broken("mx1.test", "192.0.2.1", 25, 20.0)]
+    )
+    broken.add(hosts[0])
+    broken.add(hosts[2])
+    assert [host in broken for host in hosts] == [True, False, True]
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_broken_handshake_is_followed_by_clear_text_and_remembered(
     mail_server: NewServer, new_pool: NewPool

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.rrset
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
 
 from postmeter.delivery import dns_transport
-from postmeter.delivery.resolver import MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
+from postmeter.delivery.dns_transport import _matching, bounded
+from postmeter.delivery.resolver import MAX_ASKED, MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
 from postmeter.errors import ConfigError
 from support.dns_server import FOREIGN, NXDOMAIN, SERVFAIL, SILENCE, DnsServer
 
@@ -101,6 +105,41 @@ async def test_no_more_than_a_hundred_records_are_taken(dns_server: NewServer) -
     server = dns_server({("example.org", "A"): [f"192.0.{number // 250}.{number % 250}" for number in range(3000)]})
     server.truncated.add(("example.org", "A"))
     assert len((await resolver(server).lookup("example.org", "A")).records) == MAX_RECORDS
+
+
+def test_of_a_response_of_64_kb_only_so_many_records_are_read() -> None:
+    query = dns.message.make_query("evil.test", "MX")
+    response = dns.message.make_response(query)
+    name = ".".join("a" * 17) + ".evil.test."
+    response.answer.append(dns.rrset.from_text("evil.test.", 300, "IN", "MX", f"0 {name}"))
+    head = response.to_wire()
+    pointer = struct.pack("!H", 0xC000 | head.index(b"\x01a"))
+    for more in (127, 4_000):
+        records = [struct.pack("!HHHIHH", 0xC00C, 15, 1, 300, 4, n) + pointer for n in range(1, more + 1)]
+        wire = head[:6] + struct.pack("!H", more + 1) + head[8:] + b"".join(records)
+        read = dns.message.from_wire(bounded(wire), ignore_trailing=True)
+        assert [len(rrset) for rrset in read.answer] == [128]
+        assert read.answer[0][-1].to_text() == f"127 {name}"
+        assert query.is_response(read)
+        assert _matching(query, wire) == read
+
+
+@pytest.mark.parametrize(("labels", "read"), [(20, True), (21, False), (119, False)])
+@pytest.mark.parametrize("type", ["MX", "CNAME", "A"])
+def test_a_response_with_a_name_of_so_many_labels_is_nonsense(type: str, labels: int, read: bool) -> None:
+    name = ".".join("a" * (labels - 3)) + ".evil.test."  # the root is one
+    query = dns.message.make_query(name if type == "A" else "evil.test.", type)
+    response = dns.message.make_response(query)
+    said = {"MX": f"10 {name}", "CNAME": name, "A": "192.0.2.1"}[type]
+    response.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", type, said))
+    assert (_matching(query, response.to_wire()) is not None) is read
+
+
+def test_a_response_without_answers_keeps_what_says_how_long_that_holds() -> None:
+    response = dns.message.make_response(dns.message.make_query("no.test", "MX"))
+    response.authority.append(dns.rrset.from_text("test.", 300, "IN", "SOA", "a. b. 1 2 3 4 5"))
+    assert bounded(response.to_wire()) == response.to_wire()
+    assert bounded(b"short") == b"short"
 
 
 @pytest_twisted.ensureDeferred
@@ -192,6 +231,39 @@ async def test_no_question_can_be_sent_without_files(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(here, "listenUDP", listen, raising=False)
     assert await Resolver(here, (Server("127.0.0.1"),)).lookup("example.org", "MX") == Answer("failure")
+
+
+@pytest_twisted.ensureDeferred
+async def test_long_answers_are_forgotten_before_they_fill_the_memory(
+    dns_server: NewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.test" for number in range(8)]
+    server = dns_server({(name, "TXT"): [" ".join(['"' + 200 * "x" + '"'] * 4)] for name in names})
+    here = resolver(server)
+    monkeypatch.setattr("postmeter.delivery.resolver.MAX_OCTETS", 4_000)  # three of them
+    for name in (*names, *reversed(names)):
+        assert len((await here.lookup(name, "TXT")).texts[0]) == 800
+    assert [name for name, _, _ in server.questions] == [*names, *reversed(names[:-3])]
+    assert here._octets == 3 * 1_300
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_crowd_of_questions_opens_no_crowd_of_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way: list[Deferred[None]] = []
+
+    async def ask(*_: Any) -> None:
+        under_way.append(Deferred())
+        await under_way[-1]
+
+    monkeypatch.setattr("postmeter.delivery.resolver.ask_udp", ask)
+    here = Resolver(reactor, (Server("127.0.0.1"),))
+    looked_up = [ensureDeferred(here.lookup(f"{number}.test", "TXT")) for number in range(3 * MAX_ASKED)]
+    most = 0
+    while under_way:
+        most = max(most, len(under_way))
+        under_way.pop(0).callback(None)
+    assert most == MAX_ASKED
+    assert [one.result for one in looked_up] == [Answer("failure")] * 3 * MAX_ASKED
 
 
 @pytest_twisted.ensureDeferred

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from twisted.internet.defer import ensureDeferred
@@ -110,6 +111,22 @@ def test_what_was_found_out_is_remembered_for_as_long_as_the_dns_is_not_asked_ag
     assert world.asked == once * 4
 
 
+def test_the_order_of_mail_servers_which_is_another_each_time_changes_nothing_about_them() -> None:
+    world = World(good=STS)
+    securing = Securing(resolver=world, policies=world, clock=Clock().seconds)
+    hosts = tuple(
+        Host(name, "192.0.2.1", 25, secure=True) for name in ("mx.good.test", "mx2.good.test", "mx3.good.test")
+    )
+    routes = [replace(FOUND, secure=True, hosts=some) for some in permutations(hosts)]
+    for route in routes:
+        assert secured(securing, route) == replace(route, tls=TlsPolicy(dane=True, sts=STS, domain="good.test"))
+    assert len(world.asked) == 4
+    for others in (hosts[:2], (*hosts[:2], Host("mx4.good.test", "192.0.2.1", 25)), (*hosts, hosts[0])):
+        found = secured(securing, replace(FOUND, secure=True, hosts=others))
+        assert isinstance(found, Route)
+        assert found.hosts == others
+
+
 def test_memory_has_an_end() -> None:
     world = World()
     securing = Securing(policies=world, clock=Clock().seconds)
@@ -118,3 +135,13 @@ def test_memory_has_an_end() -> None:
     secured(securing, replace(FOUND, domain="0.test"))
     secured(securing, replace(FOUND, domain="2.test"))
     assert world.asked[-1] == "0.test"
+
+
+def test_what_is_over_goes_from_memory() -> None:
+    clock = Clock()
+    securing = Securing(policies=World(), clock=clock.seconds)
+    for number in range(10):
+        secured(securing, replace(FOUND, domain=f"{number}.test"))
+        secured(securing, replace(FOUND, domain="busy.test"))
+        clock.advance(REMEMBERED / 2)
+    assert [domain for domain, _ in securing._known] == ["8.test", "busy.test", "9.test"]

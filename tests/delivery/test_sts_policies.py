@@ -149,6 +149,31 @@ def test_a_policy_survives_a_restart_as_long_as_it_holds() -> None:
     assert again.troubles[-1][1] == Flaw("sts-policy-fetch-error", "nobody there")
 
 
+@pytest.mark.parametrize("max_age", [0, 60, 301, 86_400, 100_000])
+def test_mail_that_goes_all_the_time_is_never_without_the_policy(max_age: int) -> None:
+    bench = Bench()
+    bench.says(policy("mx.good.test", max_age=max_age))
+    for _ in range(4_000):
+        assert hosts(bench.find()) == ("mx.good.test",)
+        bench.clock.advance(47.0)
+    assert len(bench.web.asked) <= 4_000 * 47 / max(LOOK_AGAIN, max_age / 2) + 1
+
+
+def test_mail_that_comes_at_the_end_of_a_policy_waits_for_the_new_one() -> None:
+    bench = Bench()
+    bench.says(policy("mx.good.test", max_age=86_400))
+    bench.find()
+    bench.web.waiting = []
+    bench.clock.advance(86_390.0)
+    assert hosts(bench.find()) == ("mx.good.test",)
+    [fetch_under_way] = bench.web.waiting
+    bench.clock.advance(20.0)
+    found = ensureDeferred(bench.policies.find(DOMAIN))
+    assert not found.called
+    fetch_under_way.callback(None)
+    assert found.result == StsPolicy("enforce", ("mx.good.test",), 86_400)
+
+
 def test_a_policy_that_says_that_there_is_none_is_none() -> None:
     bench = Bench()
     bench.says("version: STSv1\nmode: none\nmax_age: 86400\n")

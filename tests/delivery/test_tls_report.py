@@ -120,6 +120,8 @@ def test_a_report_has_an_entry_for_each_policy_and_a_line_for_each_kind_of_failu
     } in kept["failure-details"]
     assert entries["tlsa", 1]["policy"]["policy-string"] == ["_25._tcp.mx.good.test. IN TLSA 3 1 1 00"]
     assert entries["tlsa", 1]["failure-details"] == []
+    domains = {kind: entry["policy"]["policy-domain"] for (kind, _), entry in entries.items()}
+    assert domains == {"sts": "good.test", "tlsa": "mx.good.test", "no-policy-found": "good.test"}
 
 
 def test_a_report_is_about_one_day_and_the_same_whoever_makes_it() -> None:
@@ -155,7 +157,11 @@ def test_the_mail_that_brings_a_report_says_so_in_its_header() -> None:
         (["v=spf1", "v=TLSRPTv1; rua=mailto:a@b.test"], ("mailto:a@b.test",)),
         (["v=TLSRPTv1; rua=mailto:a@b.test", "v=TLSRPTv1; rua=mailto:c@b.test"], ()),
         (["v=TLSRPTv1; rua=http://b.test/,ftp://b.test/"], ()),
-        (["v=TLSRPTv1; rua=" + ",".join(["mailto:a@b.test"] * 9)], ("mailto:a@b.test",) * 5),
+        (
+            ["v=TLSRPTv1; rua=" + ",".join(f"mailto:{n}@b.test" for n in range(9))],
+            tuple(f"mailto:{n}@b.test" for n in range(5)),
+        ),
+        (["v=TLSRPTv1; rua=mailto:a@b.test,mailto:a@b.test"], ("mailto:a@b.test",)),
         (["v=TLSRPTv1;"], ()),
         (["v=TLSRPTv2; rua=mailto:a@b.test"], ()),
         ([], ()),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import email
 import gzip
 import json
+import random
 from email import policy
+from functools import partial
 from typing import Any
 
 import dns.rdata
@@ -13,11 +15,13 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import Clock
 
+from postmeter.delivery import tls_reporter
+from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.securing import EXEMPT
-from postmeter.delivery.tls_log import MOST_LINES, TlsLog
-from postmeter.delivery.tls_policy import Flaw
+from postmeter.delivery.tls_log import AT_ONCE, MOST_LINES, TlsLog
+from postmeter.delivery.tls_policy import Flaw, TlsPolicy
 from postmeter.delivery.tls_reporter import AGAIN, SETTLED, TlsReporter
 from postmeter.fetch import Fetched, FetchError
 from postmeter.store import queue
@@ -119,12 +123,48 @@ def test_sessions_of_a_domain_that_wants_reports_are_summed(bench: Bench) -> Non
     assert bench.kept("other.test") == {}
 
 
+def test_what_servers_say_and_are_called_fits_into_the_key_of_a_table(bench: Bench) -> None:
+    chance = random.Random(1)
+    label = partial(chance.choices, "abcdefghijklmnopqrstuvwxyz0123456789")
+    hosts = tuple("".join(label(k=60)) + ".test" for _ in range(100))
+    tls = TlsPolicy(sts=StsPolicy("testing", hosts, 86_400), domain="good.test")
+    name = "".join(f"\\{chance.randrange(128, 256)}" for _ in range(250))
+    text = "".join(chr(chance.randrange(0x20000, 0x2A000)) for _ in range(1_000))
+    host = Host(name, "2001:db8:1111:2222:3333:4444:5555:6666", 25)
+    domain = ".".join("".join(label(k=60)) for _ in range(4))
+    bench.records[domain] = bench.records["good.test"]
+    route = Route("mx", (host,), domain=domain, tls=tls)
+    bench.log.session(route, host, Flaw("starttls-not-supported", text), "2001:db8:1111:2222:3333:4444:5555:7777")
+    bench.hand_over()
+    assert list(bench.kept(domain).values()) == [1]
+
+
 def test_a_domain_counts_under_its_name_in_the_dns(bench: Bench) -> None:
     bench.records["xn--bcher-kva.test"] = bench.records["good.test"]
     for name in ("bücher.test", "xn--bcher-kva.test"):
         bench.session(name)
     bench.hand_over()
     assert list(bench.kept("xn--bcher-kva.test").values()) == [2]
+
+
+def test_a_crowd_of_domains_is_asked_a_few_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, answer = list[Deferred[None]](), bench.lookup
+
+    async def lookup(name: str, type: str) -> Answer:
+        under_way.append(Deferred())
+        await under_way[-1]
+        return await answer(name, type)
+
+    monkeypatch.setattr(bench, "lookup", lookup)
+    for number in range(3 * AT_ONCE):
+        bench.session(f"{number}.test")
+    bench.session()
+    handed_over = bench.log.hand_over()
+    assert len(under_way) == AT_ONCE
+    for asked in under_way:
+        asked.callback(None)
+    assert (handed_over.called, len(under_way)) == (True, 3 * AT_ONCE + 1)
+    assert list(bench.kept().values()) == [1]
 
 
 def test_what_cannot_be_committed_is_counted_again(bench: Bench) -> None:
@@ -214,3 +254,34 @@ def test_one_report_that_is_not_taken_keeps_no_other(bench: Bench) -> None:
     bench.next_day()
     bench.look()
     assert [row.domain for row in rows(bench.store, TlsReport)] == ["good.test"]
+
+
+def test_many_that_take_no_report_keep_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_reporter, "AT_ONCE", 2)
+    slow = [f"{number}.test" for number in range(10)]
+    for domain in slow:
+        bench.records[domain] = f"v=TLSRPTv1; rua=https://{domain}/"
+        bench.web.policies[domain] = FetchError("nobody there")
+    for domain in (*slow, "good.test"):
+        bench.session(domain)
+    bench.hand_over()
+    bench.next_day()
+    for _ in range(6):
+        bench.look()
+        bench.clock.advance(AGAIN)  # those that were tried first may be tried again
+    assert [row.domain for row in rows(bench.store, TlsReport)] == ["good.test"]
+    assert sorted(set(bench.web.asked)) == slow
+
+
+def test_a_slow_web_server_keeps_no_other_report(bench: Bench) -> None:
+    bench.records |= {"aaa.test": "v=TLSRPTv1; rua=https://aaa.test/"}
+    bench.web.waiting = []
+    bench.web.policies["aaa.test"] = FetchError("it did not answer")
+    for domain in ("aaa.test", "good.test"):
+        bench.session(domain)
+    bench.hand_over()
+    bench.next_day()
+    looking = ensureDeferred(bench.reporter.look())
+    assert [row.domain for row in rows(bench.store, TlsReport)] == ["good.test"]
+    bench.web.waiting[0].callback(None)
+    assert looking.called

@@ -25,7 +25,7 @@ from postmeter.store.queue import Leased
 from postmeter.store.queue_filter import Filter
 from postmeter.store.settle import LeaseLost
 from postmeter.store.statistics import totals
-from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, Content, Event
+from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, Content, Event, Message
 from support.postage import (
     CONTENT,
     accept,
@@ -94,6 +94,12 @@ def said(mail: Any) -> list[tuple[str, str, str]]:
 
 def told(store: Store) -> list[tuple[int | None, dict[str, Any]]]:
     return [(event.recipient, event.facts) for event in rows(store, Event) if event.kind == "notification_sent"]
+
+
+def test_what_must_not_leave_in_clear_does_not_come_back_in_clear(store: Store, worker: int) -> None:
+    strict = replace(asking("", ret="FULL"), tls_required=True)
+    settled(store, worker, leased(store, worker, strict), BOUNCED)
+    assert [(row.account_id, row.tls_required) for row in rows(store, Message)] == [(1, True), (OPERATOR, True)]
 
 
 @pytest.mark.parametrize("state", [BOUNCED, EXPIRED])

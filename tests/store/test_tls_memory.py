@@ -21,11 +21,16 @@ def policy(domain: str, record: str = "1", at: float = NOW) -> KeptPolicy:
 def test_the_last_that_was_found_counts(store: Store) -> None:
     for until, record in ((NOW + 1, "1"), (NOW + 2, "2")):
         with store.write() as session:
-            tls_memory.add_broken(session, [Broken("192.0.2.2", 25, until), Broken("192.0.2.1", 25, until)])
+            tls_memory.add_broken(
+                session, [Broken("mx.a.test", "192.0.2.2", 25, until), Broken("mx.a.test", "192.0.2.1", 25, until)]
+            )
             tls_memory.keep_policies(session, [policy("b.test", record, until), policy("a.test", record, until)])
     with store.read() as session:
         memory = tls_memory.read(session, NOW)
-    assert sorted(memory.broken) == [Broken("192.0.2.1", 25, NOW + 2), Broken("192.0.2.2", 25, NOW + 2)]
+    assert sorted(memory.broken) == [
+        Broken("mx.a.test", "192.0.2.1", 25, NOW + 2),
+        Broken("mx.a.test", "192.0.2.2", 25, NOW + 2),
+    ]
     assert sorted(memory.policies) == [policy("a.test", "2", NOW + 2), policy("b.test", "2", NOW + 2)]
     with store.read() as session:
         assert tls_memory.read(session, NOW + 62) == Memory([], [])
@@ -33,7 +38,7 @@ def test_the_last_that_was_found_counts(store: Store) -> None:
 
 def test_what_is_over_goes(store: Store) -> None:
     with store.write() as session:
-        tls_memory.add_broken(session, [Broken("192.0.2.1", port, NOW + port) for port in (1, 25)])
+        tls_memory.add_broken(session, [Broken("mx.a.test", "192.0.2.1", port, NOW + port) for port in (1, 25)])
         tls_memory.keep_policies(session, [policy("a.test", at=NOW - 60), policy("b.test")])
         for day in (TODAY - KEPT - DAY, TODAY):
             tls_reports.add(session, [{Seen(day, "a.test", ("sts",)): 1}])

@@ -8,7 +8,7 @@ from postmeter.message.handling import BULK
 from postmeter.store import tls_reports
 from postmeter.store.engine import Store
 from postmeter.store.tables import Message
-from postmeter.store.tls_reports import DAY, Finished, Seen
+from postmeter.store.tls_reports import DAY, MOST_LINES, Finished, Seen
 from support.postage import rows
 from support.tenants import NOW
 
@@ -26,6 +26,19 @@ def test_sessions_add_up(store: Store) -> None:
     with store.read() as session:
         assert tls_reports.sessions_of(session, TODAY - DAY, "a.test") == {seen(): 23, seen(result="x"): 2}
         assert tls_reports.sessions_of(session, TODAY, "a.test") == {}
+
+
+def test_a_server_that_says_something_else_each_time_makes_no_long_report(store: Store) -> None:
+    failed = seen(result="starttls-not-supported")
+    with store.write() as session:
+        lines = {failed._replace(reason=f"reason {n}", host="mx.a.test"): 2 + (n == 7) for n in range(3 * MOST_LINES)}
+        tls_reports.add(session, [{seen(): 1, **lines}])
+    with store.read() as session:
+        found = tls_reports.sessions_of(session, TODAY - DAY, "a.test")
+    assert (found[failed._replace(reason="reason 7", host="mx.a.test")], found[seen()]) == (3, 1)
+    assert found[failed] == 2 * 2 * MOST_LINES
+    assert sum(found.values()) == 1 + 1 + 3 * 2 * MOST_LINES
+    assert len(found) == MOST_LINES + 2
 
 
 def test_a_report_is_open_from_the_end_of_its_day_until_it_is_done(store: Store) -> None:

@@ -84,10 +84,11 @@ class TlsSessions:
 
     def keep(self, host: Host, policy: HostPolicy, session: SSL.Session, facts: TlsFacts, until: float | None) -> None:
         """Keep a session that was found good, ``until`` when the one ends that it goes on with."""
-        self._kept.pop((host, policy), None)
-        if len(self._kept) >= MOST_RESUMABLE:
-            del self._kept[next(iter(self._kept))]
-        until = self._clock() + RESUMABLE if until is None else until
+        now, kept = self._clock(), self._kept
+        kept.pop((host, policy), None)
+        while kept and (len(kept) >= MOST_RESUMABLE or next(iter(kept.values())).until <= now):
+            del kept[next(iter(kept))]
+        until = now + RESUMABLE if until is None else until
         self._kept[host, policy] = _Kept(until, session, facts)
 
 

@@ -41,8 +41,9 @@ class NoSession:
 
 
 class BrokenTls:
-    """Hosts with which TLS cannot be agreed on, remembered for three days.
+    """Hosts with which TLS cannot be agreed on, remembered for three days by name and address.
 
+    Not by address alone: whoever gives a server a name that it does not know (SNI) would make it look broken.
     ``known`` is what was found before; ``keep`` is told of a new one. ``clock`` gives seconds since the epoch.
     """
 
@@ -54,18 +55,19 @@ class BrokenTls:
     ) -> None:
         self._clock = clock
         self._keep = keep
-        self._until = {(one.address, one.port): one.until for one in known}
+        self._until = {(one.name, one.address, one.port): one.until for one in known}
 
     def add(self, host: Host) -> None:
         """The handshake with this host has failed by an error of TLS."""
+        key = (host.name, host.address, host.port)
+        self._until.pop(key, None)
         if len(self._until) >= MAX_BROKEN:
             del self._until[next(iter(self._until))]
-        until = self._clock() + BROKEN_TLS_LIFE
-        self._until[host.address, host.port] = until
-        self._keep(Broken(host.address, host.port, until))
+        until = self._until[key] = self._clock() + BROKEN_TLS_LIFE
+        self._keep(Broken(*key, until))
 
     def __contains__(self, host: Host) -> bool:
-        return self._until.get((host.address, host.port), 0.0) > self._clock()
+        return self._until.get((host.name, host.address, host.port), 0.0) > self._clock()
 
 
 # Told of each session of a route with a host: what was wrong with its TLS (None: nothing), and our address there.

@@ -23,6 +23,8 @@ from twisted.python.failure import Failure
 
 from postmeter.config import address
 from postmeter.delivery.dns_transport import ask_tcp, ask_udp
+from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,11 @@ UDP_PAYLOAD = 1232  # octets that pass without fragmentation
 LEAST_TTL, MOST_TTL = 30.0, 86_400.0
 MOST_NEGATIVE_TTL = 600.0  # so that a second look 15 minutes later is a fresh one
 MAX_CACHED = 20_000
+MAX_OCTETS = 64 << 20  # that the cached records take, about: names that somebody made up for it have long answers
+OCTETS_OF_RECORD = 500  # besides what it says
+MAX_ASKED = 1_000  # questions under way, each by a socket of its own; more wait
 MAX_SERVERS = 3
+ANYBODY = Turn(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,18 @@ class Answer:
     alias_of: str = field(default="", compare=False)
 
     @property
+    def octets(self) -> int:
+        """How much memory the records take, about."""
+        return sum(OCTETS_OF_RECORD + _length(record) for record in self.records)
+
+    @property
     def texts(self) -> list[str]:
         """Of TXT records, each in one piece."""
         records: tuple[Any, ...] = self.records
         return [b"".join(record.strings).decode("utf-8", "replace") for record in records]
+
+
+NOTHING = Answer("nodata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +108,9 @@ class Resolver:
         self._reactor = reactor
         self._servers = servers
         self._cache: dict[tuple[str, str], tuple[float, Answer]] = {}
+        self._octets = 0  # of what is in the cache
         self._asking: dict[tuple[str, str], list[Deferred[Answer]]] = {}
+        self._turnstile: Turnstile[tuple[str, str]] = Turnstile(MAX_ASKED, self._begin)
 
     async def lookup(self, name: str, type: str) -> Answer:
         """The records of a type (``MX``, ``A``, ``TLSA``...); never raises: what goes wrong is a ``failure``."""
@@ -107,8 +123,11 @@ class Resolver:
             self._asking[key].append(waiting)
         else:
             self._asking[key] = [waiting]
-            ensureDeferred(self._ask(key)).addBoth(self._answered, key)
+            self._turnstile.come(ANYBODY, key)
         return await waiting
+
+    def _begin(self, key: tuple[str, str]) -> None:
+        ensureDeferred(self._ask(key)).addBoth(self._answered, key)
 
     def _answered(self, result: Answer | Failure, key: tuple[str, str]) -> None:
         if isinstance(result, Failure):
@@ -116,6 +135,7 @@ class Resolver:
             result = Answer("failure")
         for waiting in self._asking.pop(key):
             waiting.callback(result)
+        self._turnstile.leave()
 
     async def _ask(self, key: tuple[str, str]) -> Answer:
         try:
@@ -123,11 +143,16 @@ class Resolver:
         except (dns.exception.DNSException, UnicodeError):
             return Answer("nxdomain")  # no such name can be registered
         answer, ttl = await self._ask_servers(name, dns.rdatatype.from_text(key[1]))
-        self._cache.pop(key, None)
-        if len(self._cache) >= MAX_CACHED:
-            del self._cache[next(iter(self._cache))]
+        self._forget(key)
+        self._octets += answer.octets
+        while self._cache and (len(self._cache) >= MAX_CACHED or self._octets > MAX_OCTETS):
+            self._forget(next(iter(self._cache)))
         self._cache[key] = (self._reactor.seconds() + ttl, answer)
         return answer
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        _, answer = self._cache.pop(key, (0.0, NOTHING))
+        self._octets -= answer.octets
 
     async def _ask_servers(self, name: dns.name.Name, type: dns.rdatatype.RdataType) -> tuple[Answer, float]:
         for server in self._servers * TRIES:
@@ -160,6 +185,11 @@ def read_answer(
         ttls.append(alias.ttl)
         name = alias[0].target
     return Answer("failure"), LEAST_TTL
+
+
+def _length(record: Any) -> int:
+    """The octets of what may be long in a record: texts, a certificate."""
+    return sum(map(len, (*getattr(record, "strings", ()), getattr(record, "cert", b""))))
 
 
 def _negative_ttl(response: dns.message.Message) -> float:

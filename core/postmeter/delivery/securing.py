@@ -73,8 +73,11 @@ class Securing:
             return replace(route, tls=EXEMPT)
         key = (route.domain, self._must(route, route.domain, message))
         until, before, secured = self._known.get(key, (0.0, None, route))
-        if before == route and self._clock() < until:
-            return secured
+        if self._clock() < until:
+            if before == route:
+                return secured
+            if (reordered := _in_order_of(route, secured)) is not None:
+                return reordered
         found = await self._secured(route, must=key[1])
         if not isinstance(found, NoRoute):
             self._remember(key, route, found)
@@ -91,9 +94,11 @@ class Securing:
         return self._unless_barred(replace(route, hosts=hosts, tls=tls))
 
     def _remember(self, key: tuple[str, bool], route: Route, secured: Route) -> None:
-        if len(self._known) >= MOST_KNOWN and key not in self._known:
-            del self._known[next(iter(self._known))]
-        self._known[key] = (self._clock() + REMEMBERED, route, secured)
+        now, known = self._clock(), self._known
+        known.pop(key, None)
+        while known and (len(known) >= MOST_KNOWN or next(iter(known.values()))[0] <= now):  # records may be large
+            del known[next(iter(known))]
+        known[key] = (now + REMEMBERED, route, secured)
 
     def _must(self, route: Route, domain: str, message: QueuedMessage) -> bool:
         if message.tls_required or (self._required and (ALL in self._required or ascii_name(domain) in self._required)):
@@ -126,6 +131,15 @@ class Securing:
         for host, flaw in zip(route.hosts, flaws, strict=True):
             self._note(route, host, flaw, "")
         return NoRoute("policy", flaws[0].reply)
+
+
+def _in_order_of(route: Route, secured: Route) -> Route | None:
+    """What a route became whose mail servers were in another order, in that of this one; None: there are others."""
+    known = {host: host for host in secured.hosts}
+    hosts = tuple(known[host] for host in route.hosts if host in known)
+    if secured.key != route.key or not len(hosts) == len(route.hosts) == len(secured.hosts):
+        return None
+    return replace(secured, hosts=hosts)
 
 
 def ascii_name(domain: str) -> str:

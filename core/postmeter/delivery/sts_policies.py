@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 300.0  # seconds until a domain's record is looked at again, and until a policy that failed is
 LOOK_SOON = 30.0  # the same when the DNS gives no answer
-REFRESH = 86_400.0  # seconds after which a policy is fetched again although its id is the same
+REFRESH = 86_400.0  # seconds after which, at most, a policy is fetched again although its id is the same
 PATIENCE = 20.0  # seconds for a policy
 MOST_KNOWN = 20_000
 
@@ -51,6 +51,16 @@ class _Domain:
     expires_at: float = 0.0
     fetching: Deferred[None] | None = None
 
+    @property
+    def refresh_at(self) -> float:
+        """Long before the policy ends, so that mail is never without one because it is only then fetched again."""
+        return self.fetched_at + min(REFRESH, (self.expires_at - self.fetched_at) / 2)
+
+    def rest(self, now: float, seconds: float) -> None:
+        """Look at it no more for so long, but at the end of its policy in any case."""
+        ends = self.expires_at if self.expires_at > now else now + seconds
+        self.look_at = min(now + seconds, ends)
+
 
 class StsPolicies:
     """Finds policies; ``clock`` gives seconds since the epoch, ``kept`` are those of before.
@@ -73,6 +83,7 @@ class StsPolicies:
         self._keep = keep
         self._trouble = trouble
         self._domains: dict[str, _Domain] = {}
+        self._without: dict[str, None] = {}  # those of them that have shown no policy yet
         for one in kept:
             self._domains[one.domain] = _read(one)
 
@@ -88,8 +99,10 @@ class StsPolicies:
 
     def _new(self, domain: str) -> _Domain:
         if len(self._domains) >= MOST_KNOWN:  # those without a policy first: a flood of names must not undo one
-            without = (name for name, one in self._domains.items() if one.policy is None and one.fetching is None)
-            del self._domains[next(without, next(iter(self._domains)))]
+            gone = next(iter(self._without or self._domains))
+            del self._domains[gone]
+            self._without.pop(gone, None)
+        self._without[domain] = None
         known = self._domains[domain] = _Domain()
         return known
 
@@ -98,12 +111,12 @@ class StsPolicies:
         answer = await self._resolver.lookup(f"_mta-sts.{domain}", "TXT")
         record, now = record_id(answer.texts), self._clock()
         if record is None or (known.fetching is None and now < known.failed_at + LOOK_AGAIN):
-            known.look_at = now + (LOOK_SOON if answer.status == "failure" else LOOK_AGAIN)
+            known.rest(now, LOOK_SOON if answer.status == "failure" else LOOK_AGAIN)
         elif known.policy is None or record != known.record or now >= known.expires_at:
             await self._fetched(domain, known, record)
         else:
-            known.look_at = now + LOOK_AGAIN
-            if now >= known.fetched_at + REFRESH and known.fetching is None:
+            known.rest(now, LOOK_AGAIN)
+            if now >= known.refresh_at and known.fetching is None:
                 self._begin(domain, known, record)
 
     async def _fetched(self, domain: str, known: _Domain, record: str) -> None:
@@ -136,11 +149,13 @@ class StsPolicies:
             self._failed(domain, known, Flaw("sts-policy-invalid", str(error)))
         else:
             now = self._clock()
+            self._without.pop(domain, None)
             known.record, known.policy, known.fetched_at = record, policy, now
-            known.expires_at = now + policy.max_age
+            known.expires_at = now + max(policy.max_age, LOOK_AGAIN)
             self._keep(KeptPolicy(domain, record, "\n".join(policy.lines), now, known.expires_at))
         finally:
-            known.fetching, known.look_at = None, self._clock() + LOOK_AGAIN
+            known.fetching = None
+            known.rest(self._clock(), LOOK_AGAIN)
 
     def _failed(self, domain: str, known: _Domain, flaw: Flaw) -> None:
         known.failed_at = self._clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,11 @@ from postmeter.delivery.tls_report import destinations
 from postmeter.store.tls_reports import DAY, Seen, add
 
 MOST_LINES = 10_000  # between two times that they are handed over; further ones are not counted
-MOST_REASON = 200  # characters
-MOST_POLICY = 1_000  # characters of a policy's lines
+AT_ONCE = 100  # domains that are asked whether they want reports: mail has questions, too
+# Characters of what strangers say; all of it is in the key of a table, of which PostgreSQL bears 2,700 octets.
+MOST_REASON = 200
+MOST_POLICY = 1_000  # of its lines
+MOST_NAME = 255  # of a host, where octets that are no letters take four characters each
 
 
 class TlsLog:
@@ -36,7 +39,7 @@ class TlsLog:
         seen = Seen(self._day, ascii_name(route.domain), _cut(route.policy(host).told))
         if flaw is not None:
             seen = seen._replace(result=flaw.result, reason=clean(flaw.text), source=source)
-            seen = seen._replace(host=host.name, address=host.address)
+            seen = seen._replace(host=host.name[:MOST_NAME], address=host.address)
         self._count(seen)
 
     def trouble(self, domain: str, flaw: Flaw) -> None:
@@ -49,11 +52,14 @@ class TlsLog:
         for seen, sessions in self._counted.items():
             by_domain.setdefault(seen.domain, {})[seen] = sessions
         self._counted = {}
-        return gatherResults([ensureDeferred(self._keep(*part)) for part in by_domain.items()], consumeErrors=True)
+        parts = iter(by_domain.items())
+        return gatherResults([ensureDeferred(self._keep(parts)) for _ in range(AT_ONCE)], consumeErrors=True)
 
-    async def _keep(self, domain: str, counted: dict[Seen, int]) -> None:
-        if await wanted_at(self._resolver, domain):
-            self._submit(add, counted, partial(self._told, counted))
+    async def _keep(self, parts: Iterator[tuple[str, dict[Seen, int]]]) -> None:
+        """Go through what is left of the domains."""
+        for domain, counted in parts:
+            if await wanted_at(self._resolver, domain):
+                self._submit(add, counted, partial(self._told, counted))
 
     def _told(self, counted: dict[Seen, int], result: Exception | None) -> None:
         if isinstance(result, Exception):
@@ -75,8 +81,8 @@ async def wanted_at(resolver: Lookup, domain: str) -> tuple[str, ...]:
 
 
 def clean(text: str) -> str:
-    """A reason as it is kept: in one line, and not too long."""
-    return "".join([letter if letter.isprintable() else " " for letter in text[:MOST_REASON]])
+    """A reason as it is kept: in one line of ASCII, and not too long."""
+    return "".join([letter if " " <= letter <= "~" else " " for letter in text[:MOST_REASON]])
 
 
 def _cut(lines: tuple[str, ...]) -> tuple[str, ...]:

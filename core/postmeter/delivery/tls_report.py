@@ -68,7 +68,8 @@ class Report:
     def _policy(self, policy: tuple[str, ...], counted: Mapping[Seen, int]) -> dict[str, Any]:
         kind, *lines = policy
         hosts = [line.removeprefix("mx: ") for line in lines if kind == "sts" and line.startswith("mx: ")]
-        about: dict[str, Any] = {"policy-type": kind, "policy-string": lines, "policy-domain": self.domain}
+        domain = _base(lines[0]) if kind == "tlsa" and lines else self.domain
+        about: dict[str, Any] = {"policy-type": kind, "policy-string": lines, "policy-domain": domain}
         failed = {seen: sessions for seen, sessions in counted.items() if seen.result}
         return {
             "policy": about | ({"mx-host": hosts} if hosts else {}),
@@ -88,7 +89,7 @@ def destinations(texts: Iterable[str]) -> tuple[str, ...]:
     for field in records[0].split(";")[1:]:
         name, _, value = field.strip().partition("=")
         if name.strip() == "rua":
-            found = (one.strip() for one in value.split(","))
+            found = dict.fromkeys(one.strip() for one in value.split(","))
             return tuple(one for one in found if one.lower().startswith(("mailto:", "https://")))[:MOST_DESTINATIONS]
     return ()
 
@@ -97,6 +98,11 @@ def mailbox(uri: str) -> str:
     """The address in a URI of mailto; empty when it is another."""
     scheme, _, rest = uri.partition(":")
     return unquote(rest.partition("?")[0]) if scheme.lower() == "mailto" else ""
+
+
+def _base(record: str) -> str:
+    """The domain that a policy of DANE is about: that of its records (RFC 8460, 1.1; RFC 7672, 1.1)."""
+    return record.partition(" ")[0].partition("._tcp.")[2].removesuffix(".")
 
 
 def _failure(seen: Seen, sessions: int) -> dict[str, Any]:

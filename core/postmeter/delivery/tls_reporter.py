@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from postmeter.delivery.route import Lookup
 from postmeter.delivery.settling import Submit
@@ -17,13 +17,13 @@ from postmeter.delivery.tls_log import wanted_at
 from postmeter.delivery.tls_report import KIND, Report, mailbox
 from postmeter.fetch import FetchError
 from postmeter.store import cursors, own_mail, tls_reports
-from postmeter.store.tls_reports import DAY, OVERDUE, Finished
+from postmeter.store.tls_reports import DAY, OLDEST, OVERDUE, Finished
 
 log = logging.getLogger(__name__)
 
 DUTY = "tls reports"
 DUTY_LEASE = 1_800.0  # seconds: longer than a round takes
-AT_ONCE = 50  # reports in a round
+AT_ONCE = 50  # reports in a round, all at the same time
 SETTLED = 1_800  # seconds behind midnight, when all workers have handed over what they counted
 LOOK_AGAIN = 600.0  # seconds between two looks at what is due
 AGAIN = 3_600.0  # seconds until a report that nobody took is tried again
@@ -68,22 +68,29 @@ class TlsReporter:
             return
         if not await self._commit(_take_duty, (self._worker, now)):
             return
-        self._later = {report: at for report, at in self._later.items() if now < at}
+        due = await self._due(now)
+        await gatherResults([ensureDeferred(self._send(*report)) for report in due], consumeErrors=True)
+
+    async def _due(self, now: float) -> list[tuple[int, str]]:
+        """What is to be sent now: what was not tried yet comes first, whoever does not take the rest."""
+        self._later = {report: at for report, at in self._later.items() if report[0] > now - OLDEST}
         limit = AT_ONCE + len(self._later)
-        for report in await self._read(partial(tls_reports.open_reports, now=now, limit=limit)):
-            if report not in self._later:
-                await self._send(*report)
+        found = await self._read(partial(tls_reports.open_reports, now=now, limit=limit))
+        again_at = {report: self._later.get(report, 0.0) for report in found}
+        return sorted((report for report, at in again_at.items() if at <= now), key=again_at.__getitem__)[:AT_ONCE]
 
     async def _send(self, day: int, domain: str) -> None:
         sessions = await self._read(partial(tls_reports.sessions_of, day=day, domain=domain))
         report = Report(self._hostname, domain, day, sessions)
         wanted = await wanted_at(self._resolver, domain)
         addresses = [address for address in map(mailbox, wanted) if address and own_mail.reaches(address)]
-        posted = [url for url in wanted if not mailbox(url) and await self._post(url, report)]
-        sent_to = (*addresses, *posted)
+        urls = [url for url in wanted if not mailbox(url)]
+        taken = await gatherResults([ensureDeferred(self._post(url, report)) for url in urls], consumeErrors=True)
+        sent_to = (*addresses, *(url for url, good in zip(urls, taken, strict=True) if good))
         if not sent_to and self._clock() < day + DAY + OVERDUE:
             self._later[day, domain] = self._clock() + AGAIN
             return
+        self._later.pop((day, domain), None)
         mails = tuple((address, report.mail()) for address in addresses)
         finished = Finished(day, domain, self._clock(), sent_to, mails, self._hostname)
         await self._commit(tls_reports.finish, finished)

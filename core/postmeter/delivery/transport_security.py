@@ -44,15 +44,17 @@ class TransportSecurity:
         submit: Submit,
         post: Callable[[Callable[[], None]], Any],
     ) -> None:
-        chosen, clock, ask = settings.delivery, time.time, WebThreads(post).ask
+        chosen, clock = settings.delivery, time.time
         with store.read() as session:
             memory = tls_memory.read(session, clock())
         self._log = TlsLog(resolver, submit, clock) if chosen.tls_reports else None
-        self._reporter = TlsReporter(settings.hostname, worker, resolver, ask, read, submit, clock)
+        threads = WebThreads(post)  # of their own: who takes reports slowly must not keep us from policies
+        self._reporter = TlsReporter(settings.hostname, worker, resolver, threads.ask, read, submit, clock)
         self.note: NoteTls = self._log.session if self._log else note_nothing
         self.broken = BrokenTls(clock, memory.broken, partial(_keep, submit, tls_memory.add_broken))
         keep = partial(_keep, submit, tls_memory.keep_policies)
         trouble = self._log.trouble if self._log else pass_over
+        ask = WebThreads(post).ask
         self.securing = Securing(
             chosen.tls_required,
             resolver=resolver if chosen.dane else None,

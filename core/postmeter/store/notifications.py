@@ -148,7 +148,9 @@ class Notifier:
             log.error("no notification of %s can be written", message.id, exc_info=error)
             return None
         made = own_mail.own(identifier, to, content, hostname, now)
-        return Letter(replace(made, subject=subject(reports), priority=BULK), cases)  # the customers' mail goes first
+        strict = message.tls_required  # there are parts of the mail in it (RFC 8689, 5)
+        made = replace(made, subject=subject(reports), priority=BULK, tls_required=strict)
+        return Letter(made, cases)  # the customers' mail goes first
 
 
 class Settling:

@@ -12,12 +12,12 @@ from postmeter.store.rows import delete_some
 from postmeter.store.statement import Statement
 from postmeter.store.tls_tables import BrokenTlsHost, MtaSts
 
-MOST = 20_000  # that a worker reads at its start
+MOST = 10_000  # of each that a worker reads at its start
 
 _BREAK = Statement(
     text(
-        "INSERT INTO broken_tls (address, port, until) VALUES (:address, :port, :until) "
-        "ON CONFLICT (address, port) DO UPDATE SET until = excluded.until"
+        "INSERT INTO broken_tls (name, address, port, until) VALUES (:name, :address, :port, :until) "
+        "ON CONFLICT (name, address, port) DO UPDATE SET until = excluded.until"
     )
 )
 _KEEP = Statement(
@@ -33,6 +33,7 @@ _KEEP = Statement(
 class Broken(NamedTuple):
     """A mail server with which TLS cannot be agreed on, and until when that is believed (seconds since the epoch)."""
 
+    name: str
     address: str
     port: int
     until: float
@@ -61,16 +62,16 @@ def read(session: Session, now: float) -> Memory:
 
 
 def broken(session: Session, now: float) -> list[Broken]:
-    """Those that are still believed to be, the latest ``MOST``."""
+    """Those that are still believed to be, the latest ``MOST``, the last one last."""
     query = select(BrokenTlsHost).where(BrokenTlsHost.until > now).order_by(BrokenTlsHost.until.desc()).limit(MOST)
-    return [Broken(row.address, row.port, row.until) for row in session.scalars(query)]
+    return [Broken(row.name, row.address, row.port, row.until) for row in session.scalars(query)][::-1]
 
 
 def policies(session: Session, now: float) -> list[KeptPolicy]:
-    """Those that still hold, the latest ``MOST``."""
+    """Those that still hold, the latest ``MOST``, the last one last."""
     query = select(MtaSts).where(MtaSts.expires_at > now).order_by(MtaSts.fetched_at.desc()).limit(MOST)
     rows = session.scalars(query)
-    return [KeptPolicy(row.domain, row.record, row.policy, row.fetched_at, row.expires_at) for row in rows]
+    return [KeptPolicy(row.domain, row.record, row.policy, row.fetched_at, row.expires_at) for row in rows][::-1]
 
 
 def add_broken(session: Session, found: Sequence[Broken]) -> list[None]:

@@ -19,6 +19,8 @@ from postmeter.store.tls_tables import TlsReport, TlsSessionDay
 DAY = 86_400
 KEPT = 14 * DAY
 OVERDUE = 2 * DAY  # seconds behind the end of a day: a report that could not be sent by then is given up
+OLDEST = OVERDUE + 3 * DAY  # seconds behind the beginning of a day, at most: what is older is not sent any more
+MOST_LINES = 500  # that a report tells of one by one: servers make them, by as many different answers as they like
 REFERENCE = "tls-report"  # of the relay's own mail: it is about TLS, so no policy keeps it, and no report counts it
 _KEY = ("day", "domain", "policy", "result", "reason", "source", "host", "address")
 _ADD = Statement(
@@ -77,7 +79,7 @@ def add(session: Session, counted: Sequence[Mapping[Seen, int]]) -> list[None]:
 def open_reports(session: Session, now: float, limit: int) -> list[tuple[int, str]]:
     """Days that are over, with domains that have not had their report about them; the oldest first."""
     today = int(now) // DAY * DAY
-    ended = TlsSessionDay.day.between(today - OVERDUE - 2 * DAY, today - DAY)  # what is older is not sent any more
+    ended = TlsSessionDay.day.between(today - OLDEST + DAY, today - DAY)
     done = and_(TlsReport.day == TlsSessionDay.day, TlsReport.domain == TlsSessionDay.domain)
     query = (
         select(TlsSessionDay.day, TlsSessionDay.domain)
@@ -91,12 +93,15 @@ def open_reports(session: Session, now: float, limit: int) -> list[tuple[int, st
 
 
 def sessions_of(session: Session, day: int, domain: str) -> dict[Seen, int]:
-    """What was counted, by line."""
-    query = select(TlsSessionDay).where(TlsSessionDay.day == day, TlsSessionDay.domain == domain)
-    found = {}
-    for row in session.scalars(query):
-        values = {name: getattr(row, name) for name in _KEY}
-        found[Seen(**values | {"policy": tuple(row.policy.split("\n"))})] = row.sessions
+    """What was counted, by line; behind the first ``MOST_LINES`` they are summed by policy and result."""
+    columns = [getattr(TlsSessionDay, name) for name in (*_KEY, "sessions")]
+    query = select(*columns).where(TlsSessionDay.day == day, TlsSessionDay.domain == domain)
+    found: dict[Seen, int] = {}
+    for *key, sessions in session.execute(query.order_by(TlsSessionDay.sessions.desc())).yield_per(MOST_LINES):
+        seen = Seen(*key)._replace(policy=tuple(key[2].split("\n")))
+        if len(found) >= MOST_LINES:
+            seen = Seen(*seen[:4])
+        found[seen] = found.get(seen, 0) + sessions
     return found
 
 

@@ -8,9 +8,13 @@ from postmeter.store.base import Base
 
 
 class BrokenTlsHost(Base):
-    """A mail server with which TLS cannot be agreed on: until then it is sent mail in clear, where that is allowed."""
+    """A mail server with which TLS cannot be agreed on: until then it is sent mail in clear, where that is allowed.
+
+    By its name as well: what a server answers to one name, which anybody can give it, says nothing about another.
+    """
 
     __tablename__ = "broken_tls"
+    name: Mapped[str] = mapped_column(primary_key=True)
     address: Mapped[str] = mapped_column(primary_key=True)
     port: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     until: Mapped[float]

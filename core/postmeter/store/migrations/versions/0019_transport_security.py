@@ -13,7 +13,7 @@ down_revision = "0018"
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TEXT, _TIME = sa.Text(), sa.Double[float]()
 _TABLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # the columns of the key, and the others
-    "broken_tls": ({"address": _TEXT, "port": _NUMBER}, {"until": _TIME}),
+    "broken_tls": ({"name": _TEXT, "address": _TEXT, "port": _NUMBER}, {"until": _TIME}),
     "mta_sts": ({"domain": _TEXT}, {"record": _TEXT, "policy": _TEXT, "fetched_at": _TIME, "expires_at": _TIME}),
     "tls_session_day": (
         {"day": _NUMBER, **dict.fromkeys(("domain", "policy", "result", "reason", "source", "host", "address"), _TEXT)},
