@@ -150,6 +150,17 @@ async def test_a_session_closed_while_idle_is_not_used(mail_server: NewServer, n
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_session_that_takes_leave_by_itself_gets_no_mail(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={"QUIT": Later(0.2, b"221 bye\r\n")})
+    pool = new_pool(limits=limits(idle=0.05))
+    assert (await pool.deliver(route(server), mail())).outcomes[0].delivered
+    while b"QUIT" not in server.commands:
+        await pause(0.01)
+    assert (await pool.deliver(route(server), mail())).outcomes[0].delivered
+    assert len(server.sessions) == 2
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_refused_mail_is_reset_before_the_next(mail_server: NewServer, new_pool: NewPool) -> None:
     server = mail_server(script={"RCPT": [b"550 5.1.1 no\r\n", b"250 ok\r\n"], "DATA": [b"503 no\r\n", b"354 go\r\n"]})
     pool = new_pool()

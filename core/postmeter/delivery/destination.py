@@ -106,6 +106,7 @@ class Destination:
     def grow(self) -> None:
         """Use idle sessions, and open as many as the waiting mails ask for and the limits allow."""
         now = self._now()
+        self._idle = [sender for sender in self._idle if sender.ready]  # others take leave: they had no mail for long
         while self._waiting and self._idle and len(self._busy) < self._allowed and self._room.goes(self):
             self._give(self._idle.pop(), self._waiting.pop(), now)
         while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
@@ -123,9 +124,10 @@ class Destination:
 
     def drop_idle(self) -> bool:
         """Close a session without mail; whether there was one."""
-        if self._idle:
-            self._idle.pop(0).quit()
-            return True
+        while self._idle:
+            if (sender := self._idle.pop(0)).ready:
+                sender.quit()
+                return True
         return False
 
     def stop(self, failure: NoSession) -> None:
@@ -230,6 +232,7 @@ class Destination:
         self._room.learn([*dict.fromkeys((one.reply, one.stage) for one in refused)] if refused else (), step)
 
     def _put_off(self, job: Job, seconds: float) -> None:
+        self._dead.remove(self.key)  # if it was to find out whether somebody is there, the next one does
         job.put_off(seconds, Facts.of(self.route.hosts[0]), self._now())
 
     def _now(self) -> float:
