@@ -52,7 +52,7 @@ class FakeRoom:
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         return 0.0
 
-    def learn(self, replies: Any, step: int) -> None:
+    def learn(self, replies: Any, step: int, host: str) -> None:
         self.learned.append(step)
 
 

@@ -59,7 +59,7 @@ class Room(Protocol):
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         """Seconds after which a mail should come again, since too many wait already; 0: it may wait as well."""
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
         """What a server has said against a mail; ``step``: it has taken one (1) or complains (-1) of too much."""
 
 
@@ -160,7 +160,7 @@ class Destination:
         opening, sender.opening = sender.opening, ()
         now = self._now()
         talk = Talk(job.began, now, sender.mails, opening, sent.exchange)
-        self._adapt(sent.outcomes)
+        self._adapt(sent.outcomes, sender.host.name)
         self._go_on(sender, now)
         if self._waiting:
             self.grow()
@@ -187,7 +187,7 @@ class Destination:
         del self._openings[opening]
         self._allowed = max(1, self._allowed // 2)
         if not self._stopped:
-            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply))
+            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply), failure.facts.name)
         if not (self._openings or self._busy or self._idle):
             if not (self.route.static or self._stopped):
                 self._dead.add(self.key, failure)
@@ -222,14 +222,14 @@ class Destination:
             job.done.errback()
             self._go_on(sender, now)
 
-    def _adapt(self, outcomes: tuple[Outcome, ...]) -> None:
+    def _adapt(self, outcomes: tuple[Outcome, ...], host: str) -> None:
         refused = [one for one in outcomes if not one.delivered]
         step = 1 if len(refused) < len(outcomes) else -any(_complains(one.reply) for one in refused)
         if step > 0:
             self._allowed = min(self._allowed + 1, self._limits.most_sessions)
         elif step < 0:
             self._allowed = max(1, self._allowed // 2)
-        self._room.learn([*dict.fromkeys((one.reply, one.stage) for one in refused)] if refused else (), step)
+        self._room.learn([*dict.fromkeys((one.reply, one.stage) for one in refused)] if refused else (), step, host)
 
     def _put_off(self, job: Job, seconds: float) -> None:
         self._dead.remove(self.key)  # if it was to find out whether somebody is there, the next one does

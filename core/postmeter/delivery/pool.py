@@ -157,7 +157,7 @@ class Pool:
         """See ``Room``."""
         return 0.0
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
         """See ``Room``: nothing that concerns all."""
 
     def _new_destination(self, route: Route, source: Source | None) -> Destination:
