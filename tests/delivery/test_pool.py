@@ -12,6 +12,7 @@ from postmeter.delivery import destination as destination_module
 from postmeter.delivery import pool as pool_module
 from postmeter.delivery import sender as sender_module
 from postmeter.delivery.attempt import Delivery
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, default_limits
 from postmeter.delivery.route import Host, Route
 from postmeter.smtp.reply import Reply
@@ -227,6 +228,22 @@ async def test_more_destinations_than_sessions_take_turns(mail_server: NewServer
     deliveries = await gatherResults([pool.deliver(Route(f"mx{n}.", hosts), mail()) for n in range(12)])
     assert all(delivery.outcomes[0].delivered for delivery in deliveries)
     assert server.most_open <= 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_accounts_take_turns_at_the_sessions_of_the_process(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server()
+    pool, order = new_pool(most_sessions=1), list[int]()
+    hosts = route(server).hosts
+    wishes = [(f"mx{n}.", 1) for n in range(6)] + [("mx5.", 2), ("other.", 3)]  # one of them for the first one's last
+    sent = [
+        pool.deliver(Route(key, hosts), mail(), Turn(account)).addCallback(lambda _, a=account: order.append(a))
+        for key, account in wishes
+    ]
+    await gatherResults(sent)
+    assert sorted(order[:5]) == [1, 1, 1, 2, 3]
+    while pool._asking:
+        await pause(0.01)
 
 
 @pytest_twisted.ensureDeferred

@@ -36,7 +36,7 @@ class FakeRoom:
     def leave(self, destination: Destination) -> None:
         self.inside.discard(destination)
 
-    def take(self, destination: Destination) -> bool:
+    def take(self, destination: Destination, turn: Turn) -> bool:
         self.left -= self.left > 0
         return self.left > 0
 
@@ -68,7 +68,7 @@ class FakeDestination:
 
     def grow(self) -> None:
         self.grown += 1
-        while self.open < self.wants and self.gate.take(cast(Destination, self)):
+        while self.open < self.wants and self.gate.take(cast(Destination, self), Turn(1)):
             self.open += 1
 
     def drop_idle(self) -> bool:

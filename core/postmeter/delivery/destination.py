@@ -40,8 +40,8 @@ class Room(Protocol):
     def leave(self, destination: Destination) -> None:
         """It has nothing to send and no session."""
 
-    def take(self, destination: Destination) -> bool:
-        """Whether another session may be opened; if not, ``Destination.grow`` is called when one may."""
+    def take(self, destination: Destination, turn: Turn) -> bool:
+        """Whether another session may be opened for a mail; if not, ``Destination.grow`` is called when one may."""
 
     def give_back(self, destination: Destination) -> None:
         """A session has ended, or none could be opened."""
@@ -101,16 +101,19 @@ class Destination:
             self._put_off(job, pause)
         else:
             self._waiting.push(job.turn, job)
-            self.grow()
+            self.grow(job.turn)
 
-    def grow(self) -> None:
-        """Use idle sessions, and open as many as the waiting mails ask for and the limits allow."""
+    def grow(self, turn: Turn | None = None) -> None:
+        """Use idle sessions, and open as many as the waiting mails ask for and the limits allow.
+
+        ``turn``: of the one that has just come.
+        """
         now = self._now()
         self._idle = [sender for sender in self._idle if sender.ready]  # others take leave: they had no mail for long
         while self._waiting and self._idle and len(self._busy) < self._allowed and self._room.goes(self):
             self._give(self._idle.pop(), self._waiting.pop(), now)
         while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
-            if not self._room.take(self):
+            if not self._room.take(self, turn or self._waiting.turn):
                 return
             opening = Opening(self._surroundings, self.route, self._opened, self._not_opened)
             self._openings[opening] = now

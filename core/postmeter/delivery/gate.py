@@ -88,7 +88,7 @@ class Gate:
         self._rest()
         self._room.leave(destination)
 
-    def take(self, destination: Destination) -> bool:
+    def take(self, destination: Destination, turn: Turn) -> bool:
         """See ``Room``."""
         now = self._look()
         wait = max(self._pace.wait(now), self._opening.wait(now), self._not_before - now)
@@ -100,7 +100,7 @@ class Gate:
             self._let_wait(destination, CONTEND if len(self._slots) < self._own_most else LOOK)
             any(other.drop_idle() for other in list(self._destinations) if other is not destination)
             return False
-        if not self._room.take(destination):
+        if not self._room.take(destination, turn):
             self._terms.slots.give_back(slot)
             return False
         self._since = self._since if self._slots else now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,6 +37,7 @@ def default_limits(route: Route) -> Limits:
     return STATIC_LIMITS if route.static else MX_LIMITS
 
 
+Asking = tuple[Destination, Turn]  # for a session, and for whose mail: it may ask for several accounts
 Key = tuple[str, TlsPolicy, Source | None]
 
 
@@ -74,7 +74,9 @@ class Pool:
         self._sessions = 0  # open or being opened
         self._slow = (-LOOK, 0)  # of them, and when they were counted
         self._destinations: dict[Hashable, Destination] = {}
-        self._without_room: deque[Destination] = deque()
+        self._without_room: FairQueue[Asking] = FairQueue()
+        self._asking: set[Asking] = set()  # the same
+        self._spare = False  # some session may be open without mail, while others have no room
         self._looking: Any = None
         self._stopped: Deferred[None] | None = None
 
@@ -128,14 +130,16 @@ class Pool:
         if self._destinations.get(destination.key) is destination:
             del self._destinations[destination.key]
 
-    def take(self, destination: Destination) -> bool:
+    def take(self, destination: Destination, turn: Turn) -> bool:
         """See ``Room``."""
         if self._has_room():
             self._sessions += 1
             return True
-        if destination not in self._without_room:
-            self._without_room.append(destination)
-            any(other.drop_idle() for other in self._destinations.values())
+        if (asking := (destination, turn)) not in self._asking:
+            self._spare = self._spare or not self._asking
+            self._asking.add(asking)
+            self._without_room.push(turn, asking)
+            self._spare = self._spare and any(other.drop_idle() for other in self._destinations.values())
             self._look_later()
         return False
 
@@ -181,7 +185,9 @@ class Pool:
 
     def _let_in(self) -> None:
         while self._without_room and self._has_room():
-            self._without_room.popleft().grow()
+            asking = self._without_room.pop()
+            self._asking.remove(asking)
+            asking[0].grow()
         if not self._without_room and self._looking is not None:
             self._looking.cancel()
             self._looking = None
