@@ -107,7 +107,8 @@ class Worker:
         self._security = TransportSecurity(settings, self.number, resolver, known, *threads)
         self._classifier = classifier(settings.delivery)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report)
-        self._ways = outbound.ways(settings, reactor, resolver, known, self._security, self._desk, self._sourcing)
+        parts = known, self._security, self._desk, self._sourcing, self._is_lease_held
+        self._ways = outbound.ways(settings, reactor, resolver, *parts)
         self._notifier = Notifier.of(settings)
         self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)
         self._scheduler = self._make_scheduler()
@@ -205,7 +206,7 @@ class Worker:
             judge=Judge(self.number, self._notifier.lifetime, self._classifier.classify),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
-            lease_held=lambda: self._lease.held,
+            lease_held=self._is_lease_held,
             desk=self._desk,
             settling=Settling(self._notifier),
         )
@@ -252,6 +253,9 @@ class Worker:
         if still_ours is True:  # an exception confirms nothing
             self._lease.confirm(begun)
             self._scheduler.resume()
+
+    def _is_lease_held(self) -> bool:
+        return self._lease.held
 
     def _take_over(self) -> None:
         if self._lease.steady:

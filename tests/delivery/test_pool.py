@@ -247,6 +247,27 @@ async def test_accounts_take_turns_at_the_sessions_of_the_process(mail_server: N
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_waits_when_the_leases_are_not_held_waits_until_they_are(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    held = True
+    server, other = mail_server(script={".": Later(0.02, b"250 ok\r\n")}), mail_server()
+    pool = new_pool(limits=limits(first_sessions=1, most_sessions=1), may_send=lambda: held)
+    first, second = [pool.deliver(route(server), mail()) for _ in range(2)]
+    while not server.started:
+        await pause(0.005)
+    held = False
+    third = pool.deliver(Route("other.", route(other).hosts), mail())
+    assert (await first).outcomes[0].delivered
+    await pause(0.02)
+    assert (len(server.started), other.sessions, second.called, third.called) == (1, [], False, False)
+    held = True
+    pool.resume()
+    assert (await second).outcomes[0].delivered
+    assert (await third).outcomes[0].delivered
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_defective_envelope_hurts_nobody_else(mail_server: NewServer, new_pool: NewPool) -> None:
     server = mail_server()
     pool = new_pool(limits=limits(first_sessions=1, most_sessions=1))

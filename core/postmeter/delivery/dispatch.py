@@ -96,6 +96,7 @@ class Dispatch:
     def resume(self, giving_up: bool) -> None:
         """The leases were renewed: what waited for that is sent or, from the end on, given back."""
         self._giving_up = giving_up
+        self._pool.resume()
         paused, self._paused = self._paused, []
         for parcel, signed, routed in paused:
             self._send_all(parcel, signed, routed)

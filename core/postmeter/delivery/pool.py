@@ -50,6 +50,7 @@ class Pool:
     """Sends mails over sessions that are shared by what has the same servers, TLS policy and address to leave from.
 
     ``shaper``: at the pace of those who receive them, unless a route is static.
+    ``may_send``: while it says no, none begins.
     """
 
     def __init__(
@@ -64,12 +65,15 @@ class Pool:
         broken_tls: BrokenTls | None = None,
         note_tls: NoteTls = note_nothing,
         dead: Dead | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         sessions, broken_tls = TlsSessions(reactor.seconds, context), broken_tls or BrokenTls(reactor.seconds)
         self._surroundings = Surroundings(reactor, hostname, sessions, broken_tls, note_tls)
         self._limits = limits
         self._shaper = shaper
         self._dead = dead or Dead(reactor)
+        self._may_send = may_send
+        self._paused: dict[Destination, None] = {}  # until ``resume``
         self._most = most_sessions
         self._sessions = 0  # open or being opened
         self._slow = (-LOOK, 0)  # of them, and when they were counted
@@ -102,6 +106,12 @@ class Pool:
         destination.submit(job)
         return job.done
 
+    def resume(self) -> None:
+        """Mails may be sent again."""
+        paused, self._paused = self._paused, {}
+        for destination in paused:
+            destination.grow()
+
     def stop(self) -> Deferred[None]:
         """Take no more mails, give back what waits, end what is under way; fires when no session is left."""
         if self._stopped is None:
@@ -132,6 +142,8 @@ class Pool:
 
     def take(self, destination: Destination, turn: Turn) -> bool:
         """See ``Room``."""
+        if not self.goes(destination):
+            return False
         if self._has_room():
             self._sessions += 1
             return True
@@ -151,7 +163,10 @@ class Pool:
 
     def goes(self, destination: Destination) -> bool:
         """See ``Room``."""
-        return True
+        if self._may_send():
+            return True
+        self._paused[destination] = None
+        return False
 
     def over(self) -> bool:
         """See ``Room``."""
