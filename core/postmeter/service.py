@@ -110,7 +110,8 @@ class Worker:
         self._notifier = Notifier.of(settings)
         following = CarryingOut(self._notifier)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report, following)
-        self._ways = outbound.ways(settings, reactor, resolver, known, self._security, self._desk, self._sourcing)
+        parts = known, self._security, self._desk, self._sourcing, self._is_lease_held
+        self._ways = outbound.ways(settings, reactor, resolver, *parts)
         self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)
         self._scheduler = self._make_scheduler()
         self._census = Census(settings.smtp, inherited.board)
@@ -207,7 +208,7 @@ class Worker:
             judge=Judge(self.number, self._notifier.lifetime, self._classifier.classify),
             asking=self._asking,
             load=lambda account, message: self._read(partial(queue.content, account_id=account, message_id=message)),
-            lease_held=lambda: self._lease.held,
+            lease_held=self._is_lease_held,
             desk=self._desk,
             settling=Settling(self._notifier),
         )
@@ -254,6 +255,9 @@ class Worker:
         if still_ours is True:  # an exception confirms nothing
             self._lease.confirm(begun)
             self._scheduler.resume()
+
+    def _is_lease_held(self) -> bool:
+        return self._lease.held
 
     def _take_over(self) -> None:
         if self._lease.steady:

@@ -22,7 +22,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from postmeter.bounce_rules import classifier
-from postmeter.config import Delivery, Settings, address, networks
+from postmeter.config import Settings, address, networks
 from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import servers
 from postmeter.errors import UnreachableError
@@ -63,8 +63,7 @@ class Prepared:
 
 def prepare(settings: Settings) -> Prepared:
     """Make what is missing, check what is there, bind all ports; PostmeterError says what is wrong."""
-    _check_delivery(settings.delivery)
-    Providers.load(settings.providers_file)
+    check_delivery(settings)
     _ = settings.hostname  # ConfigError when there is none that can be said to mail servers
     Secrets.open(settings.data)
     lock = _lock(settings.data / "lock")
@@ -91,11 +90,12 @@ def listeners(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
     return [("submission", smtp.submission), ("submissions", smtp.submissions), ("reports", smtp.reports)]
 
 
-def _check_delivery(delivery: Delivery) -> None:
-    """ConfigError now, instead of one from each worker again and again."""
-    servers(delivery.resolver)
-    classifier(delivery)
-    for next_hop in delivery.routes.values():
+def check_delivery(settings: Settings) -> None:
+    """ConfigError now, instead of one from each worker again and again: what is wrong in the files about delivery."""
+    servers(settings.delivery.resolver)
+    classifier(settings.delivery)
+    Providers.load(settings.providers_file)
+    for next_hop in settings.delivery.routes.values():
         address("delivery.routes", next_hop)
 
 

@@ -249,3 +249,27 @@ def test_a_setting_of_a_plugin_that_does_not_exist_is_a_problem(
     monkeypatch.setenv("POSTMETER_PLUGINS_WEB_COLOUR", "red")
     found = checked()["plugins"][0]
     assert (found["state"], "unknown setting plugins.web" in found["text"]) == ("problem", True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "told"),
+    [
+        ("PROVIDERS", "[Google]\nconnections = 0\n", "Google.connections must be a whole number"),
+        ("BOUNCE_RULES", "[[rule]\n", "delivery.bounce_rules: "),
+    ],
+)
+def test_a_file_about_delivery_that_is_wrong_is_a_problem(
+    checked: Callable[[], dict[str, list[dict[str, str]]]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variable: str,
+    text: str,
+    told: str,
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    monkeypatch.setenv(f"POSTMETER_DELIVERY_{variable}", str(file))
+    [finding] = checked()["configuration"]
+    assert (finding["state"], finding["mend"]) == ("problem", "mend that: the relay does not start with it")
+    assert told in finding["text"]
+    assert str(file) in finding["text"]

@@ -39,7 +39,7 @@ def test_what_holds_for_a_provider_is_shown_with_the_file_that_says_so(cli: Cli)
         "restricted          operator                   nothing until it is resumed: pause",
         "connections         providers.toml             10",
         "connection_rate     providers.toml, [default]  100/min",
-        "rule TS02           providers.toml             text '[ts02]': 1 a minute for 30 min",
+        "rule TS02           providers.toml             status 4, text '[ts02]': 1 a minute for 30 min",
     ):
         assert line in shown
     told_so = {one["key"]: one for one in printed(cli("provider", "show", "GMX and WEB.DE", "--json"))["holds"]}

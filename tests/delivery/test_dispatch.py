@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import pytest_twisted
 
-from postmeter.delivery.attempt import Delivery, Facts, Talk
-from postmeter.delivery.dispatch import left_over
+from postmeter.delivery.attempt import Delivery, Facts, Talk, left_over
 from postmeter.delivery.job import BUSY
 from postmeter.delivery.route import Host, Route
 from postmeter.smtp.mail import Outcome, Stage

@@ -61,3 +61,11 @@ def test_nothing_is_lost_and_each_account_and_priority_keeps_its_order(steps: li
     for turn in {turn for turn, _ in left}:
         numbers = [n for each, n in left if each == turn]
         assert numbers == sorted(numbers)
+
+
+def test_whose_turn_it_is_can_be_seen_before() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for turn, item in ((Turn(1), "a"), (Turn(1), "b"), (Turn(2), "c"), (Turn(3, URGENT), "d")):
+        queue.push(turn, item)
+    seen = [(queue.turn, queue.pop()) for _ in range(4)]
+    assert seen == [(Turn(3, URGENT), "d"), (Turn(1), "a"), (Turn(2), "c"), (Turn(1), "b")]

@@ -77,15 +77,15 @@ def test_sessions_begin_with_few_grow_with_success_and_halve_on_complaints(machi
     one.grow()
     assert one.open == 2
     for most in (3, 4, 5, 5):
-        gate.learn([], 1)
+        gate.learn([], 1, "mx")
         m.clock.advance(0)
         assert one.open == most
-    gate.learn([(BUSY, "mail")], -1)
+    gate.learn([(BUSY, "mail")], -1, "mx")
     for _ in range(4):
         one.close()
     m.clock.advance(LOOK)
     assert one.open == 2
-    assert m.rooms[0].learned == [1, 1, 1, 1, -1]
+    assert m.rooms[0].learned == [0] * 5  # those of others have nothing to do with it
     one.end()
 
 
@@ -224,7 +224,9 @@ def test_a_rule_is_applied_to_the_provider(machine: NewMachine) -> None:
     m = machine()
     rule = Rule("TS01", texts=("[ts01]",), seconds=60.0)
     gate = m.gate(replace(SHAPE, rules=(rule,)), names=("mx.x.example", "other"))
-    gate.learn([(Reply(250, "", "ok"), "content"), (BUSY, "mail")], -1)
+    gate.learn([(BUSY, "mail")], -1, "behind.example")
+    assert m.fired == []
+    gate.learn([(Reply(250, "", "ok"), "content"), (BUSY, "mail")], -1, "mx.x.example")
     assert m.fired == [("mx.x.example", rule, BUSY)]
 
 

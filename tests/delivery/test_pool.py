@@ -8,8 +8,6 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
-from postmeter.delivery import destination as destination_module
-from postmeter.delivery import pool as pool_module
 from postmeter.delivery import sender as sender_module
 from postmeter.delivery.attempt import Delivery
 from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, default_limits
@@ -150,6 +148,17 @@ async def test_a_session_closed_while_idle_is_not_used(mail_server: NewServer, n
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_session_that_takes_leave_by_itself_gets_no_mail(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={"QUIT": Later(0.2, b"221 bye\r\n")})
+    pool = new_pool(limits=limits(idle=0.05))
+    assert (await pool.deliver(route(server), mail())).outcomes[0].delivered
+    while b"QUIT" not in server.commands:
+        await pause(0.01)
+    assert (await pool.deliver(route(server), mail())).outcomes[0].delivered
+    assert len(server.sessions) == 2
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_refused_mail_is_reset_before_the_next(mail_server: NewServer, new_pool: NewPool) -> None:
     server = mail_server(script={"RCPT": [b"550 5.1.1 no\r\n", b"250 ok\r\n"], "DATA": [b"503 no\r\n", b"354 go\r\n"]})
     pool = new_pool()
@@ -206,16 +215,6 @@ async def test_a_slow_destination_does_not_hold_another_up(mail_server: NewServe
     assert not any(one.called for one in held)
     pool.abort()
     await gatherResults(held)
-
-
-@pytest_twisted.ensureDeferred
-async def test_more_destinations_than_sessions_take_turns(mail_server: NewServer, new_pool: NewPool) -> None:
-    server = mail_server()
-    pool = new_pool(most_sessions=3)
-    hosts = route(server).hosts
-    deliveries = await gatherResults([pool.deliver(Route(f"mx{n}.", hosts), mail()) for n in range(12)])
-    assert all(delivery.outcomes[0].delivered for delivery in deliveries)
-    assert server.most_open <= 3
 
 
 @pytest_twisted.ensureDeferred
@@ -298,25 +297,3 @@ def test_the_operators_own_next_hops_get_more() -> None:
     assert default_limits(Route("a", host)) == MX_LIMITS
     assert (STATIC_LIMITS.first_sessions, STATIC_LIMITS.mails_per_session) == (20, 1000)
     assert (MX_LIMITS.first_sessions, MX_LIMITS.mails_per_session, MX_LIMITS.idle) == (2, 100, 30.0)
-
-
-@pytest_twisted.ensureDeferred
-async def test_sessions_that_wait_for_slow_servers_take_nobodys_place(
-    mail_server: NewServer, new_pool: NewPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(destination_module, "SLOW", 0.05)
-    monkeypatch.setattr(pool_module, "LOOK", 0.05)
-    tarpit, good = mail_server(script={"banner": Silence()}), mail_server()
-    pool = new_pool(most_sessions=3)
-    hosts = route(tarpit).hosts
-    held = [pool.deliver(Route(f"tarpit{n}.", hosts), mail()) for n in range(8)]
-    assert (await pool.deliver(route(good), mail())).outcomes[0].delivered
-    while tarpit.open < 8:
-        await pause(0.01)
-    more = [pool.deliver(Route(f"more{n}.", hosts), mail()) for n in range(12)]
-    await pause(0.3)
-    assert tarpit.open <= 15  # five times as many as others may have
-    stopped = pool.stop()
-    pool.abort()
-    await stopped
-    await gatherResults(held + more)

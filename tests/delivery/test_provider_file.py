@@ -99,6 +99,8 @@ def test_rules_are_added_replaced_and_taken_away_by_name() -> None:
         ("[Google]\nmx = [3]", "a text of 1 to 100 characters"),
         ("[Google]\napart = 1", "true or false"),
         ("[Google]\nrules = {}", "a list of tables"),
+        ('[Google]\nrules = [{ name = "x", code = 421 }]', "own.toml: Google: rule 'x'"),
+        ('[Google]\nmx = "*.google.com"', "own.toml: Google.mx must be a host name or the end of some"),
         ('[Google]\nrules = [{ code = 421, for = "1 h" }]', "has no name"),
         ('[Google]\nrules = [{ name = "x", code = 421 }]', "rule 'x' does not say for how long: for = \"30 min\""),
         ('[Google]\nrules = [{ name = "x", for = "1 h" }]', "would be about every refusal"),
@@ -111,6 +113,11 @@ def test_rules_are_added_replaced_and_taken_away_by_name() -> None:
 def test_what_is_wrong_is_told_with_its_place(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         own(text)
+
+
+def test_a_dot_in_front_of_a_suffix_changes_nothing() -> None:
+    known = own('[Google]\nmx = [".google.com", "GoogleMail.com."]')
+    assert {known.of(name) for name in ("aspmx.l.google.com", "aspmx2.googlemail.com", "google.com")} == {"Google"}
 
 
 def test_the_example_of_the_readme_is_a_file_that_can_be_used() -> None:

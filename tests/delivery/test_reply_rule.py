@@ -110,6 +110,15 @@ def test_a_user_who_is_unknown_restricts_nobody(provider: str) -> None:
         assert counts.fired(reply, "rcpt", 0.0) is None
 
 
+@pytest.mark.parametrize("provider", sorted(Providers().names))
+def test_an_address_that_reads_like_a_complaint_restricts_nobody(provider: str) -> None:
+    shape = Providers().shape(provider)
+    for text in (text for rule in shape.rules if rule.times == 1 for text in rule.texts):
+        for status in ("5.1.1", ""):
+            reply = Reply(550, status, f'<"{text}"@x.example>: no such user')
+            assert Counts(shape.rules, 1).fired(reply, "rcpt", 0.0) is None
+
+
 def test_the_time_grows_with_the_length_of_the_text() -> None:
     def best(size: int) -> float:
         reply, counts = Reply(421, "", "[TSS0" * size), Counts(Providers().shape("Yahoo").rules, 1)

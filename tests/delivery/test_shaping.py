@@ -25,7 +25,7 @@ from postmeter.delivery.shaping import Shaper, parties, server
 from postmeter.delivery.slots import Slots
 from postmeter.store.providers import Suspension
 from support.delivering import NewPool, NewServer, mail, pause, told
-from support.mail_server import Later, MailServer, Session, Silence
+from support.mail_server import Drop, Later, MailServer, Session, Silence
 
 QUICK = '[default]\nconnection_rate = "1000/s"\nrate = "1000/s"\n'
 SLOWLY: dict[str, Any] = {".": lambda _session, _line: Later(0.01, b"250 ok\r\n")}
@@ -180,6 +180,28 @@ async def test_a_rule_that_fires_suspends_the_provider_and_what_waits_is_put_off
 
 
 @pytest_twisted.ensureDeferred
+async def test_whoever_names_a_providers_servers_next_to_his_own_neither_speaks_for_it_nor_takes_its_places(
+    mail_server: NewServer, shaped: Callable[..., Shaper], new_pool: NewPool, office: Office
+) -> None:
+    yahoo, gone = mail_server(), mail_server(script={"banner": Drop()})
+    liar, tarpit = mail_server(script={"MAIL": b"421 4.7.0 [TSS04] no\r\n"}), mail_server(script={"banner": Silence()})
+    pool = new_pool(shaper=shaped(f"{QUICK}[Yahoo]\nconnections = 2"))
+
+    def behind(evil: MailServer, name: str) -> Route:
+        hosts = Host("mta5.yahoodns.net", "127.0.0.1", gone.port), Host(name, "127.0.0.1", evil.port)
+        return Route(f"mta5.yahoodns.net.,{name}.", hosts)
+
+    assert told(await pool.deliver(behind(liar, "liar.example"), mail())) == [(421, "mail", False, False)]
+    assert office.committed == []
+    held = [pool.deliver(behind(tarpit, f"mx{n}.example"), mail()) for n in range(4)]
+    while tarpit.open < 4:
+        await pause(0.01)
+    assert (await pool.deliver(to(yahoo, "mta5.yahoodns.net"), mail())).outcomes[0].delivered
+    await stopped(pool)
+    await gatherResults(held)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_refusal_at_the_banner_is_heard(
     mail_server: NewServer, shaped: Callable[..., Shaper], new_pool: NewPool, office: Office
 ) -> None:
@@ -239,6 +261,8 @@ def test_what_a_route_is_known_by() -> None:
     assert server(Route("mx1.example.org.,mx2.example.org.", host)) == "mx1.example.org"
     assert parties(known, Route("mx1.example.org.,mx2.example.org.", host)) == ("other", "mx1.example.org")
     assert parties(known, Route("gmail.", (Host("aspmx.l.google.com", "192.0.2.1", 25),))) == ("Google",)
+    both = (Host("aspmx.l.google.com", "192.0.2.1", 25), Host("mx.evil.example", "192.0.2.2", 25))
+    assert parties(known, Route("aspmx.l.google.com.,mx.evil.example.", both)) == ("Google", "aspmx.l.google.com")
     assert parties(known, Route("192.0.2.1:25", (Host("192.0.2.1", "192.0.2.1", 25),))) == ("", "192.0.2.1:25")
 
 

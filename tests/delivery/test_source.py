@@ -12,9 +12,12 @@ from twisted.internet.task import Clock
 
 from postmeter.config import Settings
 from postmeter.delivery import source as source_module
+from postmeter.delivery.attempt import Delivery, Facts, Talk
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.source import Choice, PoolNames, Sources
 from postmeter.delivery.warm_up import PATIENCE, WarmUp
+from postmeter.smtp.mail import Outcome
+from postmeter.smtp.reply import Reply
 from postmeter.source import PROBATION, TRANSACTIONAL, Source, is_here
 from postmeter.store.accounts import account_by_name
 from postmeter.store.connections import add_connection, connection_by_name
@@ -142,6 +145,17 @@ def test_a_message_leaves_from_its_source_and_counts_there_until_a_server_has_no
     assert bench.pool.sources == [A, A]
     bench.pool.sent[1][2].callback(delivery(DONE))
     assert bench.gather() == {("two", 0): DELIVERED}
+
+
+def test_recipients_that_a_server_leaves_over_count_once() -> None:
+    warm_up = warming(Clock())
+    made, sent = sources(A, warm_up=warm_up), Deferred[Delivery]()
+    choice = made.choose(TRANSACTIONAL, "x", "Google", (FOUR,))
+    assert choice is not None
+    made.follow(sent, choice, "Google", 3)
+    outcomes = Outcome(0, DONE, "content", True), *(Outcome(n, Reply(452, "4.5.3", "many"), "rcpt") for n in (1, 2))
+    sent.callback(Delivery(outcomes, Facts("mx", "198.51.100.1", 25, local="192.0.2.1"), Talk(0.0, 0.0)))
+    assert warm_up.use("192.0.2.1", "Google") == 1 / 50
 
 
 def test_mail_beyond_all_caps_waits_once_and_leaves_anyway() -> None:

@@ -183,13 +183,21 @@ def test_a_refusal_of_mail_is_about_those_as_well_that_were_too_many() -> None:
     assert play.outcomes() == [(n, 552, "mail", False, False) for n in range(3)]
 
 
-def test_a_lost_session_leaves_those_that_were_too_many() -> None:
+def test_a_session_lost_before_mail_was_answered_has_nobody_handed_over() -> None:
     play = ready(LIMITED)
     play.send(mail(3))
     play.lose()
+    assert play.outcomes() == [(n, 451, "mail", False, False) for n in range(3)]
+
+
+def test_a_lost_session_leaves_those_that_were_too_many() -> None:
+    play = ready(LIMITED)
+    play.send(mail(3))
+    play.hear(b"250 ok\r\n")
+    play.lose()
     assert [(n, code, stage) for n, code, stage, *_ in play.outcomes()] == [
-        (0, 451, "mail"),
-        (1, 451, "mail"),
+        (0, 451, "rcpt"),
+        (1, 451, "rcpt"),
         (2, 452, "rcpt"),
     ]
     [sent] = [event for event in play.events if isinstance(event, Sent)]

@@ -36,7 +36,7 @@ class FakeRoom:
     def leave(self, destination: Destination) -> None:
         self.inside.discard(destination)
 
-    def take(self, destination: Destination) -> bool:
+    def take(self, destination: Destination, turn: Turn) -> bool:
         self.left -= self.left > 0
         return self.left > 0
 
@@ -52,7 +52,7 @@ class FakeRoom:
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         return 0.0
 
-    def learn(self, replies: Any, step: int) -> None:
+    def learn(self, replies: Any, step: int, host: str) -> None:
         self.learned.append(step)
 
 
@@ -68,7 +68,7 @@ class FakeDestination:
 
     def grow(self) -> None:
         self.grown += 1
-        while self.open < self.wants and self.gate.take(cast(Destination, self)):
+        while self.open < self.wants and self.gate.take(cast(Destination, self), Turn(1)):
             self.open += 1
 
     def drop_idle(self) -> bool:

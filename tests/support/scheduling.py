@@ -114,6 +114,9 @@ class FakePool:
         self.sent.append((route, mail, Deferred()))
         return self.sent[-1][2]
 
+    def resume(self) -> None:
+        """See ``Pool``."""
+
     def paths(self) -> dict[str, list[list[str]]]:
         """Who is sent to, by the route's key."""
         told: dict[str, list[list[str]]] = {}

@@ -10,7 +10,8 @@ import click
 from postmeter import looking
 from postmeter.commands.common import Relay, pass_relay
 from postmeter.console import json_option, plain, show
-from postmeter.health.finding import PROBLEM, Finding
+from postmeter.errors import ConfigError
+from postmeter.health.finding import PROBLEM, Finding, ok, problem
 from postmeter.health.report import report
 
 
@@ -33,11 +34,17 @@ def check(context: click.Context, relay: Relay, as_json: bool) -> None:
 
 def look(relay: Relay) -> Iterator[Finding]:
     """All findings, first of all about the configuration itself."""
+    from postmeter.supervisor import check_delivery  # it brings the reactor, which other commands do without
+
     settings = relay.settings
     source = (
         f"{relay.config} is right" if relay.config else "there is no file; the defaults and the environment are used"
     )
-    yield Finding("configuration", "ok", source)
+    try:
+        check_delivery(settings)
+        yield ok("configuration", source)
+    except ConfigError as error:
+        yield problem("configuration", str(error), "mend that: the relay does not start with it")
     for group in report(settings, partial(looking.lookup, settings.delivery.resolver)):
         yield from group.findings
 

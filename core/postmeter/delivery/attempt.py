@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from postmeter.delivery.client_tls import TlsFacts
+from postmeter.delivery.outcome import HANDED_OVER
 from postmeter.delivery.route import Host, NoRoute
 from postmeter.delivery.tls_policy import HostPolicy
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.transcript import Exchange, Line, dialogue
 
+TOO_MANY = ("", "4.5.3")  # what 452 says besides about too many recipients
 _NO_POLICY = HostPolicy()
 
 
@@ -81,6 +84,17 @@ class Delivery:
     facts: Facts
     talk: Talk
     put_off: float | None = None
+
+
+def left_over(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those that the server had no room for next to others (RFC 5321, 4.5.3.1.10): another transaction, at once.
+
+    There are fewer each time: without others that got their answer, nothing is left over.
+    """
+    left = [one for one in outcomes if one.stage == "rcpt" and one.reply.code == 452 and one.reply.status in TOO_MANY]
+    if not left or len(left) == len(outcomes):
+        return []
+    return left if all(one.stage in HANDED_OVER for one in outcomes) else []
 
 
 def told(

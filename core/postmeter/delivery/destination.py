@@ -40,8 +40,8 @@ class Room(Protocol):
     def leave(self, destination: Destination) -> None:
         """It has nothing to send and no session."""
 
-    def take(self, destination: Destination) -> bool:
-        """Whether another session may be opened; if not, ``Destination.grow`` is called when one may."""
+    def take(self, destination: Destination, turn: Turn) -> bool:
+        """Whether another session may be opened for a mail; if not, ``Destination.grow`` is called when one may."""
 
     def give_back(self, destination: Destination) -> None:
         """A session has ended, or none could be opened."""
@@ -59,7 +59,7 @@ class Room(Protocol):
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         """Seconds after which a mail should come again, since too many wait already; 0: it may wait as well."""
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
         """What a server has said against a mail; ``step``: it has taken one (1) or complains (-1) of too much."""
 
 
@@ -101,15 +101,19 @@ class Destination:
             self._put_off(job, pause)
         else:
             self._waiting.push(job.turn, job)
-            self.grow()
+            self.grow(job.turn)
 
-    def grow(self) -> None:
-        """Use idle sessions, and open as many as the waiting mails ask for and the limits allow."""
+    def grow(self, turn: Turn | None = None) -> None:
+        """Use idle sessions, and open as many as the waiting mails ask for and the limits allow.
+
+        ``turn``: of the one that has just come.
+        """
         now = self._now()
+        self._idle = [sender for sender in self._idle if sender.ready]  # others take leave: they had no mail for long
         while self._waiting and self._idle and len(self._busy) < self._allowed and self._room.goes(self):
             self._give(self._idle.pop(), self._waiting.pop(), now)
         while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
-            if not self._room.take(self):
+            if not self._room.take(self, turn or self._waiting.turn):
                 return
             opening = Opening(self._surroundings, self.route, self._opened, self._not_opened)
             self._openings[opening] = now
@@ -123,9 +127,10 @@ class Destination:
 
     def drop_idle(self) -> bool:
         """Close a session without mail; whether there was one."""
-        if self._idle:
-            self._idle.pop(0).quit()
-            return True
+        while self._idle:
+            if (sender := self._idle.pop(0)).ready:
+                sender.quit()
+                return True
         return False
 
     def stop(self, failure: NoSession) -> None:
@@ -158,7 +163,7 @@ class Destination:
         opening, sender.opening = sender.opening, ()
         now = self._now()
         talk = Talk(job.began, now, sender.mails, opening, sent.exchange)
-        self._adapt(sent.outcomes)
+        self._adapt(sent.outcomes, sender.host.name)
         self._go_on(sender, now)
         if self._waiting:
             self.grow()
@@ -185,7 +190,7 @@ class Destination:
         del self._openings[opening]
         self._allowed = max(1, self._allowed // 2)
         if not self._stopped:
-            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply))
+            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply), failure.facts.name)
         if not (self._openings or self._busy or self._idle):
             if not (self.route.static or self._stopped):
                 self._dead.add(self.key, failure)
@@ -220,16 +225,17 @@ class Destination:
             job.done.errback()
             self._go_on(sender, now)
 
-    def _adapt(self, outcomes: tuple[Outcome, ...]) -> None:
+    def _adapt(self, outcomes: tuple[Outcome, ...], host: str) -> None:
         refused = [one for one in outcomes if not one.delivered]
         step = 1 if len(refused) < len(outcomes) else -any(_complains(one.reply) for one in refused)
         if step > 0:
             self._allowed = min(self._allowed + 1, self._limits.most_sessions)
         elif step < 0:
             self._allowed = max(1, self._allowed // 2)
-        self._room.learn([*dict.fromkeys((one.reply, one.stage) for one in refused)] if refused else (), step)
+        self._room.learn([*dict.fromkeys((one.reply, one.stage) for one in refused)] if refused else (), step, host)
 
     def _put_off(self, job: Job, seconds: float) -> None:
+        self._dead.remove(self.key)  # if it was to find out whether somebody is there, the next one does
         job.put_off(seconds, Facts.of(self.route.hosts[0]), self._now())
 
     def _now(self) -> float:

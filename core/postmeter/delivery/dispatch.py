@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.python.failure import Failure
 
-from postmeter.delivery.attempt import Delivery, told, unrouted
+from postmeter.delivery.attempt import Delivery, left_over, told, unrouted
 from postmeter.delivery.fair_queue import Turn
-from postmeter.delivery.outcome import HANDED_OVER
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import Providers
@@ -27,7 +26,6 @@ from postmeter.smtp.mail import Mail, Outcome
 from postmeter.smtp.reply import Reply
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 
-TOO_MANY = ("", "4.5.3")  # what 452 says besides about too many recipients
 MOST_RECIPIENTS = 100  # in a transaction: RFC 5321, 4.5.3.1.8
 Groups = dict[tuple[str, TlsPolicy], tuple[Route, list[QueuedRecipient]]]  # by key and TLS: what shares one transaction
 
@@ -106,6 +104,7 @@ class Dispatch:
     def resume(self, giving_up: bool) -> None:
         """The leases were renewed: what waited for that is sent or, from the end on, given back."""
         self._giving_up = giving_up
+        self._pool.resume()
         paused, self._paused = self._paused, []
         for parcel, signed, routed in paused:
             self._send_all(parcel, signed, routed)
@@ -231,14 +230,3 @@ def _for_us(path: ForwardPath) -> ForwardPath:
 def batches(recipients: list[QueuedRecipient]) -> list[list[QueuedRecipient]]:
     """As many at once as every server takes."""
     return [recipients[start : start + MOST_RECIPIENTS] for start in range(0, len(recipients), MOST_RECIPIENTS)]
-
-
-def left_over(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Those that the server had no room for next to others (RFC 5321, 4.5.3.1.10): another transaction, at once.
-
-    There are fewer each time: without others that got their answer, nothing is left over.
-    """
-    left = [one for one in outcomes if one.stage == "rcpt" and one.reply.code == 452 and one.reply.status in TOO_MANY]
-    if not left or len(left) == len(outcomes):
-        return []
-    return left if all(one.stage in HANDED_OVER for one in outcomes) else []

@@ -32,6 +32,12 @@ class FairQueue(Generic[Item]):
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def turn(self) -> Turn:
+        """Whose turn it is, but for the lower ones that come now and then; IndexError when nothing waits."""
+        priority, lane = next((n, lane) for n, lane in enumerate(self._lanes) if lane)
+        return Turn(next(iter(lane)), priority)
+
     def push(self, turn: Turn, item: Item) -> None:
         """Let an item wait behind those of its account and priority."""
         self._lane(turn).append(item)

@@ -45,6 +45,9 @@ class Terms:
 class Gate:
     """Stands before ``room``; ``names``: whose restrictions hold for it, those of its own rules by the first of them.
 
+    Of several names the first is a mail server's, and its rules are about what that one says: not about the others of a
+    route, which anybody may have put behind it.
+
     A session holds a slot that no other worker has, and no worker has more than its share of them.
     """
 
@@ -85,7 +88,7 @@ class Gate:
         self._rest()
         self._room.leave(destination)
 
-    def take(self, destination: Destination) -> bool:
+    def take(self, destination: Destination, turn: Turn) -> bool:
         """See ``Room``."""
         now = self._look()
         wait = max(self._pace.wait(now), self._opening.wait(now), self._not_before - now)
@@ -97,7 +100,7 @@ class Gate:
             self._let_wait(destination, CONTEND if len(self._slots) < self._own_most else LOOK)
             any(other.drop_idle() for other in list(self._destinations) if other is not destination)
             return False
-        if not self._room.take(destination):
+        if not self._room.take(destination, turn):
             self._terms.slots.give_back(slot)
             return False
         self._since = self._since if self._slots else now
@@ -147,7 +150,7 @@ class Gate:
         self._booked = max(self._booked, now + AHEAD) + 1.0 / self._pace.rate
         return min(self._booked - now, LATEST)
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
         """See ``Room``."""
         if step > 0 and self._allowed < self._most:
             self._allowed += 1
@@ -155,10 +158,11 @@ class Gate:
                 self._wake_in(0.0)
         elif step < 0:
             self._allowed = max(1, min(self._allowed, self._most) // 2)
-        for reply, stage in replies if self._shape.rules else ():
+        name, *others = self._names
+        for reply, stage in replies if self._shape.rules and (not others or host == name) else ():
             if (rule := self._counts.fired(reply, stage, self._terms.clock.seconds())) is not None:
-                self._terms.apply(self._names[0], rule, reply)
-        self._room.learn(replies, step)
+                self._terms.apply(name, rule, reply)
+        self._room.learn(replies, 0, host)  # one of many servers with too much says nothing about the others
 
     # Limits
 
@@ -187,7 +191,7 @@ class Gate:
         now: float = self._terms.clock.seconds()
         found = self._terms.restriction(self._names)
         if found != self._restriction:
-            self._restriction = found
+            self._restriction, self._booked = found, 0.0
             self._pace = self._new_pace(found, now)
         return now
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 from postmeter.config import Settings
@@ -29,6 +30,7 @@ def ways(
     security: TransportSecurity,
     desk: Desk,
     sourcing: Sourcing,
+    lease_held: Callable[[], bool],
 ) -> Ways:
     """Routes by the ``resolver``, and a pool at the pace of the ``providers`` and of what the ``desk`` says of them."""
     slots = Slots(settings.data / "sessions")
@@ -39,6 +41,7 @@ def ways(
         shaper=Shaper(providers, terms),
         broken_tls=security.broken,
         note_tls=security.note,
+        may_send=lease_held,  # what waits there may be another's by now
     )
     return Ways(_router(settings, resolver), security.securing, pool, providers, sourcing.sources)
 

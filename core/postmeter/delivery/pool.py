@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,6 +37,7 @@ def default_limits(route: Route) -> Limits:
     return STATIC_LIMITS if route.static else MX_LIMITS
 
 
+Asking = tuple[Destination, Turn]  # for a session, and for whose mail: it may ask for several accounts
 Key = tuple[str, TlsPolicy, Source | None]
 
 
@@ -50,6 +50,7 @@ class Pool:
     """Sends mails over sessions that are shared by what has the same servers, TLS policy and address to leave from.
 
     ``shaper``: at the pace of those who receive them, unless a route is static.
+    ``may_send``: while it says no, none begins.
     """
 
     def __init__(
@@ -64,17 +65,22 @@ class Pool:
         broken_tls: BrokenTls | None = None,
         note_tls: NoteTls = note_nothing,
         dead: Dead | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         sessions, broken_tls = TlsSessions(reactor.seconds, context), broken_tls or BrokenTls(reactor.seconds)
         self._surroundings = Surroundings(reactor, hostname, sessions, broken_tls, note_tls)
         self._limits = limits
         self._shaper = shaper
         self._dead = dead or Dead(reactor)
+        self._may_send = may_send
+        self._paused: dict[Destination, None] = {}  # until ``resume``
         self._most = most_sessions
         self._sessions = 0  # open or being opened
         self._slow = (-LOOK, 0)  # of them, and when they were counted
         self._destinations: dict[Hashable, Destination] = {}
-        self._without_room: deque[Destination] = deque()
+        self._without_room: FairQueue[Asking] = FairQueue()
+        self._asking: set[Asking] = set()  # the same
+        self._spare = False  # some session may be open without mail, while others have no room
         self._looking: Any = None
         self._stopped: Deferred[None] | None = None
 
@@ -99,6 +105,12 @@ class Pool:
         destination.route = route
         destination.submit(job)
         return job.done
+
+    def resume(self) -> None:
+        """Mails may be sent again."""
+        paused, self._paused = self._paused, {}
+        for destination in paused:
+            destination.grow()
 
     def stop(self) -> Deferred[None]:
         """Take no more mails, give back what waits, end what is under way; fires when no session is left."""
@@ -128,14 +140,18 @@ class Pool:
         if self._destinations.get(destination.key) is destination:
             del self._destinations[destination.key]
 
-    def take(self, destination: Destination) -> bool:
+    def take(self, destination: Destination, turn: Turn) -> bool:
         """See ``Room``."""
+        if not self.goes(destination):
+            return False
         if self._has_room():
             self._sessions += 1
             return True
-        if destination not in self._without_room:
-            self._without_room.append(destination)
-            any(other.drop_idle() for other in self._destinations.values())
+        if (asking := (destination, turn)) not in self._asking:
+            self._spare = self._spare or not self._asking
+            self._asking.add(asking)
+            self._without_room.push(turn, asking)
+            self._spare = self._spare and any(other.drop_idle() for other in self._destinations.values())
             self._look_later()
         return False
 
@@ -147,7 +163,10 @@ class Pool:
 
     def goes(self, destination: Destination) -> bool:
         """See ``Room``."""
-        return True
+        if self._may_send():
+            return True
+        self._paused[destination] = None
+        return False
 
     def over(self) -> bool:
         """See ``Room``."""
@@ -157,7 +176,7 @@ class Pool:
         """See ``Room``."""
         return 0.0
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int) -> None:
+    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
         """See ``Room``: nothing that concerns all."""
 
     def _new_destination(self, route: Route, source: Source | None) -> Destination:
@@ -181,7 +200,9 @@ class Pool:
 
     def _let_in(self) -> None:
         while self._without_room and self._has_room():
-            self._without_room.popleft().grow()
+            asking = self._without_room.pop()
+            self._asking.remove(asking)
+            asking[0].grow()
         if not self._without_room and self._looking is not None:
             self._looking.cancel()
             self._looking = None

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from postmeter.delivery.reply_rule import Rule
 from postmeter.errors import ConfigError
 from postmeter.smtp.mail import Stage
+from postmeter.source import is_host_name
 
 Values = Mapping[str, Any]  # what a file says of one provider
 DEFAULT = "default"  # the table of what holds where a provider's own says nothing
@@ -55,6 +56,8 @@ def _checked(place: str, table: Mapping[str, Any], kinds: Mapping[str, Callable[
             raise ConfigError(f"{place}.{key} is unknown; there are: {', '.join(kinds)}")
         try:
             values[key] = kinds[key](value)
+        except ConfigError as error:  # about a part of it
+            raise ConfigError(f"{place}: {error}") from None
         except ValueError as error:
             raise ConfigError(f"{place}.{key} must be {error}, not {value!r}") from None
     return values
@@ -97,6 +100,14 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not values:
         raise ValueError("a text, or a list of texts")
     return tuple(_text(one).lower() for one in values)
+
+
+def _suffixes(value: Any) -> tuple[str, ...]:
+    """The names of mail servers or what they end in, with or without a dot in front."""
+    names = tuple(name.strip(".") for name in _texts(value))
+    if not all(map(is_host_name, names)):
+        raise ValueError("a host name or the end of some, or a list of them")
+    return names
 
 
 def _stages(value: Any) -> tuple[str, ...]:
@@ -166,7 +177,7 @@ _RULE: dict[str, Callable[[Any], Any]] = {
     "alarm": _truth,
 }
 _KEYS: dict[str, Callable[[Any], Any]] = {
-    "mx": _texts,
+    "mx": _suffixes,
     "connections": _count,
     "mails": _count,
     "rate": _rate,

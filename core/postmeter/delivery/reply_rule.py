@@ -14,7 +14,8 @@ HOUR = 3_600.0
 class Rule:
     """Which replies it is about (what is empty is about all), and what follows for ``seconds``.
 
-    ``texts``: one of them (in lower case) is in the reply's text; ``status``: what the enhanced status begins with.
+    ``texts``: one of them (in lower case) is in the reply's text; ``status``: what the enhanced status begins with, or
+    the code, where the server gives none.
     It fires at the ``times``-th of them within an hour. Then the provider gets no more than ``connections`` at a time
     and ``per_minute`` mails; nothing at all when both are None. ``alarm``: the operator has to do something.
     """
@@ -34,7 +35,7 @@ class Rule:
         """Whether it is about this reply, which came at that stage. Takes a time that grows with the text's length."""
         if (self.code and reply.code != self.code) or (self.stages and stage not in self.stages):
             return False
-        if self.status and not f"{reply.status}.".startswith(f"{self.status}."):
+        if self.status and not f"{reply.status or reply.code // 100}.".startswith(f"{self.status}."):
             return False
         said = reply.text.lower()
         return not self.texts or any(text in said for text in self.texts)

@@ -17,9 +17,12 @@ MOST_GATES = 1_000  # that nobody uses are kept, about
 
 
 def parties(providers: Providers, route: Route) -> tuple[str, ...]:
-    """Under what names suspensions concern a route: its provider's, and a stranger's most preferred mail server's."""
-    name = providers.of(route.hosts[0].name)
-    return (name,) if name not in ("", OTHER) else (name, server(route))
+    """Under what names suspensions concern a route: its provider's, and a stranger's most preferred mail server's.
+
+    A route that leads to others as well is a stranger's, whoever comes first: a domain can name any servers.
+    """
+    name, *others = dict.fromkeys(providers.of(host.name) for host in route.hosts)
+    return (name,) if name not in ("", OTHER) and not others else (name, server(route))
 
 
 def server(route: Route) -> str:
@@ -45,21 +48,23 @@ class Shaper:
         """The gate for mail on this route from an address of ours (by its name), before ``room``.
 
         Of a provider whose mail servers are counted apart, each has a gate before that of all, which has no limits but
-        those that a reply rule sets.
+        those that a reply rule sets. Strangers with the same mail servers share one.
         """
-        shape, names = self._shape(route), parties(self._providers, route)
+        shape, (name, *stranger) = self._shape(route), parties(self._providers, route)
+        if stranger:
+            return self._gate((*stranger, name), route.key, source, shape, room, FIRST_SESSIONS)
         if not shape.apart:
-            return self._gate(names[::-1], source, shape, room, FIRST_SESSIONS)
-        most = MOST_CONNECTIONS
+            return self._gate((name,), name, source, shape, room, FIRST_SESSIONS)
+        most, one = MOST_CONNECTIONS, server(route)
         of_all = replace(shape, connections=most, rate=BOUNDLESS, connection_rate=BOUNDLESS)
-        together = self._gate(names, source, of_all, room, most)
-        return self._gate((server(route),), source, replace(shape, rules=()), together, FIRST_SESSIONS)
+        together = self._gate((name,), name, source, of_all, room, most)
+        return self._gate((one,), one, source, replace(shape, rules=()), together, FIRST_SESSIONS)
 
     def _shape(self, route: Route) -> Shape:
         return self._providers.shape(self._providers.of(route.hosts[0].name))
 
-    def _gate(self, names: tuple[str, ...], source: str, shape: Shape, room: Room, first: int) -> Gate:
-        name = f"{names[0]} {source}"
+    def _gate(self, names: tuple[str, ...], shared_by: str, source: str, shape: Shape, room: Room, first: int) -> Gate:
+        name = f"{shared_by} {source}"
         if name not in self._gates:
             self._forget_some()
             self._gates[name] = Gate(self._terms, names, key(name), shape, room, first)

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from twisted.internet.defer import Deferred
 
-from postmeter.delivery.attempt import Delivery
+from postmeter.delivery.attempt import Delivery, left_over
 from postmeter.delivery.route import Host
 from postmeter.delivery.warm_up import WarmUp
 from postmeter.source import PROBATION, TRANSACTIONAL, Pools, Source, is_here
@@ -115,8 +115,11 @@ class Sources:
         warm_up.begin(choice.address, provider, recipients)
 
         def left(result: Any) -> Any:
-            local = result.facts.local if isinstance(result, Delivery) else ""
-            warm_up.end(choice.address, provider, recipients, local)
+            local, again = "", 0
+            if isinstance(result, Delivery):
+                local, again = result.facts.local, len(left_over(result.outcomes))
+            warm_up.end(choice.address, provider, recipients - again, local)
+            warm_up.end(choice.address, provider, again, "")  # which begin anew
             return result
 
         sent.addBoth(left)

@@ -18,7 +18,7 @@ class Transaction:
     """MAIL, RCPT..., DATA and the content of one mail; in one write as far as PIPELINING allows (RFC 2920, 3.1).
 
     ``reset`` puts RSET in front, as the transaction before was left half done. ``outcomes`` grows until it holds one
-    for each recipient, beginning with those that the server says it has no room for (TOO_MANY); ``done`` says that the
+    for each recipient, those among them that the server says it has no room for (TOO_MANY); ``done`` says that the
     session may go on to the next mail, ``clean`` that it needs no RSET; ``exchange`` has what was said since ``began``.
     """
 
@@ -31,8 +31,7 @@ class Transaction:
         envelope, count = mail.envelope, len(mail.envelope.recipients)
         if (most := limit(extensions, "RCPTMAX", count)) < count:
             envelope = replace(envelope, recipients=envelope.recipients[:most])
-            self._decide(range(most, count), TOO_MANY, "rcpt")
-        self._recipients = range(most)
+        self._recipients, self._beyond = range(count), range(most, count)
         self._commands = envelope_commands(envelope, self._size, extensions)
         if reset:
             self._commands.insert(0, RESET)
@@ -108,9 +107,10 @@ class Transaction:
     def _mail_answered(self, reply: Reply) -> None:
         if not reply.positive:
             self._refused = True
-            self.outcomes.clear()
-            self._decide(range(len(self._mail.envelope.recipients)), reply, "mail")
+            self._decide(self._recipients, reply, "mail")
             self.done = not self._pipelining
+        else:
+            self._decide(self._beyond, TOO_MANY, "rcpt")
 
     def _recipient_answered(self, index: int, reply: Reply) -> None:
         if self._refused:

@@ -97,9 +97,11 @@ def suspensions(session: Session, now: float) -> list[Suspension]:
 def restrict(session: Session, by_rules: Sequence[Suspension]) -> list[Suspension]:
     """A change for the writer: what reply rules have led to; what holds now for each.
 
-    A person's word stands as it is; of two rules, the stricter word and the later end.
+    A person's word stands as it is; of two rules, the stricter word and the later end. They are taken in an order in
+    which nobody deadlocks.
     """
-    return [_restrict(session, one) for one in by_rules]
+    made = {one: _restrict(session, one) for one in sorted(by_rules, key=lambda one: (one.provider, one.since))}
+    return [made[one] for one in by_rules]
 
 
 def _restrict(session: Session, one: Suspension) -> Suspension:
