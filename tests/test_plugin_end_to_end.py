@@ -170,7 +170,7 @@ def check(event: Any, kind: str, reply: str, sink: MailSink) -> None:
 
 def test_what_a_plugin_was_being_told_when_the_relay_was_killed_is_told_again(shop: Shop, witness: Witness) -> None:
     witness.hold(True)
-    identifier = shop.send("bert@kunde.example", "unknown@kunde.example")
+    identifier = shop.send("bert@kunde.example", "unknown-2@kunde.example")
     wait_until(lambda: witness.events(identifier, "called"), 20, shop.relay.log)
     wait_until(lambda: all(one["final_at"] for one in shop.relay.message(identifier)["recipients"]), 20, "both final")
     shop.relay.kill()
@@ -180,7 +180,7 @@ def test_what_a_plugin_was_being_told_when_the_relay_was_killed_is_told_again(sh
     told = wait_until(lambda: len(found := witness.events(identifier)) >= 2 and found, 20, shop.relay.log)
     assert {(event["kind"], event["recipient"]) for event in told} == {
         ("delivered", "bert@kunde.example"),
-        ("bounced", "unknown@kunde.example"),
+        ("bounced", "unknown-2@kunde.example"),
     }
     begun = [event["id"] for event in witness.events(identifier, "called")]
     assert begun.count(told[0]["id"]) == 2  # the one that was interrupted

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred
 
+from postmeter.committing import Submit, commit
 from postmeter.delivery.reply_rule import Rule
-from postmeter.delivery.settling import Submit
 from postmeter.delivery.warm_up import limits
 from postmeter.smtp.reply import Reply
 from postmeter.store import orders, providers, sources
@@ -160,10 +160,8 @@ class Desk:
             going_on = batch is not None and await self._carry_out(batch, now)
 
     async def _carry_out(self, batch: orders.Batch, now: float) -> bool:
-        done: Deferred[bool | Exception] = Deferred()
-        self._submit(self._carrying_out, (batch, now), done.callback)
-        result = await done
-        if isinstance(result, Exception):
-            log.error("an order on the queue could not be carried out", exc_info=result)
+        try:
+            return bool(await commit(self._submit, self._carrying_out, (batch, now)))
+        except Exception as error:
+            log.error("an order on the queue could not be carried out", exc_info=error)
             return False
-        return result

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
+from postmeter.committing import Submit, commit
 from postmeter.config import Settings
 from postmeter.delivery.resolver import Resolver
 from postmeter.delivery.return_watch import ReturnWatch
-from postmeter.delivery.settling import Submit
 from postmeter.message.signature import SigningKey
 from postmeter.store import rotation
 from postmeter.store.domain_checks import MOST, Look, any_due, claim, record_looks
@@ -61,7 +61,7 @@ class DomainWatch:
         """Look all up that are due."""
         await self._look_at_own()
         while await self._read(lambda session: any_due(session, self._clock())):
-            claimed: list[tuple[int, str]] = await self._commit(claim, self._clock())
+            claimed: list[tuple[int, str]] = await commit(self._submit, claim, self._clock())
             keys: Keys = await self._read(partial(self._keys, claimed))
             looking = [ensureDeferred(self._look_up(*where, keys[where])) for where in claimed]
             await gatherResults(looking, consumeErrors=True)
@@ -83,7 +83,7 @@ class DomainWatch:
             log.info("the DNS gives no answer about %s at the moment", ", ".join(sorted(unknown)))
             return
         look = Look(account_id, name, verdict.problems, self._clock(), verdict.ready)
-        active = await self._commit(record_looks, look)
+        active = await commit(self._submit, record_looks, look)
         if verdict.ready:
             log.info("new DKIM keys of %s sign from now on: %s", name, ", ".join(verdict.ready))
         if verdict.problems:
@@ -95,22 +95,13 @@ class DomainWatch:
         own: list[SigningKey] = await self._read(lambda session: rotation.operator_waiting(session, self._secrets))
         for key in own:
             texts = await self._texts(key.dns_name)
-            if texts and await self._commit(_take_over_own, (key, texts, self._clock())):
+            if texts and await commit(self._submit, _take_over_own, (key, texts, self._clock())):
                 log.info("a new DKIM key of the operator's signs from now on: %s", key.dns_name)
 
     async def _texts(self, name: str) -> list[str] | None:
         """The TXT texts of a name; None when nobody knows."""
         answer = await self._resolver.lookup(name, "TXT")
         return None if answer.status == "failure" else answer.texts
-
-    async def _commit(self, change: Any, item: Any) -> Any:
-        """What a change made of an item, once it is committed; raises what kept it from that."""
-        committed: Deferred[Any] = Deferred()
-        self._submit(change, item, committed.callback)
-        result = await committed
-        if isinstance(result, Exception):
-            raise result
-        return result
 
 
 def _take_over_own(session: Session, found: Sequence[tuple[SigningKey, list[str], float]]) -> list[bool]:

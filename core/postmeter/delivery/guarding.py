@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from postmeter.delivery.settling import Submit
+from postmeter.committing import Submit
 from postmeter.guard import Guard
 from postmeter.store import conduct
 from postmeter.store.conduct import Round

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from postmeter.delivery.settling import Submit
+from postmeter.committing import Submit
 from postmeter.store.delays import BATCH
 
 LATE_EVERY = 10.0  # seconds between two looks

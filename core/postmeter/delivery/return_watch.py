@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred
 
+from postmeter.committing import Submit, commit
 from postmeter.delivery.resolver import Resolver
-from postmeter.delivery.settling import Submit
 from postmeter.store import returning
 from postmeter.store.returning import Sight
 
@@ -55,9 +55,4 @@ class ReturnWatch:
         return None if answer.status == "failure" else [record.to_text() for record in answer.records]
 
     async def _record(self, sight: Sight) -> bool:
-        committed: Deferred[Any] = Deferred()
-        self._submit(returning.record_sights, sight, committed.callback)
-        result = await committed
-        if isinstance(result, Exception):
-            raise result
-        return bool(result)
+        return bool(await commit(self._submit, returning.record_sights, sight))

@@ -13,6 +13,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from postmeter.asking import Asking
+from postmeter.committing import Submit
 from postmeter.delivery import warm_up
 from postmeter.delivery.concerns import Concerns
 from postmeter.delivery.desk import Desk
@@ -21,7 +22,7 @@ from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.outcome import TOO_LATE, Judge, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING
-from postmeter.delivery.settling import Settler, Submit
+from postmeter.delivery.settling import Settler
 from postmeter.delivery.signing import NoKey, Order, Signed, Signer
 from postmeter.delivery.turnstile import Turnstile
 from postmeter.delivery.window import Window

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from postmeter.committing import Submit
 from postmeter.store.errors import unusable
 from postmeter.store.settle import Settlement, settle
 from postmeter.store.writer import Change
@@ -17,7 +18,6 @@ GATHER = 0.03  # seconds in which outcomes are collected for one commit
 AGAIN = 1.0  # seconds until a failed commit is tried again; doubled while the whole store is in trouble, up to
 MOST = 30.0
 
-Submit = Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
 Recorded = Callable[[], None]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
+from postmeter.committing import Submit
 from postmeter.delivery.route import Host, Lookup, Route
 from postmeter.delivery.securing import ascii_name
-from postmeter.delivery.settling import Submit
 from postmeter.delivery.tls_policy import Flaw
 from postmeter.delivery.tls_report import destinations
 from postmeter.store.tls_reports import DAY, Seen, add

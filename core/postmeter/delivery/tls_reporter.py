@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
+from postmeter.committing import Submit, commit
 from postmeter.delivery.route import Lookup
-from postmeter.delivery.settling import Submit
 from postmeter.delivery.sts_policies import Ask
 from postmeter.delivery.tls_log import wanted_at
 from postmeter.delivery.tls_report import KIND, Report, mailbox
@@ -66,7 +66,7 @@ class TlsReporter:
         self._look_at = now + LOOK_AGAIN
         if not await self._read(partial(tls_reports.open_reports, now=now, limit=1)):
             return
-        if not await self._commit(_take_duty, (self._worker, now)):
+        if not await commit(self._submit, _take_duty, (self._worker, now)):
             return
         due = await self._due(now)
         await gatherResults([ensureDeferred(self._send(*report)) for report in due], consumeErrors=True)
@@ -93,7 +93,7 @@ class TlsReporter:
         self._later.pop((day, domain), None)
         mails = tuple((address, report.mail()) for address in addresses)
         finished = Finished(day, domain, self._clock(), sent_to, mails, self._hostname)
-        await self._commit(tls_reports.finish, finished)
+        await commit(self._submit, tls_reports.finish, finished)
 
     async def _post(self, url: str, report: Report) -> bool:
         """Whether the web server has taken it (RFC 8460, 5.4)."""
@@ -106,15 +106,6 @@ class TlsReporter:
         if not 200 <= answer.status < 300:
             log.info("a report about TLS was not taken by %s: %d", report.domain, answer.status)
         return 200 <= answer.status < 300
-
-    async def _commit(self, change: Any, item: Any) -> Any:
-        """What a change made of an item, once it is committed; raises what kept it from that."""
-        committed: Deferred[Any] = Deferred()
-        self._submit(change, item, committed.callback)
-        result = await committed
-        if isinstance(result, Exception):
-            raise result
-        return result
 
 
 def _take_duty(session: Session, asking: Any) -> list[bool]:

@@ -11,12 +11,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
+from postmeter.committing import Submit
 from postmeter.config import Settings
 from postmeter.delivery.opening import BrokenTls, NoteTls, note_nothing
 from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver
 from postmeter.delivery.securing import Securing
-from postmeter.delivery.settling import Submit
 from postmeter.delivery.sts_policies import StsPolicies, pass_over
 from postmeter.delivery.tls_log import TlsLog
 from postmeter.delivery.tls_reporter import Read, TlsReporter

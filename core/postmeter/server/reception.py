@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from postmeter.asking import Asking
+from postmeter.committing import Submit
 from postmeter.config import Settings, Smtp, networks
 from postmeter.message.bounce import Classification
 from postmeter.message.header import HeaderLimits
@@ -44,11 +45,9 @@ from postmeter.store.notifications import Notifier
 from postmeter.store.passing_on import PassingOn
 from postmeter.store.returning import return_paths
 from postmeter.store.secrets import Secrets
-from postmeter.store.writer import Change
 
 REPORTERS = 10  # of so many sessions one may be that of a server with reports
 
-Submit = Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
 Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
+from postmeter.committing import Submit, commit
 from postmeter.message.envelope import Envelope
 from postmeter.message.feedback import Feedback
 from postmeter.message.parts import Mail
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2  # reports that are being read
 MOST_AN_HOUR = 60  # mails that one worker passes on to the operator
 HOUR = 3_600.0
-
-Submit = Callable[[Change[Any, Any], Any, Callable[[Any], None]], None]
 
 
 @dataclass(frozen=True)
@@ -117,12 +116,10 @@ class Office:
 
     async def _commit(self, change: Change[Any, Any], item: Any) -> Any:
         """The result, once it is committed; Refused: it could not be."""
-        committed: Deferred[Any] = Deferred()
-        self._parts.submit(change, item, committed.callback)
-        result = await committed
-        if isinstance(result, Exception):
-            raise Refused(storage_trouble(result))
-        return result
+        try:
+            return await commit(self._parts.submit, change, item)
+        except Exception as error:
+            raise Refused(storage_trouble(error)) from error
 
 
 def _read(content: Callable[[], bytes], envelope: Envelope) -> tuple[bytes, Mail, Report]:
