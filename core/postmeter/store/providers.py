@@ -17,6 +17,7 @@ from postmeter.store.connections import told_reason
 from postmeter.store.operator_tables import ProviderSuspension
 from postmeter.store.orders import Matching
 from postmeter.store.queue_filter import Filter
+from postmeter.store.rows import delete_some
 
 MOST_NAME = 100  # characters
 BY_RULE = "reply rule"  # who restricts a provider when no person does
@@ -92,6 +93,11 @@ def suspensions(session: Session, now: float) -> list[Suspension]:
     in_force = or_(ProviderSuspension.until.is_(None), ProviderSuspension.until > now)
     rows = session.scalars(select(ProviderSuspension).where(in_force).order_by(ProviderSuspension.provider))
     return [_suspension(row) for row in rows]
+
+
+def forget(session: Session, now: float) -> int:
+    """Delete those that are over, some at a time; how many."""
+    return delete_some(session, ProviderSuspension, ProviderSuspension.until <= now)
 
 
 def restrict(session: Session, by_rules: Sequence[Suspension]) -> list[Suspension]:

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from postmeter.store import failures, idempotency, suppressions, tls_memory, tls_reports
+from postmeter.store import failures, idempotency, providers, suppressions, tls_memory, tls_reports
 from postmeter.store.rollup import RollUp
 
-FORGETTING = (idempotency.forget, suppressions.forget, failures.forget, tls_memory.forget, tls_reports.forget)
+FORGETTING = (
+    idempotency.forget,
+    suppressions.forget,
+    failures.forget,
+    providers.forget,
+    tls_memory.forget,
+    tls_reports.forget,
+)
 
 
 class Tidying:
