@@ -75,7 +75,7 @@ def tried(shop: Shop, identifier: str) -> Any:
 
 def attempt(message: Any) -> dict[str, Any]:
     """The facts of the last attempt."""
-    facts: dict[str, Any] = [event for event in message["events"] if event["recipient"] is not None][-1]["facts"]
+    facts: dict[str, Any] = [event["facts"] for event in message["events"] if "stage" in event["facts"]][-1]
     return facts
 
 
@@ -130,7 +130,7 @@ def test_what_postfix_reports_later_is_recorded(shop: Shop, mx: Postfix) -> None
         return recipient if recipient["state"] == "bounced" else None
 
     recipient = wait_until(bounced, PATIENCE, lambda: f"bounced: {shop.relay.message(identifier)}\n{mx.log()}")
-    assert (recipient["failure"], "5.1.1" in recipient["reply"]) == ("hard.recipient", True)
+    assert (recipient["failure"], recipient["reply"]) == ("hard.recipient", "There is nobody of that name any more")
     kinds = [event["kind"] for event in shop.relay.message(identifier)["events"] if event["recipient"] is not None]
     assert kinds[:2] == ["delivered", "bounced"]
-    assert [one["address"] for one in shop.relay.cli("suppression", "list", ACCOUNT)] == ["moved@real.example"]
+    assert "moved@real.example" in {one["address"] for one in shop.relay.cli("suppression", "list", ACCOUNT)}

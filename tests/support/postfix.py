@@ -57,6 +57,9 @@ relayhost = {relayhost}
 maillog_file = {folder}/log
 maillog_file_prefixes = {folder}
 message_size_limit = 100000
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
 smtpd_tls_cert_file = {pem}
 smtpd_tls_key_file = {pem}
 smtpd_tls_security_level = may
@@ -116,6 +119,7 @@ class Postfix:
         etc = self.folder / "etc"
         for name in ("etc", "queue", "data", "mail"):
             (self.folder / name).mkdir()
+            (self.folder / name).chmod(0o755)  # whatever the umask is
         shutil.chown(self.folder / "data", "postfix")
         shutil.chown(self.folder / "mail", 65534)
         pem = etc / "mx.pem"
