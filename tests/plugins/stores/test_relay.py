@@ -15,7 +15,7 @@ from support.relay import ACCOUNT, Relay, wait_until
 from support.shop import SENDER, Shop
 
 NAME = "web shop"
-UNKNOWN = "unknown@kunde.example"
+UNKNOWN = "unknown-{}@kunde.example"  # another one each time: who has bounced is suppressed
 PATTERN = r"Bestellung #(\d+)"
 
 
@@ -90,19 +90,19 @@ def test_a_bounce_is_in_the_order_once_also_after_a_crash(shop: Shop, sink: Mail
     given = ["--url", woo.base, "--key", KEY, "--secret", SECRET, "--pattern", PATTERN]
     relay.cli("store", "connect", ACCOUNT, NAME, "woocommerce", *given)
     assert relay.cli("store", "test", ACCOUNT, NAME) == {"connection": NAME, "works": True}
-    named = shop.send(UNKNOWN, content=order("Hello", "X-Postmeter-Ref: order:1234"))
-    found = shop.send(UNKNOWN, "anna@kunde.example", content=order("Bestellung #1300"))
+    named = shop.send(UNKNOWN.format(1), content=order("Hello", "X-Postmeter-Ref: order:1234"))
+    found = shop.send(UNKNOWN.format(2), "anna@kunde.example", content=order("Bestellung #1300"))
     wait_until(lambda: woo.texts(1234) and woo.texts(1300), 30, relay.log)
     assert (named in woo.texts(1234)[0], found in woo.texts(1300)[0]) == (True, True)
     (arrived,) = wait_until(lambda: sink.to("anna@kunde.example"), 30, relay.log)
     assert b"postmeter-ref" not in arrived.content.lower()
 
     woo.before = lambda asked: relay.kill() if (asked.method, asked.path[-11:]) == ("POST", "/1234/notes") else None
-    late = shop.send(UNKNOWN, content=order("Hello", "X-Postmeter-Ref: order:1234"))
+    late = shop.send(UNKNOWN.format(3), content=order("Hello", "X-Postmeter-Ref: order:1234"))
     wait_until(lambda: len(woo.texts(1234)) == 2, 30, relay.log)
     woo.before = lambda asked: None
     relay.start()
-    last = shop.send(UNKNOWN, content=order("Hello", "X-Postmeter-Ref: order:1300"))
+    last = shop.send(UNKNOWN.format(4), content=order("Hello", "X-Postmeter-Ref: order:1300"))
     wait_until(lambda: len(woo.texts(1300)) == 2, 40, relay.log)
     assert (late in woo.texts(1234)[1], last in woo.texts(1300)[1], len(woo.texts(1234))) == (True, True, 2)
     assert relay.cli("store", "queue", ACCOUNT) == []
