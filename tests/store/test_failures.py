@@ -13,7 +13,7 @@ from postmeter.smtp.reply import Reply
 from postmeter.store import failures, suppressions, tables
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position, after
-from postmeter.store.failures import suppress_for_failure
+from postmeter.store.failures import Failed, suppress_for_failures
 from postmeter.store.queue_filter import Filter
 from postmeter.store.recipient_tables import DomainRefusal, Strike
 from postmeter.store.settle import settle
@@ -194,17 +194,22 @@ def test_the_setting_decides_for_how_long_and_whether_at_all(store: Store, worke
 def test_the_relays_own_mail_and_what_is_no_address_suppress_nobody(store: Store) -> None:
     with store.write() as session:
         gone = classify("rcpt", 550, "5.1.1", "")
-        assert not suppress_for_failure(session, EVERY_ACCOUNT, JOE, gone, "550", MESSAGE, NOW)
-        assert not suppress_for_failure(session, 1, "postmaster", gone, "550", MESSAGE, NOW)
-        assert suppress_for_failure(session, 1, "Joe@EXAMPLE.net", gone, "550 no", MESSAGE, NOW)
-        assert not suppress_for_failure(session, 1, "joe@example.net", gone, "550 no", MESSAGE, NOW)
+        for account, address, suppressed_now in (
+            (EVERY_ACCOUNT, JOE, 0),
+            (1, "postmaster", 0),
+            (1, "Joe@EXAMPLE.net", 1),
+            (1, "joe@example.net", 0),
+        ):
+            failed = Failed(account, address, gone, "550 no", MESSAGE, NOW)
+            assert suppress_for_failures(session, [failed]) == suppressed_now
     assert [one.address for one in suppressed(store)] == ["joe@example.net"]
 
 
 def test_a_report_that_comes_later_counts_as_a_reply_does(store: Store) -> None:
     with store.write() as session:
         later_on = classify("report", 0, "5.1.1", "mailbox closed")
-        assert suppress_for_failure(session, 1, JOE, later_on, "5.1.1 mailbox closed", MESSAGE, NOW)
+        failed = Failed(1, JOE, later_on, "5.1.1 mailbox closed", MESSAGE, NOW)
+        assert suppress_for_failures(session, [failed]) == 1
 
 
 def test_the_class_of_the_last_refusal_stays_until_the_mail_is_delivered(store: Store, worker: int) -> None:
@@ -269,4 +274,4 @@ def test_workers_that_settle_the_same_addresses_at_once_wait_for_each_other_in_o
 def settle_failed(session: Any, addresses: list[str], message: str) -> None:
     gone = classify("rcpt", 550, "5.1.1", "")
     failures.tell_of_refusals(session, [failures.Refusal(1, one, "", "550", message, NOW) for one in addresses[:3]])
-    failures.suppress_for_failures(session, [failures.Failed(1, one, gone, "550", message, NOW) for one in addresses])
+    suppress_for_failures(session, [Failed(1, one, gone, "550", message, NOW) for one in addresses])

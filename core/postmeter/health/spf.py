@@ -115,11 +115,6 @@ _MATCHES: dict[str, Callable[[_Check, str, str], bool]] = {
 }
 
 
-def reverse_name(address: Address) -> str:
-    """Where the PTR record of an address is (RFC 1035, 3.5)."""
-    return address.reverse_pointer
-
-
 def addresses(texts: Sequence[str]) -> tuple[Address, ...]:
     """The address records as addresses."""
     return tuple(ip_address(text) for text in texts)

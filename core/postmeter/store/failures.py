@@ -61,24 +61,12 @@ class Refusal:
     at: float
 
 
-def suppress_for_failure(
-    session: Session,
-    account_id: int,
-    address: str,
-    failure: Classification,
-    reply: str,
-    message_id: str,
-    now: float,
-) -> bool:
-    """Suppress an address for an account if what has failed there for good is its own fault; whether it was.
-
-    Not if it is suppressed already, for whatever reason, and not for the relay's own mail.
-    """
-    return suppress_for_failures(session, [Failed(account_id, address, failure, reply, message_id, now)]) == 1
-
-
 def suppress_for_failures(session: Session, failed: Iterable[Failed]) -> int:
-    """The same for many; how many were suppressed. In the order of their keys, so that nobody deadlocks."""
+    """Suppress the addresses whose failure for good is their own fault, each for its account; how many were.
+
+    Not those that are suppressed already, for whatever reason, and none for the relay's own mail. In the order of
+    their keys, so that nobody deadlocks.
+    """
     concerned = [(_suppression(one), one.failure) for one in failed if _may_be(one)]
     concerned.sort(key=lambda pair: (pair[0].account_id, pair[0].address))
     return suppressions.suppress_new(session, [made for made, failure in concerned if _enough(session, made, failure)])
