@@ -17,6 +17,7 @@ from support.relay import ACCOUNT, Relay, wait_until
 from support.shop import Shop
 
 TO = "anna@plain.example"
+EVERY = 0.5  # seconds between two mails, so that a new address does not reach its cap of a day before all is seen
 POOLS = """
 transactional = "127.0.0.2=mx1.test 192.0.2.1=mx2.test"
 probation = "127.0.0.3=mx3.test"
@@ -64,9 +65,9 @@ def left_from(shop: Shop) -> tuple[str, str]:
 def test_an_account_leaves_probation_with_its_first_paid_block(shop: Shop) -> None:
     assert left_from(shop) == ("127.0.0.3", "mx3.test")
     shop.relay.cli("quota", "book", ACCOUNT, "25000")
-    wait_until(lambda: left_from(shop) == ("127.0.0.2", "mx1.test"), 20, shop.relay.log)
+    wait_until(lambda: left_from(shop) == ("127.0.0.2", "mx1.test"), 20, shop.relay.log, EVERY)
     shop.relay.cli("account", "set", ACCOUNT, "--pool", "probation")
-    wait_until(lambda: left_from(shop) == ("127.0.0.3", "mx3.test"), 20, shop.relay.log)
+    wait_until(lambda: left_from(shop) == ("127.0.0.3", "mx3.test"), 20, shop.relay.log, EVERY)
 
 
 def test_an_address_that_is_not_there_is_told_and_bounces_nothing(shop: Shop) -> None:
@@ -83,6 +84,6 @@ def test_mail_beyond_the_cap_waits_and_leaves_at_once_when_the_address_is_declar
         [recipient] = sent(shop).recipients
         return recipient.state == "queued" and "has sent other enough" in recipient.reply
 
-    wait_until(waits, 20, shop.relay.log)
+    wait_until(waits, 20, shop.relay.log, EVERY)
     shop.relay.cli("source", "warm", "127.0.0.3")
-    wait_until(lambda: not waits(), 20, shop.relay.log)
+    wait_until(lambda: not waits(), 20, shop.relay.log, EVERY)

@@ -9,13 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wait_until(predicate: Callable[[], Any], seconds: float, what: str | Callable[[], str] = "the condition") -> Any:
-    """The predicate's first true value; AssertionError when there is none within so many seconds."""
+def wait_until(
+    predicate: Callable[[], Any],
+    seconds: float,
+    what: str | Callable[[], str] = "the condition",
+    every: float = 0.02,
+) -> Any:
+    """The predicate's first true value; AssertionError when there is none within so many seconds.
+
+    ``every``: seconds between two looks.
+    """
     deadline = time.monotonic() + seconds
     while not (value := predicate()):
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:g} s still not: {what() if callable(what) else what}")
-        time.sleep(0.02)
+        time.sleep(every)
     return value
 
 
