@@ -240,6 +240,7 @@ def test_the_record_to_publish_holds_the_public_key() -> None:
         ("", "The record is not a DKIM key record."),
         ("ü;;=", "The record is not a DKIM key record."),
     ],
+    ids=["same", "short", "cut", "revoked", "another", "other-kind", "spf", "empty", "nonsense"],
 )
 def test_a_published_record_is_compared_with_the_key(record: str, sentence: str) -> None:
     assert SHOP.fault_in(record) == sentence

@@ -207,7 +207,7 @@ def test_what_is_no_place_is_refused(place: str) -> None:
         ({"recipient": "a@b"}, {"COVERING INDEX ix_recipient_in_order", "ix_recipient_address"}),
         ({"state": "bounced"}, {"ix_recipient_trouble"}),
     ],
-    ids=str,
+    ids=["newest", "message-id", "reference", "recipient", "state"],
 )
 def test_the_candidates_come_from_an_index(store: Store, wanted: dict[str, Any], indexes: set[str]) -> None:
     archive.fill(store, 2000)

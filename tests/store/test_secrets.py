@@ -57,7 +57,11 @@ def test_what_is_sealed_can_be_unsealed_and_never_looks_the_same() -> None:
     assert b"private" not in secrets.seal(b"private")
 
 
-@pytest.mark.parametrize("sealed", [b"", b"x" * 5, Secrets(bytes(32)).seal(b"p")[:-1], Secrets(b"1" * 32).seal(b"p")])
+@pytest.mark.parametrize(
+    "sealed",
+    [b"", b"x" * 5, Secrets(bytes(32)).seal(b"p")[:-1], Secrets(b"1" * 32).seal(b"p")],
+    ids=["empty", "short", "cut", "other-key"],
+)
 def test_what_was_changed_or_sealed_with_another_key_is_refused(sealed: bytes) -> None:
     with pytest.raises(PostmeterError, match="restore both"):
         Secrets(bytes(32)).unseal(sealed)
