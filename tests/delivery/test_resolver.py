@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
 
 from postmeter.delivery import dns_transport
-from postmeter.delivery.dns_transport import _matching, bounded
 from postmeter.delivery.resolver import MAX_ASKED, MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
+from postmeter.dns_response import bounded, matching
 from postmeter.errors import ConfigError
 from support.dns_server import FOREIGN, NXDOMAIN, SERVFAIL, SILENCE, DnsServer
 
@@ -121,7 +121,7 @@ def test_of_a_response_of_64_kb_only_so_many_records_are_read() -> None:
         assert [len(rrset) for rrset in read.answer] == [128]
         assert read.answer[0][-1].to_text() == f"127 {name}"
         assert query.is_response(read)
-        assert _matching(query, wire) == read
+        assert matching(query, wire) == read
 
 
 @pytest.mark.parametrize(("labels", "read"), [(20, True), (21, False), (119, False)])
@@ -132,7 +132,7 @@ def test_a_response_with_a_name_of_so_many_labels_is_nonsense(type: str, labels:
     response = dns.message.make_response(query)
     said = {"MX": f"10 {name}", "CNAME": name, "A": "192.0.2.1"}[type]
     response.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", type, said))
-    assert (_matching(query, response.to_wire()) is not None) is read
+    assert (matching(query, response.to_wire()) is not None) is read
 
 
 def test_a_response_without_answers_keeps_what_says_how_long_that_holds() -> None:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import struct
 from typing import Any
 
-import dns.exception
 import dns.message
-import dns.name
-import dns.rdatatype
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.error import CannotListenError, InvalidAddressError
 from twisted.internet.protocol import ClientFactory, DatagramProtocol
 from twisted.protocols.basic import Int16StringReceiver
 
-log = logging.getLogger(__name__)
+from postmeter.dns_response import matching
 
 TIMEOUT = 5.0  # seconds for one question to one server
-MOST_READ = (128, 4, 4)  # records of a response that are read: answers, authority, additional
-MOST_LABELS = 20  # of a name in the answers
-_NAME_AT = dict.fromkeys((dns.rdatatype.CNAME, dns.rdatatype.DNAME, dns.rdatatype.NS), 0) | {dns.rdatatype.MX: 2}
-_COUNTS = struct.Struct("!6x3H")  # of a header: those of the same (RFC 1035, 4.1.1)
 
 
 async def ask_udp(reactor: Any, address: str, port: int, query: dns.message.Message) -> dns.message.Message | None:
@@ -52,50 +43,6 @@ async def ask_tcp(reactor: Any, address: str, port: int, query: dns.message.Mess
         connector.disconnect()
 
 
-def _matching(query: dns.message.Message, data: bytes) -> dns.message.Message | None:
-    """The response in these bytes; None when it is none, or not one to this query."""
-    try:
-        if (most := _most_labels(data := bounded(data))) > MOST_LABELS:
-            log.info("a response of the DNS has a name of %d labels; it is not read", most)
-            return None
-        response = dns.message.from_wire(data, ignore_trailing=True)
-    except (dns.exception.DNSException, ValueError, IndexError, struct.error):
-        return None
-    return response if query.is_response(response) else None
-
-
-def bounded(data: bytes) -> bytes:
-    """A response that claims to have no more records than are of use.
-
-    In 64 kB there is room for 4,000, for which dnspython takes some 200 ms, and 20 s if they have names of many labels.
-    """
-    if len(data) < _COUNTS.size:
-        return data
-    kept, complete = [], True
-    for count, most in zip(_COUNTS.unpack_from(data), MOST_READ, strict=True):
-        kept.append(min(count, most) if complete else 0)
-        complete = complete and count <= most
-    return data[:6] + struct.pack("!3H", *kept) + data[_COUNTS.size :]
-
-
-def _most_labels(data: bytes) -> int:
-    """How many labels the longest name in the answers has: the time for each record grows with their square."""
-    questions, answers = struct.unpack_from("!4x2H", data)
-    most, place = 0, 12
-    for number in range(questions + answers):
-        name, length = dns.name.from_wire(data, place)
-        most, place = max(most, len(name)), place + length + 4
-        if number < questions:
-            continue
-        type, length = struct.unpack_from("!H6xH", data, place - 4)
-        place += 6
-        if type in _NAME_AT:
-            name, _ = dns.name.from_wire(data, place + _NAME_AT[type])
-            most = max(most, len(name))
-        place += length
-    return most
-
-
 class _DatagramQuestion(DatagramProtocol):
     def __init__(self, query: dns.message.Message) -> None:
         self.answer: Deferred[dns.message.Message | None] = Deferred()
@@ -107,7 +54,7 @@ class _DatagramQuestion(DatagramProtocol):
         transport.write(self._query.to_wire())
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        response = _matching(self._query, datagram)
+        response = matching(self._query, datagram)
         if response is not None and not self.answer.called:
             self.answer.callback(response)
 
@@ -130,7 +77,7 @@ class _StreamQuestion(Int16StringReceiver):
 
     def stringReceived(self, string: bytes) -> None:
         if not self.answer.called:
-            self.answer.callback(_matching(self._query, string))
+            self.answer.callback(matching(self._query, string))
 
     def connectionLost(self, reason: Any = None) -> None:
         if not self.answer.called:
