@@ -30,8 +30,9 @@ settings.register_profile("postmeter", deadline=None, suppress_health_check=[Hea
 settings.load_profile("postmeter")
 
 
-def pytest_collection_finish() -> None:
-    """Take what exists now out of garbage collection, so that collecting after each test is cheap."""
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> None:
+    """Take what exists before a module out of garbage collection, so that collecting after each test is cheap."""
     gc.collect()
     gc.freeze()
 
