@@ -24,6 +24,7 @@ from postmeter.store.tables import (
     Content,
     Counter,
     Event,
+    Recipient,
 )
 from postmeter.store.verbs import Key, act
 from support.postage import (
@@ -116,6 +117,15 @@ def test_the_lifetime_stands_still_meanwhile(store: Store, worker: int) -> None:
     do(store, "release", now=NOW + 1_050)
     [one] = recipients(store)
     assert (one.leaves_at, one.next_attempt_at) == (NOW + 1_000, NOW + 1_050)
+
+
+def test_so_does_the_patience_with_a_full_mailbox(store: Store, worker: int) -> None:
+    deferred(store, worker)
+    with store.write() as session:
+        session.query(Recipient).update({"failing_since": NOW})
+    do(store, "hold", now=NOW + 50)
+    do(store, "release", now=NOW + 1_050)
+    assert recipients(store)[0].failing_since == NOW + 1_000
 
 
 def test_a_slot_of_the_hourly_limit_is_kept(store: Store, worker: int) -> None:

@@ -34,9 +34,9 @@ _NO_WORD = re.compile(r"[\W_]+")
 class Meaning:
     """What a class of failures leads to.
 
-    ``patience``: seconds from its acceptance for which a recipient is tried again; 0: a permanent reply ends it, None:
-    its lifetime. ``suppress_for``: seconds in which the address is not tried then (None: never); only an address that
-    has failed ``times`` times ``within`` so many seconds.
+    ``patience``: seconds from the first such failure for which a recipient is tried again; 0: a permanent reply ends
+    it, None: its lifetime. ``suppress_for``: seconds in which the address is not tried then (None: never); only an
+    address that has failed ``times`` times ``within`` so many seconds.
     """
 
     patience: float | None = 0.0
@@ -84,7 +84,7 @@ class Classification:
 
     @property
     def patience(self) -> float | None:
-        """Seconds from a recipient's acceptance for which it is tried again; None: its lifetime."""
+        """Seconds from the first such failure for which a recipient is tried again; None: its lifetime."""
         return 0.0 if self.permanent else CLASSES[self.name].patience or None
 
     @property
@@ -196,7 +196,7 @@ def _fits(pattern: tuple[str, ...], status: str) -> bool:
 
 
 def _any_within(texts: Texts, said: str, beginnings: Set[str]) -> bool:
-    """Whether one of the texts, if there are any, is in what is said; most cannot be: no word there begins like them."""
+    """Whether one of the texts (or of none) is said; most cannot be, as no word there begins like them."""
     return not texts or any(_within(parts, said) for begin in texts.keys() & beginnings for parts in texts[begin])
 
 
