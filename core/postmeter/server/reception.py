@@ -41,7 +41,7 @@ from postmeter.smtp.limits import Limits
 from postmeter.store import accept as accepting
 from postmeter.store import connections, returning, suppressions
 from postmeter.store.late import Late
-from postmeter.store.notifications import Notifier
+from postmeter.store.notifications import Accepting, Notifier
 from postmeter.store.passing_on import PassingOn
 from postmeter.store.returning import return_paths
 from postmeter.store.secrets import Secrets
@@ -151,7 +151,10 @@ def _acceptance(settings: Settings, parts: Parts) -> Acceptance:
     return Acceptance(
         hostname=settings.hostname,
         keep_list_help=smtp.list_help == "keep",
-        change=accepting.Acceptance(settings.overdraft, settings.demo, keep_suppressed=smtp.suppressed == "accept"),
+        change=Accepting(
+            accepting.Acceptance(settings.overdraft, settings.demo, keep_suppressed=smtp.suppressed == "accept"),
+            Notifier.of(settings),
+        ),
         submit=parts.submit,
         new_id=IdFactory(time.time, os.urandom),
         clock=time.time,
