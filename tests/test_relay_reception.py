@@ -128,6 +128,7 @@ def test_a_suppressed_recipient_is_accepted_shown_and_not_sent(relay: Relay, acc
     wait_until(counted, 10, "a suppressed recipient")
     wait_until(lambda: not relay.queue()["total"], 10, "the end of the queue")
     assert sink.to("here@example.net")
+    wait_until(lambda: sink.to(f"a@{DOMAIN}"), 10, "the notification")
     told = relay.stats()
     assert told["arrived"] == told["delivered"] + told["suppressed"]
 

@@ -92,6 +92,14 @@ def test_a_late_bounce_reaches_the_books(scene: Scene) -> None:
         scene.shop.send("joe@example.org")
 
 
+def test_a_bounce_that_returns_a_mail_of_several_megabytes_is_heard(scene: Scene) -> None:
+    identifier, path = scene.send("large@example.org")
+    wait_until(lambda: scene.state(identifier) == "delivered", 20, scene.relay.log)
+    returned = "\n" + ("x" * 70 + "\n") * 60_000
+    assert scene.report("qmail_no_mailbox", path, **{r"\Z": returned})[0] == 250
+    assert scene.state(identifier) == "bounced"
+
+
 def test_a_complaint_at_the_address_for_feedback_finds_its_mail(scene: Scene) -> None:
     identifier, path = scene.send("joe@freemail.example")
     answer = scene.report("arf_abuse", f"fbl@{BOUNCES}", **{r"b\+01kxexample@bounce\.relay\.example": path})

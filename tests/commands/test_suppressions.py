@@ -10,7 +10,7 @@ import pytest
 from postmeter.commands import suppressions
 from postmeter.store.accounts import account_by_name
 from postmeter.store.suppressions import BOUNCE, find, suppress
-from postmeter.store.suppressions import suppress_all as put
+from postmeter.store.suppressions import take_in as put
 from support.command import Cli, opened, printed, told, with_account
 
 
@@ -85,6 +85,17 @@ def test_what_was_exported_is_imported_as_it_was(cli: Cli, tmp_path: Path) -> No
     ]
 
 
+def test_lines_that_are_over_are_passed_over_and_counted(cli: Cli) -> None:
+    with_account(cli)
+    table = "joe@example.org,,2020-01-01\nann@example.org,,2100-01-01\n"
+    answer = cli("suppression", "import", "acme", "-", input=table)
+    assert answer.stdout == "1 addresses are suppressed. Lines passed over, as their time is over: 1.\n"
+    assert [one["address"] for one in printed(cli("suppression", "list", "acme", "--json"))] == ["ann@example.org"]
+    assert printed(cli("suppression", "import", "acme", "-", "--json", input=table)) == {"imported": 1, "over": 1}
+    wrong = cli("suppression", "import", "acme", "-", input=f"{table}joe\n")
+    assert told(wrong, 2) == "nothing was imported: line 3: 'joe' is not an address such as joe@example.org"
+
+
 def test_the_heads_may_be_those_of_the_manual(cli: Cli) -> None:
     with_account(cli)
     table = "Address,Reason,Expiry\njoe@example.org,he asked for it,2100-01-01\n"
@@ -99,12 +110,12 @@ def test_a_long_list_goes_in_and_out_in_parts(
     with_account(cli)
     sizes: list[int] = []
     monkeypatch.setattr(
-        suppressions, "suppress_all", lambda session, part: sizes.append(len(part)) or put(session, part)
+        suppressions, "take_in", lambda session, part, now: sizes.append(len(part)) or put(session, part, now)
     )
     addresses = sorted(f"joe{n}@example.org" for n in range(2_100))
     file = tmp_path / "list.csv"
     file.write_text("".join(f"{address};asked for it\n" for address in ["JOE1@example.org", *addresses]))
-    assert printed(cli("suppression", "import", "*", str(file), "--json")) == {"imported": 2_101}
+    assert printed(cli("suppression", "import", "*", str(file), "--json")) == {"imported": 2_101, "over": 0}
     assert sizes == [1_000, 1_000, 101]
     exported = cli("suppression", "export", "*").stdout.splitlines()
     assert [line.partition(",")[0] for line in exported[1:]] == addresses

@@ -113,6 +113,32 @@ def test_a_recipient_expires_at_the_end_of_its_lifetime_with_the_last_answer() -
     assert judge(LATER, "connect", now=end, recipient=tried).charge == "charged"
 
 
+@pytest.mark.parametrize("reply", [Reply(452, "4.2.2", "mailbox full"), Reply(552, "5.2.2", "mailbox full")])
+def test_the_patience_with_a_full_mailbox_begins_when_it_is_first_full(reply: Reply) -> None:
+    late = NOW + 2 * DAY  # the relay was down, or the provider suspended
+    first = judge(reply, "rcpt", now=late)
+    assert (first.state, first.failing_since) == ("deferred", late)
+    since = replace(FRESH, attempts=1, charge="charged", failing_since=late)
+    last = judge(reply, "rcpt", now=late + DAY - 1, recipient=since)
+    assert (last.state, last.next_attempt_at, last.failing_since) == ("deferred", late + DAY, late)
+    assert judge(reply, "rcpt", now=late + DAY, recipient=since).state == "bounced"
+
+
+def test_a_full_mailbox_is_not_waited_for_beyond_the_lifetime() -> None:
+    end = NOW + FOUR_DAYS
+    full = Reply(452, "4.2.2", "mailbox full")
+    first = judge(full, "rcpt", now=end - 60)
+    assert (first.state, first.next_attempt_at) == ("deferred", end)
+    assert judge(full, "rcpt", now=end).state == "expired"
+
+
+def test_other_failures_neither_begin_nor_end_a_classes_patience() -> None:
+    assert judge(LATER, "rcpt").failing_since is None
+    since = replace(FRESH, attempts=1, charge="charged", failing_since=NOW)
+    between = judge(LATER, "connect", now=NOW + 2 * DAY, recipient=since)
+    assert (between.state, between.failing_since) == ("deferred", NOW)
+
+
 def test_a_copy_in_doubt_is_tried_again_after_a_quarter_of_an_hour_at_least() -> None:
     settlement = judge(LATER, "content", in_doubt=True, random=0.0)
     assert (settlement.state, settlement.in_doubt) == ("deferred", True)

@@ -69,6 +69,11 @@ def test_every_class_of_the_corpus_is_recognised() -> None:
     assert {label: right[label] / n for label, n in labels.items() if right[label] < 0.98 * n} == {}
 
 
+def test_nothing_else_is_ever_taken_for_the_recipients_fault() -> None:
+    at_fault = {name for name, meaning in CLASSES.items() if meaning.suppress_for is not None}
+    assert [sample for sample in SAMPLES if sample.given in at_fault and sample.label not in at_fault] == []
+
+
 def test_only_what_no_rule_is_about_is_unclassified() -> None:
     assert set(get_args(Stage)) | {REPORT} == set(STAGES)
     for sample in SAMPLES:
@@ -175,6 +180,15 @@ def test_own_rules_come_first() -> None:
     assert own.classify("rcpt", 540, "5.1.1", "no, not today").name == "hard.recipient"
 
 
+@pytest.mark.parametrize(
+    ("said", "holds"),
+    [("client unknown", True), ("unknown: the client", True), ("user unknown", False), ("the client is well", False)],
+)
+def test_a_text_may_have_to_be_about_something(said: str, holds: bool) -> None:
+    own = Classifier({"mine": {"class": "net", "text": ["unknown"], "about": ["client", "server"]}})
+    assert (own.classify("rcpt", 550, "", said).rule == "mine") == holds
+
+
 @pytest.mark.parametrize("status", ["5.2.1", "5.2.99", "4.2.0"])
 def test_a_status_may_have_any_number_in_it(status: str) -> None:
     own = Classifier({"mine": {"class": "rate", "status": ["*.2.*"]}})
@@ -197,6 +211,7 @@ def test_a_status_may_have_any_number_in_it(status: str) -> None:
         ({"class": "net", "text": [" "]}, r"\[mine\] text must be a list of texts"),
         ({"class": "net", "text": ["slow … "]}, r"\[mine\] text cannot be 'slow … '"),
         ({"class": "net", "text": ["joe@example.org"]}, r"\[mine\] text cannot be 'joe@example.org'"),
+        ({"class": "net", "about": ["…"]}, r"\[mine\] about cannot be '…'"),
     ],
 )
 def test_a_rule_that_is_none_is_named(table: Any, said: str) -> None:

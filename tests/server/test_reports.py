@@ -3,98 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 
-from postmeter.config import Smtp, networks
-from postmeter.message.bounce import classify
 from postmeter.message.identifier import new_id
-from postmeter.message.return_path import Returned, ReturnPaths
-from postmeter.server.board import Board
-from postmeter.server.census import Census
-from postmeter.server.doorway import Visitors
-from postmeter.server.guard import Guard
-from postmeter.server.link import Entrance
-from postmeter.server.refusals import Refusals
+from postmeter.message.return_path import Returned
 from postmeter.server.report_mailboxes import Mailboxes
-from postmeter.server.report_office import MOST_AN_HOUR, Office, Parts
-from postmeter.server.reports import MAX_SIZE, Reports, ReportsProtocol
-from postmeter.server.share import Share
-from postmeter.smtp.limits import Limits
-from postmeter.store.late import Late
-from postmeter.store.passing_on import PassingOn
-from support.reception import Client, certificate
-
-CORPUS = Path(__file__).parent.parent / "message" / "corpus" / "reports"
-NOW = 1_800_000_000.0
-HOSTNAME, BOUNCES, CUSTOMERS = "mail.example.net", "bounce.example.net", "bounce.shop.example"
-PATHS = ReturnPaths(b"k" * 32, 86_400.0)
-IDENTIFIER = new_id(int(NOW * 1000), b"0123456789")
-PATH = PATHS.write(Returned(IDENTIFIER, 0), BOUNCES)
-HELLO = b"EHLO mx.example.org\r\n"
-GONE = OSError("the database is gone")
-
-
-def codes(said: bytes) -> list[int]:
-    """The reply codes of complete replies."""
-    return [int(line[:3]) for line in said.split(b"\r\n") if line[3:4] == b" "]
-
-
-@dataclass
-class Desk:
-    """A writer that keeps what it is given; ``result`` is what it answers."""
-
-    result: Any = 1
-    items: list[Any] = field(default_factory=list)
-
-    def submit(self, change: Any, item: Any, done: Callable[[Any], None]) -> None:
-        """See ``Writer``."""
-        self.items.append(item)
-        done(self.result)
-
-
-def at_once(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-    """Instead of a thread."""
-    try:
-        return succeed(function(*arguments))
-    except Exception as error:
-        return fail(error)
-
-
-def reports(desk: Desk, tmp_path: Path, clock: Clock | None = None, **changes: Any) -> Reports:
-    """What the sessions share."""
-    reactor, smtp, board = clock or Clock(), Smtp(), Board.alone()
-    late, passing_on = Late(classify), PassingOn(HOSTNAME, "postmaster@operator.example")
-    made = Reports(
-        hostname=HOSTNAME,
-        limits=Limits(max_message_size=MAX_SIZE, normalise_line_endings=True, accept_long_lines=True),
-        mailboxes=Mailboxes(
-            PATHS, frozenset({HOSTNAME, BOUNCES}), lambda domain: succeed(domain == CUSTOMERS), lambda: NOW
-        ),
-        office=Office(Parts(HOSTNAME, PATHS, late, passing_on, desk.submit, at_once, lambda: NOW + reactor.seconds())),
-        share=Share("reports", 2, board),
-        visitors=Visitors(
-            Census(smtp, board, reactor.seconds), Guard(smtp, board, reactor.seconds), Refusals(reactor.seconds)
-        ),
-        entrance=Entrance(certificate(), smtp, networks("smtp.proxies", ()), reactor),
-        spool_folder=tmp_path,
-        disk_is_low=lambda: False,
-    )
-    return replace(made, **changes)
-
-
-def greeted(shared: Reports) -> Client:
-    """A server that has said hello."""
-    made = Client(partial(ReportsProtocol, shared), implicit_tls=False)
-    made.send(HELLO)
-    return made
+from postmeter.server.report_office import MOST_AN_HOUR
+from postmeter.server.reports import ReportsProtocol
+from support.reception import Client
+from support.reporting import (
+    BOUNCES,
+    CUSTOMERS,
+    GONE,
+    HELLO,
+    HOSTNAME,
+    IDENTIFIER,
+    NOW,
+    PATH,
+    PATHS,
+    Desk,
+    codes,
+    greeted,
+    report,
+    reports,
+    send,
+)
 
 
 @pytest.fixture
@@ -109,26 +48,12 @@ def client(desk: Desk, tmp_path: Path) -> Client:
     return greeted(reports(desk, tmp_path))
 
 
-def send(client: Client, content: bytes, *recipients: str, sender: str = "") -> bytes:
-    """A whole transaction; what was said to its last command."""
-    client.send(f"MAIL FROM:<{sender}>\r\n".encode())
-    for recipient in recipients:
-        client.send(f"RCPT TO:<{recipient}>\r\n".encode())
-    client.send(b"DATA\r\n")
-    return client.send(content.replace(b"\r\n.", b"\r\n..") + b"\r\n.\r\n")
-
-
-def report(name: str) -> bytes:
-    """One of the corpus."""
-    return (CORPUS / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n")
-
-
 def test_it_offers_tls_and_no_login(desk: Desk, tmp_path: Path) -> None:
     client = Client(partial(ReportsProtocol, reports(desk, tmp_path)), implicit_tls=False)
     assert client.greeting == b"220 mail.example.net ESMTP\r\n"
     said = client.send(HELLO)
     assert said == (
-        b"250-mail.example.net\r\n250-SIZE 1048576\r\n250-8BITMIME\r\n250-PIPELINING\r\n"
+        b"250-mail.example.net\r\n250-SIZE 8388608\r\n250-8BITMIME\r\n250-PIPELINING\r\n"
         b"250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250 STARTTLS\r\n"
     )
     assert codes(client.send(b"AUTH PLAIN AGEAYg==\r\n")) == [502]
@@ -315,13 +240,6 @@ def test_a_customers_domain_that_cannot_be_looked_up_is_trouble_of_ours(
     client = greeted(reports(desk, tmp_path, mailboxes=boxes))
     assert codes(client.send(b"MAIL FROM:<>\r\nRCPT TO:<abuse@x.example>\r\n")) == [250, 451]
     assert "could not be checked" in caplog.text
-
-
-def test_a_report_is_not_larger_than_a_megabyte(client: Client, desk: Desk) -> None:
-    assert codes(client.send(f"MAIL FROM:<> SIZE={MAX_SIZE + 1}\r\n".encode())) == [552]
-    assert send(client, report("qmail_no_mailbox") + b"x\r\n" * (MAX_SIZE // 3), PATH).startswith(b"552")
-    assert desk.items == []
-    assert send(client, report("qmail_no_mailbox") + b"x" * 300_000, PATH).startswith(b"250")
 
 
 def test_a_session_without_login_lasts_as_long_as_it_is_used(desk: Desk, tmp_path: Path) -> None:

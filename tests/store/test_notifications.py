@@ -15,17 +15,18 @@ from postmeter.message.bounce import classify
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.message.statement import Statement
 from postmeter.store import notifications, orders, queue
-from postmeter.store.accept import Submission
+from postmeter.store.accept import Acceptance, Submission
 from postmeter.store.engine import Store
 from postmeter.store.late import Late, News
-from postmeter.store.notifications import MOST_PER_HOUR, MOST_RETURNED, Notifier, Settling
+from postmeter.store.notifications import MOST_PER_HOUR, MOST_RETURNED, Accepting, Notifier, Settling
 from postmeter.store.orders import CarryingOut
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import Leased
 from postmeter.store.queue_filter import Filter
 from postmeter.store.settle import LeaseLost
 from postmeter.store.statistics import totals
-from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, Content, Event, Message
+from postmeter.store.suppressions import MANUAL, suppress
+from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, SUPPRESSED, Content, Event, Message
 from support.postage import (
     CONTENT,
     accept,
@@ -309,4 +310,36 @@ def test_a_bounce_that_came_to_us_later_is_told_though_the_mail_is_gone(store: S
     [mail] = notified(store)
     assert said(mail) == [("rfc822; r0@example.net", "failed", "5.1.1")]
     assert mail.get_payload(2).get_payload().strip() == f"Message-ID: {mail['In-Reply-To']}"
+    audit(store)
+
+
+def stored(store: Store, asked: Submission, gone: Iterable[str], when: str = "always") -> Any:
+    """Committed after those addresses were suppressed."""
+    with store.write() as session:
+        for address in gone:
+            suppress(session, 1, address, MANUAL, NOW)
+        change = Accepting(Acceptance(keep_suppressed=True), Notifier("mail.test", when, 86_400.0))
+        return change(session, [replace(asked, suppressions=True)])[0]
+
+
+@pytest.mark.parametrize(
+    ("when", "notify", "mails"),
+    [("always", "", 1), ("requested", "", 0), ("requested", "FAILURE", 1), ("always", "NEVER", 0), ("never", "", 0)],
+)
+def test_of_a_suppressed_address_a_sender_hears_the_same_at_once_and_later(
+    store: Store, worker: int, when: str, notify: str, mails: int
+) -> None:
+    leases = leased(store, worker, asking(notify))
+    settled(store, worker, leases, SUPPRESSED, when, reply="550 5.7.1 suppressed", transmitted=False)
+    stored(store, asking(notify), ["r0@example.net"], when)
+    found = [(said(mail), mail.get_payload(2).get_payload().strip()) for mail in notified(store)]
+    assert found == [([("rfc822; r0@example.net", "failed", "5.7.1")], "Subject: hello")] * (2 * mails)
+    audit(store)
+
+
+def test_one_letter_tells_of_all_suppressed_addresses_and_the_others_are_sent_to(store: Store, worker: int) -> None:
+    assert stored(store, asking("", "", ""), ["r0@example.net", "r2@example.net"]).paid == [1]
+    [mail] = notified(store)
+    assert [name for name, *_ in said(mail)] == ["rfc822; r0@example.net", "rfc822; r2@example.net"]
+    assert [facts["recipients"] for _, facts in told(store)] == [[0, 2]]
     audit(store)

@@ -8,6 +8,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from postmeter.message.bounce import classify
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position, after
 from postmeter.store.queue import Leased
@@ -327,3 +328,14 @@ def test_when_a_domain_was_first_unknown_is_kept_for_the_next_attempt(store: Sto
     assert again.recipients[0].unknown_since == NOW - 3
     settle_all(store, [again], worker, DEFERRED)
     assert lease(store, worker)[0].recipients[0].unknown_since is None
+
+
+def test_when_it_was_first_full_is_kept_whatever_happens_then(store: Store, worker: int) -> None:
+    one = leased(store, worker)
+    full = later(outcome(one, one.recipients[0], worker, DEFERRED), failure=classify("rcpt", 452, "4.2.2", ""))
+    with store.write() as session:
+        settle(session, [full])
+    for _ in range(2):
+        [again] = lease(store, worker)
+        assert again.recipients[0].failing_since == NOW
+        settle_all(store, [again], worker, DEFERRED)

@@ -24,6 +24,7 @@ from postmeter.store.tables import (
     Content,
     Counter,
     Event,
+    Recipient,
 )
 from postmeter.store.verbs import Key, act
 from support.postage import (
@@ -110,12 +111,14 @@ def test_what_was_tried_is_deferred_again_when_it_is_released(store: Store, work
     audit(store)
 
 
-def test_the_lifetime_stands_still_meanwhile(store: Store, worker: int) -> None:
+def test_the_lifetime_and_the_patience_with_a_full_mailbox_stand_still_meanwhile(store: Store, worker: int) -> None:
     accept(store, submission())
+    with store.write() as session:
+        session.query(Recipient).update({"failing_since": NOW})
     do(store, "hold", now=NOW + 50)
     do(store, "release", now=NOW + 1_050)
     [one] = recipients(store)
-    assert (one.leaves_at, one.next_attempt_at) == (NOW + 1_000, NOW + 1_050)
+    assert (one.leaves_at, one.failing_since, one.next_attempt_at) == (NOW + 1_000, NOW + 1_000, NOW + 1_050)
 
 
 def test_a_slot_of_the_hourly_limit_is_kept(store: Store, worker: int) -> None:

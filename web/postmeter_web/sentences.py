@@ -48,7 +48,6 @@ QUOTA = (  # what cannot be booked
 )
 SUPPRESSIONS = (  # what cannot be one, and what is wrong with a list of them
     N_("{text} is no date such as 2030-12-31"),
-    N_("{text} is over already"),
     N_("the day has to be in the future"),
     N_("the file has no line with an address"),
     N_("the file is not in UTF-8"),

@@ -19,7 +19,7 @@ from postmeter.errors import UsageError
 from postmeter.store import suppression_list
 from postmeter.store.accounts import account_by_name
 from postmeter.store.quota import iso
-from postmeter.store.suppression_list import Problem
+from postmeter.store.suppression_list import Over, Problem
 from postmeter.store.suppressions import (
     EVERY_ACCOUNT,
     MANUAL,
@@ -27,8 +27,8 @@ from postmeter.store.suppressions import (
     clean_address,
     lift,
     suppress,
-    suppress_all,
     suppressions_of,
+    take_in,
 )
 
 DAY = 86_400.0
@@ -106,19 +106,20 @@ def show_suppressions(relay: Relay, account: str, as_json: bool) -> None:
 def import_file(relay: Relay, account: str, file: BinaryIO, as_json: bool) -> None:
     """Refuse an account's mail to all addresses of a CSV file (address, reason, expiry); all of them or none.
 
-    FILE may be - for standard input.
+    Lines whose expiry has passed are passed over. FILE may be - for standard input.
     """
     now, number = time.time(), 0
     with relay.store.read() as session:
         customer = _number(session, account)
     with _kept(file) as kept:
-        _refuse_mistakes(suppression_list.judged(csv_file.rows(kept), customer, now))
+        over = _without_mistakes(suppression_list.judged(csv_file.rows(kept), customer, now))
         asked = suppression_list.judged(csv_file.rows(kept), customer, now)
         for part in suppression_list.parts(one for one in asked if isinstance(one, Suppression)):
             number += len(part)
             with relay.store.write() as session:
-                suppress_all(session, part)
-    show(as_json, {"imported": number}, f"{number:,} addresses are suppressed.")
+                take_in(session, part, now)
+    passed_over = f" Lines passed over, as their time is over: {over:,}." if over else ""
+    show(as_json, {"imported": number, "over": over}, f"{number:,} addresses are suppressed.{passed_over}")
 
 
 @contextmanager
@@ -132,17 +133,21 @@ def _kept(file: BinaryIO) -> Iterator[BinaryIO]:
         yield kept
 
 
-def _refuse_mistakes(judged: Iterable[Suppression | Problem]) -> None:
+def _without_mistakes(judged: Iterable[Suppression | Problem | Over]) -> int:
+    """How many lines are over; UsageError when some are wrong."""
     first: list[Problem] = []
-    more = 0
-    for one in (one for one in judged if isinstance(one, Problem)):
-        if len(first) < FEW:
+    more = over = 0
+    for one in judged:
+        if isinstance(one, Over):
+            over += 1
+        elif isinstance(one, Problem) and len(first) < FEW:
             first.append(one)
-        else:
+        elif isinstance(one, Problem):
             more += 1
     if first:
         wrong = "; ".join(f"line {one.line}: {one.text}" for one in first)
         raise UsageError(f"nothing was imported: {wrong}{f'; and {more} more' if more else ''}")
+    return over
 
 
 @suppression.command()

@@ -77,9 +77,11 @@ class Judge:
         """The state after a failure, and when to try again: as long as its class and the lifetime allow."""
         if failure.permanent:
             return BOUNCED, now
-        whole = message.lifetime or self._lifetime
-        lifetime = min(whole, failure.patience or whole)
+        lifetime = whole = message.lifetime or self._lifetime
         begun = since(message, recipient)
+        if failure.patience is not None:
+            first = now if recipient.failing_since is None else recipient.failing_since
+            lifetime = min(whole, first + failure.patience - begun)
         again = next_attempt(now, recipient.attempts + 1, begun, lifetime, random, pause=pause)
         if again is not None:
             return DEFERRED, again

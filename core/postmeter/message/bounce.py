@@ -22,6 +22,7 @@ BEGINNING = 3  # letters of a word by which texts are told apart at once
 FINAL_AT_MAIL = ("size", "content")  # about this message, so the same from every machine; the rest may be about ours
 
 Parts = tuple[str, ...]  # of a text, to be found one behind the other
+Texts = Mapping[str, tuple[Parts, ...]]  # by the letters they begin with
 
 _status = re.compile(r"\d\.(?:\d{1,3}|\*)\.(?:\d{1,3}|\*)|\*\.\d{1,3}\.(?:\d{1,3}|\*)").fullmatch
 _STATUS_INSIDE = re.compile(r"(?:^|[\s#(\[])([45]\.\d\.\d{1,3})(?=[\s)\]:;,-]|$)")
@@ -33,9 +34,9 @@ _NO_WORD = re.compile(r"[\W_]+")
 class Meaning:
     """What a class of failures leads to.
 
-    ``patience``: seconds from its acceptance for which a recipient is tried again; 0: a permanent reply ends it, None:
-    its lifetime. ``suppress_for``: seconds in which the address is not tried then (None: never); only an address that
-    has failed ``times`` times ``within`` so many seconds.
+    ``patience``: seconds from the first such failure for which a recipient is tried again; 0: a permanent reply ends
+    it, None: its lifetime. ``suppress_for``: seconds in which the address is not tried then (None: never); only an
+    address that has failed ``times`` times ``within`` so many seconds.
     """
 
     patience: float | None = 0.0
@@ -83,7 +84,7 @@ class Classification:
 
     @property
     def patience(self) -> float | None:
-        """Seconds from a recipient's acceptance for which it is tried again; None: its lifetime."""
+        """Seconds from the first such failure for which a recipient is tried again; None: its lifetime."""
         return 0.0 if self.permanent else CLASSES[self.name].patience or None
 
     @property
@@ -104,14 +105,18 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of reasoning: all of its conditions hold (an empty one always does), and one of its texts is said."""
+    """One line of reasoning: all of its conditions hold (an empty one always does), also those on what is said.
+
+    Of its ``texts`` one must be in the reply, and of the things it is ``about`` as well, whichever comes first.
+    """
 
     name: str
     failure: str
     stages: frozenset[str] = frozenset()
     codes: tuple[str, ...] = ()
     statuses: tuple[tuple[str, ...], ...] = ()
-    texts: Mapping[str, tuple[Parts, ...]] = field(default_factory=dict, repr=False)  # by the letters they begin with
+    texts: Texts = field(default_factory=dict, repr=False)
+    about: Texts = field(default_factory=dict, repr=False)
 
     def may_apply(self, stage: str, code: str, status: str) -> bool:
         """Whether it is about such replies, whatever their text."""
@@ -122,10 +127,8 @@ class Rule:
         )
 
     def holds(self, said: str, beginnings: Set[str]) -> bool:
-        """Whether one of its texts is in what is said; most cannot be, as no word there begins like it."""
-        return not self.texts or any(
-            _within(parts, said) for begin in self.texts.keys() & beginnings for parts in self.texts[begin]
-        )
+        """Whether what is said is what it wants."""
+        return _any_within(self.texts, said, beginnings) and _any_within(self.about, said, beginnings)
 
 
 class Classifier:
@@ -192,6 +195,11 @@ def _fits(pattern: tuple[str, ...], status: str) -> bool:
     return len(parts) == 3 and all(wanted in ("*", part) for wanted, part in zip(pattern, parts, strict=True))
 
 
+def _any_within(texts: Texts, said: str, beginnings: Set[str]) -> bool:
+    """Whether one of the texts (or of none) is said; most cannot be, as no word there begins like them."""
+    return not texts or any(_within(parts, said) for begin in texts.keys() & beginnings for parts in texts[begin])
+
+
 def _within(parts: Parts, said: str) -> bool:
     """Whether the parts come one behind the other, each from the beginning of a word on."""
     at = 0
@@ -205,7 +213,7 @@ def _within(parts: Parts, said: str) -> bool:
 def _rule(name: str, table: Any) -> Rule:
     if not isinstance(table, dict):
         raise ValueError(f"{name} must be a table: [{name}]")
-    if unknown := sorted(table.keys() - {"class", "stage", "code", "status", "text"}):
+    if unknown := sorted(table.keys() - {"class", "stage", "code", "status", "text", "about"}):
         raise ValueError(f"[{name}] has an unknown key {unknown[0]!r}")
     if table.get("class") not in CLASSES:
         raise ValueError(f"[{name}] class must be one of {', '.join(CLASSES)}")
@@ -217,7 +225,7 @@ def _rule(name: str, table: Any) -> Rule:
         frozenset(_checked(name, "stage", _texts(name, table, "stage") or stages, stages.__contains__)),
         tuple(_checked(name, "code", codes, lambda code: code[0] in "45" and code.isdecimal() and len(code) <= 3)),
         tuple(tuple(one.split(".")) for one in _checked(name, "status", statuses, _status)),
-        _by_beginning(_parts(name, one) for one in _texts(name, table, "text")),
+        *(_by_beginning(_parts(name, key, one) for one in _texts(name, table, key)) for key in ("text", "about")),
     )
 
 
@@ -235,15 +243,15 @@ def _checked(name: str, key: str, values: Iterable[str], good: Callable[[str], o
     return values
 
 
-def _parts(name: str, text: str) -> Parts:
+def _parts(name: str, key: str, text: str) -> Parts:
     """``mailbox … full`` is ``" mailbox"`` and ``" full"``: words may go on, ``block`` finds ``blocked``."""
     parts = tuple(words(part).rstrip() for part in text.split("…"))
     if not all(parts) or len(parts[0]) < 3:
-        raise ValueError(f"[{name}] text cannot be {text!r}")
+        raise ValueError(f"[{name}] {key} cannot be {text!r}")
     return parts
 
 
-def _by_beginning(texts: Iterable[Parts]) -> dict[str, tuple[Parts, ...]]:
+def _by_beginning(texts: Iterable[Parts]) -> Texts:
     """By the first word or, as that may go on, its first letters."""
     found: dict[str, tuple[Parts, ...]] = {}
     for parts in texts:

@@ -33,7 +33,7 @@ from postmeter.server.refusals import Refusals
 from postmeter.server.report_mailboxes import Mailboxes
 from postmeter.server.report_office import Office
 from postmeter.server.report_office import Parts as OfficeParts
-from postmeter.server.reports import MAX_SIZE, Reports, ReportsProtocol
+from postmeter.server.reports import ROOM, Reports, ReportsProtocol
 from postmeter.server.share import Share
 from postmeter.server.tls import ServerTls
 from postmeter.server.visit import Visit
@@ -41,7 +41,7 @@ from postmeter.smtp.limits import Limits
 from postmeter.store import accept as accepting
 from postmeter.store import connections, returning, suppressions
 from postmeter.store.late import Late
-from postmeter.store.notifications import Notifier
+from postmeter.store.notifications import Accepting, Notifier
 from postmeter.store.passing_on import PassingOn
 from postmeter.store.returning import return_paths
 from postmeter.store.secrets import Secrets
@@ -132,7 +132,10 @@ def build_reports(settings: Settings, parts: Parts) -> Reports:
     return Reports(
         hostname=settings.hostname,
         limits=replace(
-            session_limits(smtp), max_message_size=MAX_SIZE, normalise_line_endings=True, accept_long_lines=True
+            session_limits(smtp),
+            max_message_size=smtp.max_message_size + ROOM,
+            normalise_line_endings=True,
+            accept_long_lines=True,
         ),
         mailboxes=Mailboxes(
             paths, own, lambda domain: parts.read(partial(returning.is_in_use, name=domain)), time.time
@@ -151,7 +154,10 @@ def _acceptance(settings: Settings, parts: Parts) -> Acceptance:
     return Acceptance(
         hostname=settings.hostname,
         keep_list_help=smtp.list_help == "keep",
-        change=accepting.Acceptance(settings.overdraft, settings.demo, keep_suppressed=smtp.suppressed == "accept"),
+        change=Accepting(
+            accepting.Acceptance(settings.overdraft, settings.demo, keep_suppressed=smtp.suppressed == "accept"),
+            Notifier.of(settings),
+        ),
         submit=parts.submit,
         new_id=IdFactory(time.time, os.urandom),
         clock=time.time,

@@ -13,14 +13,23 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from postmeter.committing import Submit, commit
 from postmeter.message.envelope import Envelope
 from postmeter.message.feedback import Feedback
-from postmeter.message.parts import Mail
+from postmeter.message.parts import MAX_SIZE, Mail
 from postmeter.message.passing_on import PassedOn, goes_round
 from postmeter.message.report import understood
 from postmeter.message.return_path import Returned, ReturnPaths
 from postmeter.message.statement import Kind, Report
 from postmeter.server.acceptance import storage_trouble
 from postmeter.server.report_mailboxes import is_return_path, is_role
-from postmeter.smtp.replies import ENOUGH_MAIL, LOCAL_ERROR, NO_REPORT, PASSED_ON, REPORT_HEARD, ROUTING_LOOP, TOO_EARLY
+from postmeter.smtp.replies import (
+    ENOUGH_MAIL,
+    LOCAL_ERROR,
+    NO_REPORT,
+    PASSED_ON,
+    REPORT_HEARD,
+    ROUTING_LOOP,
+    TOO_EARLY,
+    message_too_large,
+)
 from postmeter.smtp.reply import Refused, Reply
 from postmeter.store.late import News
 from postmeter.store.writer import Change
@@ -53,8 +62,11 @@ class Office:
         self._reading = DeferredSemaphore(AT_ONCE)
         self._passed_on: deque[float] = deque()
 
-    async def take(self, envelope: Envelope, content: Callable[[], bytes]) -> Reply:
-        """The reply to the final dot; ``content`` is read in the thread."""
+    async def take(self, envelope: Envelope, content: Callable[[], bytes], size: int) -> Reply:
+        """The reply to the final dot; ``content`` is read in the thread.
+
+        Of a mail whose ``size`` is more than ``MAX_SIZE`` it is the beginning, which will do for a report.
+        """
         octets, mail, report = await self._reading.run(self._parts.in_thread, _read, content, envelope)
         addresses = [recipient.forward_path for recipient in envelope.recipients]
         roles = [address for address in addresses if is_role(address)]
@@ -63,6 +75,8 @@ class Office:
         news = list(self._news(report, [address for address in addresses if is_return_path(address)]))
         if news:
             await self._record(news, report)
+        elif roles and size > MAX_SIZE:
+            raise Refused(message_too_large(MAX_SIZE))
         elif roles:
             await self._pass_on(PassedOn(roles[0], envelope.reverse_path, octets))
             return PASSED_ON

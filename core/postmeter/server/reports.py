@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.internet.defer import ensureDeferred
 
+from postmeter.message.parts import MAX_SIZE
 from postmeter.server.doorway import Visitors
 from postmeter.server.link import Entrance
 from postmeter.server.report_mailboxes import Mailboxes
@@ -16,12 +17,12 @@ from postmeter.server.share import Share
 from postmeter.server.spool import Spool
 from postmeter.server.visit import Visit, refusal_of
 from postmeter.smtp import replies
-from postmeter.smtp.events import EndOfContent, Mail, Rcpt, StartTls
+from postmeter.smtp.events import Content, EndOfContent, Mail, Rcpt, StartTls
 from postmeter.smtp.inbound import InboundSession
 from postmeter.smtp.limits import Limits
 from postmeter.smtp.reply import Reply
 
-MAX_SIZE = 1_048_576  # octets of a report
+ROOM = 1_048_576  # octets of a report besides the mail that may be returned whole in it
 IN_MEMORY = 65_536  # octets of each, since anybody may come
 
 
@@ -74,6 +75,12 @@ class ReportsProtocol(Visit):
         else:
             answer.addCallback(self._answer).addErrback(self._stumbled)
 
+    def _keep(self, event: Content) -> None:
+        """Keep what is looked at: a report says first what it is about, and then may return a mail of any size."""
+        room = MAX_SIZE - (self._spool.size if self._spool else 0)
+        if room > 0:
+            super()._keep(Content(event.block[:room]))
+
     def _end_of_content(self, event: EndOfContent) -> None:
         refusal, self._trouble = event.flaw or self._trouble, None
         if refusal is not None:
@@ -81,7 +88,7 @@ class ReportsProtocol(Visit):
             self._answer(refusal)
             return
         spool, self._spool = self._spool or Spool(self._spool_folder), None
-        d = ensureDeferred(self._reports.office.take(event.envelope, lambda: b"".join(spool.blocks(0))))
+        d = ensureDeferred(self._reports.office.take(event.envelope, lambda: b"".join(spool.blocks(0)), event.size))
         d.addErrback(refusal_of)
         d.addCallback(self._accepted, spool).addErrback(self._stumbled)
 

@@ -19,7 +19,8 @@ from postmeter.message.handling import BULK
 from postmeter.message.identifier import new_id
 from postmeter.message.notification import Action, Original, Report, compose, head_of, subject
 from postmeter.store import events, own_mail, queue
-from postmeter.store.accept import FREE, Accepted, Submission, insert_messages
+from postmeter.store.accept import FREE, Acceptance, Accepted, Answer, Submission, insert_messages
+from postmeter.store.contents import chunks
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue import QueuedMessage
 from postmeter.store.settle import Settlement, settle
@@ -92,8 +93,13 @@ class Notifier:
             return action == "failed" and self._when == ALWAYS
         return NOTIFY[action] in path.notify.split(",")
 
-    def about(self, session: Session, failed: Sequence[Failed], now: float) -> list[Letter]:
-        """Letters about recipients that have failed without an attempt of ours: by a person's word, or later."""
+    def about(
+        self, session: Session, failed: Sequence[Failed], now: float, heads: Mapping[str, bytes] = NOTHING
+    ) -> list[Letter]:
+        """Letters about recipients that have failed without an attempt of ours: by a person's word, or later.
+
+        ``heads``: the beginnings of mails whose content is not kept.
+        """
         known = _messages(session, {one.message_id for one in failed})
         cases = []
         for one in failed:
@@ -101,7 +107,7 @@ class Notifier:
             if self.owes(message, one.path, "failed"):
                 report = Report(one.path.forward_path, "failed", one.reply, now, one.path.orcpt, one.remote)
                 cases.append(Case(message, one.n, report))
-        return self.compose(session, cases, now, {row.id: _remembered(row) for row in known.values()})
+        return self.compose(session, cases, now, {**{row.id: _remembered(row) for row in known.values()}, **heads})
 
     def compose(
         self, session: Session, cases: Sequence[Case], now: float, remembered: Mapping[str, bytes] = NOTHING
@@ -181,6 +187,33 @@ class Settling:
         ours = s.state == EXPIRED or s.facts.get("stage", "sign") in OURS
         remote = "" if ours else str(s.facts.get("remote", ""))
         return Case(s.message, s.recipient.n, Report(path.forward_path, action, s.reply, s.at, path.orcpt, remote))
+
+
+class Accepting:
+    """The change that stores submissions and, in the same transaction, writes to the senders of suppressed addresses.
+
+    The sender hears the same as of an address that is suppressed while its mail waits.
+    """
+
+    awaited = True  # a client waits for the answer
+
+    def __init__(self, acceptance: Acceptance, notifier: Notifier) -> None:
+        self._acceptance = acceptance
+        self._notifier = notifier
+        self.confirm = acceptance.confirm
+
+    def __call__(self, session: Session, submissions: Sequence[Submission]) -> list[Answer]:
+        """As ``Acceptance``."""
+        answers = self._acceptance(session, submissions)
+        told = [(s, a) for s, a in zip(submissions, answers, strict=True) if isinstance(a, Accepted) and a.suppressed]
+        if told:
+            now = max(submission.accepted_at for submission, _ in told)
+            failed = [
+                Failed(s.id, n, s.envelope.recipients[n], reply) for s, a in told for n, reply in a.suppressed.items()
+            ]
+            heads = {s.id: next(chunks(s.content()))[:MOST_HEAD] for s, a in told if not a.block_ids}
+            self._notifier.send(session, self._notifier.about(session, failed, now, heads), now)
+        return answers
 
 
 def _original(session: Session, message: QueuedMessage, beginning: bytes, reports: Sequence[Report]) -> Original:

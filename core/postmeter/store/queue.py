@@ -46,6 +46,7 @@ class QueuedRecipient:
     """One leased forward path. ``attempts`` counts those that ended; ``charge`` is reserved or charged.
 
     ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
+    ``failing_since``: when it first failed for what is borne for a time only, such as a full mailbox.
     ``leaves_at``: since when it may leave, if that was not at once when it was accepted. ``provider``: who receives
     its mail, if an attempt has found that out. ``warn_at``: when its sender is to be told that it is late. ``route``:
     where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal. ``suppressed``: why it
@@ -63,6 +64,7 @@ class QueuedRecipient:
     warn_at: float | None = None
     route: str = ""
     failure: str = ""
+    failing_since: float | None = None
     suppressed: str = ""
 
 
@@ -155,7 +157,7 @@ _MESSAGE = (
 _RECIPIENT = (
     *(Recipient.forward_path, Recipient.notify, Recipient.orcpt, Recipient.n),
     *(Recipient.attempts, Recipient.block_id, Recipient.charge, Recipient.unknown_since, Recipient.leaves_at),
-    *(Recipient.provider, Recipient.warn_at, Recipient.route, Recipient.failure),
+    *(Recipient.provider, Recipient.warn_at, Recipient.route, Recipient.failure, Recipient.failing_since),
 )
 _with_message = select(*_MESSAGE, *_RECIPIENT).join(
     Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)

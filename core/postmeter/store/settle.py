@@ -45,6 +45,7 @@ _UPDATE = Statement(
         reply=bindparam("text"),
         charge=bindparam("paid"),
         unknown_since=bindparam("unknown"),
+        failing_since=bindparam("failing"),
         provider=bindparam("receiver"),
         failure=bindparam("why"),
         warn_at=bindparam("warn"),
@@ -121,6 +122,12 @@ class Settlement:
         return self.facts.get("provider") or self.recipient.provider
 
     @property
+    def failing_since(self) -> float | None:
+        """When it first failed for what is borne for a time only; what else happens in that time changes nothing."""
+        begins = self.recipient.failing_since is None and self.failure is not None and self.failure.patience
+        return self.at if begins else self.recipient.failing_since
+
+    @property
     def warn_at(self) -> float | None:
         """When it is to be told that the recipient still waits: set when it begins to, and gone at its end."""
         recipient = self.recipient
@@ -182,6 +189,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "text": storable(s.reply),
         "paid": s.charge,
         "unknown": s.facts.get("unknown_since"),
+        "failing": s.failing_since,
         "receiver": s.provider,
         "why": s.failure.name if s.failure else s.recipient.failure if s.state != DELIVERED else "",
         "warn": s.warn_at,

@@ -10,6 +10,7 @@ from itertools import islice
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
+from postmeter.message.identifier import is_id
 from postmeter.store.quota import iso
 from postmeter.store.suppressions import (
     BOUNCE,
@@ -37,11 +38,19 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Over:
+    """A line of a table that asks for nothing any more, as its time is over."""
+
+    line: int
+
+
+@dataclass(frozen=True)
 class Table:
-    """What was read: nothing of it is to be used while there are problems."""
+    """What was read: nothing of it is to be used while there are problems. ``over``: how many lines are."""
 
     made: tuple[Suppression, ...]
     problems: tuple[Problem, ...]
+    over: int
 
 
 def written(session: Session, account_id: int, now: float) -> Iterator[tuple[str, ...]]:
@@ -62,15 +71,18 @@ def read(rows: Iterable[Sequence[str]], account_id: int, now: float) -> Table:
     """
     made: dict[str, Suppression] = {}
     problems: list[Problem] = []
+    over = 0
     for one in judged(rows, account_id, now):
         if isinstance(one, Problem):
             problems.append(one)
+        elif isinstance(one, Over):
+            over += 1
         else:
             made[one.address] = one
-    return Table(tuple(made.values()), tuple(problems))
+    return Table(tuple(made.values()), tuple(problems), over)
 
 
-def judged(rows: Iterable[Sequence[str]], account_id: int, now: float) -> Iterator[Suppression | Problem]:
+def judged(rows: Iterable[Sequence[str]], account_id: int, now: float) -> Iterator[Suppression | Problem | Over]:
     """What each line of a table asks for, or what is wrong in it; UsageError at its end when there was no line."""
     heads: Sequence[str] = _WITHOUT_HEADS
     found = False
@@ -86,7 +98,7 @@ def judged(rows: Iterable[Sequence[str]], account_id: int, now: float) -> Iterat
 
 
 def parts(made: Iterable[Suppression]) -> Iterator[tuple[Suppression, ...]]:
-    """What a table without problems asks for, in parts that ``suppress_all`` writes in a moment each.
+    """What a table without problems asks for, in parts that ``take_in`` writes in a moment each.
 
     Each is to be a transaction of its own: a long list must keep nobody from writing.
     """
@@ -95,31 +107,37 @@ def parts(made: Iterable[Suppression]) -> Iterator[tuple[Suppression, ...]]:
         yield part
 
 
-def _judged(number: int, cells: Mapping[str, str], account_id: int, now: float) -> Suppression | Problem:
+def _judged(number: int, cells: Mapping[str, str], account_id: int, now: float) -> Suppression | Problem | Over:
     try:
-        return _suppression(cells, account_id, now)
+        made = _suppression(cells, account_id, now)
     except UsageError as error:
         return Problem(number, str(error))
+    return Over(number) if made.expires_at is not None and made.expires_at <= now else made
 
 
 def _suppression(cells: Mapping[str, str], account_id: int, now: float) -> Suppression:
-    """A reason that is none of ours is somebody's words."""
+    """A reason that is none of ours is somebody's words; what is no id of ours names no message."""
     reason, detail = cells.get("reason", ""), cells.get("detail", "")
     if reason not in _REASONS:
         reason, detail = MANUAL, detail or reason
     address = clean_address(cells.get("address", ""))
-    return Suppression(account_id, address, reason, clean_detail(detail), None, now, _expiry(cells, now))
+    since, message = _moment(cells.get("since", "")), cells.get("message", "")
+    return Suppression(
+        account_id,
+        address,
+        reason,
+        clean_detail(detail),
+        message if is_id(message) else None,
+        now if since is None else min(since, now),  # the clock that wrote it may be ahead
+        _moment(cells.get("expires", "")),
+    )
 
 
-def _expiry(cells: Mapping[str, str], now: float) -> float | None:
-    text = cells.get("expires", "")
+def _moment(text: str) -> float | None:
     if not text:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text[:40]!r} is no date such as 2030-12-31") from None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    if seconds <= now:
-        raise UsageError(f"{text[:40]!r} is over already")
-    return seconds
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

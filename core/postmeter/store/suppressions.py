@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import dns.exception
@@ -87,9 +87,14 @@ def suppress_all(session: Session, made: Sequence[Suppression]) -> None:
 
     They are written in the order of their keys, as everybody does, so that nobody deadlocks.
     """
-    ordered = sorted(made, key=lambda one: (one.account_id, one.address))
-    _SUPPRESS.run(session, [dict(zip(COLUMNS, astuple(one), strict=True)) for one in ordered])
+    _write(session, made)
     events.record(session, [_event(one) for one in made])
+
+
+def take_in(session: Session, made: Sequence[Suppression], now: float) -> None:
+    """The same for what a list has, since whenever and for whatever message: that it is suppressed is news of now."""
+    _write(session, made)
+    events.record(session, [_event(replace(one, message_id=None, created_at=now)) for one in made])
 
 
 def suppress_new(session: Session, made: Sequence[Suppression]) -> int:
@@ -181,6 +186,11 @@ def comparable(address: str) -> str:
         if not _DOT_STRING.fullmatch(local):
             local = '"' + re.sub(r'["\\]', r"\\\g<0>", local) + '"'
     return f"{local.lower()}@{_looked_up(domain)}"
+
+
+def _write(session: Session, made: Sequence[Suppression]) -> None:
+    ordered = sorted(made, key=lambda one: (one.account_id, one.address))
+    _SUPPRESS.run(session, [dict(zip(COLUMNS, astuple(one), strict=True)) for one in ordered])
 
 
 def _event(made: Suppression) -> dict[str, Any]:

@@ -264,6 +264,7 @@ class Recipient(Base):
     route: Mapped[str] = mapped_column(server_default="")
     failure: Mapped[str] = mapped_column(server_default="")
     complained_at: Mapped[float | None]
+    failing_since: Mapped[float | None]  # when it first failed for what is borne for a time only: a full mailbox
     __table_args__ = (
         Index("ix_recipient_due", "next_attempt_at", **only(WAITING)),
         Index("ix_recipient_turn", "priority", "account_id", "provider", "next_attempt_at", **only(WAITING)),

@@ -73,9 +73,12 @@ def _hold(_row: Any, now: float, _: str) -> dict[str, Any]:
 def _release(row: Any, now: float, _: str) -> dict[str, Any]:
     stood = now - max(row.leaves_at, row.next_attempt_at)  # below 0: its slot of the hourly limit is still to come
     leaves_at = row.leaves_at + max(0.0, stood)
-    warn_at = None if row.warn_at is None else row.warn_at + leaves_at - row.leaves_at
     state = DEFERRED if row.attempts else QUEUED
-    return {"s": state, "leaves": leaves_at, "next": max(now, leaves_at), "warn": warn_at}
+    later = {
+        name: None if at is None else at + leaves_at - row.leaves_at
+        for name, at in (("warn", row.warn_at), ("failing", row.failing_since))
+    }
+    return {"s": state, "leaves": leaves_at, "next": max(now, leaves_at), **later}
 
 
 def _retry(_row: Any, now: float, _: str) -> dict[str, Any]:
@@ -136,7 +139,7 @@ _COLUMNS = (
     *(Recipient.message_id, Recipient.account_id, Recipient.n, Recipient.connection_id, Recipient.state),
     *(Recipient.leaves_at, Recipient.next_attempt_at, Recipient.attempts, Recipient.block_id, Recipient.charge),
     *(Recipient.provider, Recipient.reply, Recipient.route, Recipient.failure, Recipient.warn_at, Message.domain),
-    *(Recipient.forward_path, Recipient.notify, Recipient.orcpt),
+    *(Recipient.forward_path, Recipient.notify, Recipient.orcpt, Recipient.failing_since),
 )
 _BEHIND = (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
 _CHANGE = Statement(
@@ -156,6 +159,7 @@ _CHANGE = Statement(
         route=bindparam("route"),
         failure=bindparam("failure"),
         warn_at=bindparam("warn"),
+        failing_since=bindparam("failing"),
     )
 )
 
@@ -225,6 +229,7 @@ def _row(row: Any, verb: Verb, now: float, object: str) -> dict[str, Any]:
         "route": row.route,
         "failure": row.failure,
         "warn": row.warn_at,
+        "failing": row.failing_since,
         **verb.change(row, now, object),
     }
 

@@ -174,6 +174,14 @@ def test_a_file_that_was_exported_is_imported_as_it_was(house: House, owner: Bro
     assert ("suppressions.export", "") in actions(house)
 
 
+def test_what_is_over_is_passed_over_and_counted(house: House, owner: Browser) -> None:
+    send(owner, b"joe@example.org,,2020-01-01\nann@example.org,,2020-01-01\nbob@example.org\n")
+    page = owner.get(LIST).text
+    assert "1 address of the file is suppressed." in page
+    assert "2 lines were passed over: their time is over." in page
+    assert [one.address for one in kept(house)] == ["bob@example.org"]
+
+
 def test_a_list_without_heads_is_read_by_its_columns(house: House, owner: Browser) -> None:
     send(owner, "Joe@example.org\r\n\r\nann@example.org;moved;2030-12-31\r\n".replace(";", ",").encode())
     send(owner, b"bob@example.org;called us;\n")
@@ -191,7 +199,7 @@ def test_a_list_without_heads_is_read_by_its_columns(house: House, owner: Browse
             b"joe@example.org\njoe\nann@example.org,,yesterday\n",
             ["Line 2: 'joe' is not an address", "Line 3: 'yesterday'"],
         ),
-        (b"joe@example.org,,2020-01-01\n", ["Line 1: '2020-01-01' is over already"]),
+        (b"address,since\njoe@example.org,never\n", ["Line 2: 'never' is no date"]),
         (b"address,reason\n", ["the file has no line with an address"]),
         (b"", ["the file has no line with an address"]),
         (b"joe@example.org,\xff\n", ["the file is not in UTF-8"]),

@@ -111,10 +111,18 @@ def import_file() -> ResponseReturnValue:
     number = len(table.made)
     for part in suppression_list.parts(table.made):
         with changing("suppressions.import", addresses=len(part), of=number) as change:
-            suppressions.suppress_all(change.db, part)
+            suppressions.take_in(change.db, part, now())
     flash(
         ngettext("%(num)d address of the file is suppressed.", "%(num)d addresses of the file are suppressed.", number)
     )
+    if table.over:
+        flash(
+            ngettext(
+                "%(num)d line was passed over: its time is over.",
+                "%(num)d lines were passed over: their time is over.",
+                table.over,
+            )
+        )
     return redirect(url_for(".show"))
 
 
