@@ -168,6 +168,7 @@ class Bench:
         octets: int = 1 << 20,
         plugins: tuple[object, ...] = (),
         sources: Callable[[Clock], Sources] | None = None,
+        draw: Callable[[str, int], float] = lambda *_: 0.5,
     ) -> None:
         self.clock = Clock()
         self.signer, self.router, self.pool, self.writer = FakeSigner(), FakeRouter(), FakePool(), FakeWriter()
@@ -184,7 +185,7 @@ class Bench:
             window=self.window,
             reactor=self.clock,
             clock=self.clock.seconds,
-            random=lambda: 0.5,
+            draw=draw,
             submit=self.writer.submit,
             signer=cast(Signer, self.signer),
             ways=Ways(

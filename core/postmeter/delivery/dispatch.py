@@ -171,6 +171,8 @@ class Dispatch:
     ) -> None:
         message = parcel.leased.message
         envelope = message.envelope
+        if len(recipients) > 1:
+            recipients = [replace(one, shared=True) for one in recipients]
         reverse_path = _reverse_path(message, signed, recipients)
         ours = reverse_path != envelope.reverse_path
         paths = tuple(_for_us(recipient.path) if ours else recipient.path for recipient in recipients)
@@ -215,11 +217,16 @@ class Dispatch:
 
 
 def _reverse_path(message: QueuedMessage, signed: Signed, recipients: Sequence[QueuedRecipient]) -> str:
-    """What tells what a bounce is about, where bounces come to us; the null path stays (RFC 5321, 4.5.5)."""
+    """What tells what a bounce is about, where bounces come to us; the null path stays (RFC 5321, 4.5.5).
+
+    Who was tried together with others keeps the path of all of them to its end: to a server that greylists by the
+    sender (RFC 6647, 2.3) another path is another mail, which has to wait anew.
+    """
     given = message.envelope.reverse_path
     if signed.returns is None or not given:
         return given
-    return signed.returns.write(message.id, [one.n for one in recipients])
+    first = recipients[0]
+    return signed.returns.write(message.id, None if first.shared else first.n)
 
 
 def _for_us(path: ForwardPath) -> ForwardPath:

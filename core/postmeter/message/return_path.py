@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 from base64 import b32encode
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postmeter.message.identifier import is_id, time_of
@@ -68,7 +67,6 @@ class ReturnDomain:
     paths: ReturnPaths
     name: str
 
-    def write(self, message_id: str, recipients: Sequence[int]) -> str:
-        """The reverse path of a transaction with these recipients of a message."""
-        only = recipients[0] if len(recipients) == 1 else None
-        return self.paths.write(Returned(message_id, only), self.name)
+    def write(self, message_id: str, recipient: int | None) -> str:
+        """The reverse path of a message's transaction with this recipient (None: with several)."""
+        return self.paths.write(Returned(message_id, recipient), self.name)

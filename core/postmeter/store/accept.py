@@ -30,7 +30,7 @@ __all__ = ["FREE", "RESERVED", "Acceptance", "Accepted", "Answer", "Duplicate", 
 RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit; nothing (the relay's own mail, suppressed)
 
 _MESSAGE = Statement(insert(table(Message)))
-_UNTOLD = {"warn_at", "route", "failure", "complained_at"}  # what a new recipient has not got
+_UNTOLD = {"warn_at", "route", "failure", "complained_at", "shared"}  # what a new recipient has not got
 _RECIPIENT = Statement(insert(table(Recipient)), [c.name for c in table(Recipient).columns if c.name not in _UNTOLD])
 _PAID_BY = Statement(
     select(

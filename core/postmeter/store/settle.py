@@ -48,6 +48,7 @@ _UPDATE = Statement(
         provider=bindparam("receiver"),
         failure=bindparam("why"),
         warn_at=bindparam("warn"),
+        shared=bindparam("together"),
     )
 )
 _DROP_CONTENT = Statement(
@@ -185,6 +186,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "receiver": s.provider,
         "why": s.failure.name if s.failure else s.recipient.failure if s.state != DELIVERED else "",
         "warn": s.warn_at,
+        "together": s.recipient.shared,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from postmeter.store.base import MESSAGE_ID, Base, only
@@ -236,7 +236,8 @@ class Recipient(Base):
     for the relay's own mail, free.
     ``in_doubt`` counts attempts that may have arrived though no answer came back. ``priority`` is the message's.
     ``warn_at``: when its sender is told that it is late, if it still waits then. ``route`` (``host:port``) is where an
-    operator wants it sent instead of where the DNS says; ``failure`` the class of the last refusal.
+    operator wants it sent instead of where the DNS says; ``failure`` the class of the last refusal. ``shared``: it was
+    tried in one transaction with others, so its return path names none of them, and stays so.
     """
 
     __tablename__ = "recipient"
@@ -264,6 +265,7 @@ class Recipient(Base):
     route: Mapped[str] = mapped_column(server_default="")
     failure: Mapped[str] = mapped_column(server_default="")
     complained_at: Mapped[float | None]
+    shared: Mapped[bool] = mapped_column(server_default=false())
     __table_args__ = (
         Index("ix_recipient_due", "next_attempt_at", **only(WAITING)),
         Index("ix_recipient_turn", "priority", "account_id", "provider", "next_attempt_at", **only(WAITING)),
