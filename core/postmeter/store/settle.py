@@ -127,7 +127,7 @@ class Settlement:
         recipient = self.recipient
         if self.final or recipient.attempts or recipient.warn_at is not None:
             return None if self.final else recipient.warn_at
-        return first_mark(self.message.accepted_at if recipient.leaves_at is None else recipient.leaves_at, self.at)
+        return first_mark(self.message.accepted_at if recipient.leaves_at is None else recipient.leaves_at)
 
 
 def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:

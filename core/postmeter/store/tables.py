@@ -235,9 +235,10 @@ class Recipient(Base):
     from there. ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged, released or,
     for the relay's own mail, free.
     ``in_doubt`` counts attempts that may have arrived though no answer came back. ``priority`` is the message's.
-    ``warn_at``: when its sender is told that it is late, if it still waits then. ``route`` (``host:port``) is where an
-    operator wants it sent instead of where the DNS says; ``failure`` the class of the last refusal. ``shared``: it was
-    tried in one transaction with others, so its return path names none of them, and stays so.
+    ``warn_at``: when its sender is told that it is late, if it still waits then (infinite: all is told). ``route``
+    (``host:port``) is where an operator wants it sent instead of where the DNS says; ``failure`` the class of the
+    last refusal. ``shared``: it was tried in one transaction with others, so its return path names none of them,
+    and stays so.
     """
 
     __tablename__ = "recipient"
