@@ -14,6 +14,7 @@ from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import Providers
+from postmeter.delivery.retry import since
 from postmeter.delivery.route import NoRoute, Route, Router, static_route
 from postmeter.delivery.securing import Securing
 from postmeter.delivery.shaping import parties
@@ -226,7 +227,8 @@ def _reverse_path(message: QueuedMessage, signed: Signed, recipients: Sequence[Q
     if signed.returns is None or not given:
         return given
     first = recipients[0]
-    return signed.returns.write(message.id, None if first.shared else first.n)
+    waited = max(since(message, one) for one in recipients) - message.accepted_at
+    return signed.returns.write(message.id, None if first.shared else first.n, waited)
 
 
 def _for_us(path: ForwardPath) -> ForwardPath:
