@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from twisted.internet.task import Clock
 
 from postmeter.delivery.dispatch import Dispatch, Ways
 from postmeter.delivery.parcel import Parcel
@@ -52,7 +53,7 @@ def sent(
     router, pool = FakeRouter(), FakePool()
     router.known = {"a.example": route("a"), "b.example": route("b")}
     ways = Ways(cast(Router, router), Securing(), cast(Pool, pool), Providers())
-    dispatch = Dispatch(cast(Any, NothingEnds()), ways, lambda: 0.0, lambda: True)
+    dispatch = Dispatch(cast(Any, NothingEnds()), ways, Clock(), lambda: 0.0, lambda: True)
     known = [path if isinstance(path, tuple) else (path, "") for path in paths]
     lease = leased(*(path for path, _ in known), message_id=IDENTIFIER)
     wishes = [

@@ -95,7 +95,19 @@ class FakeRouter:
         answer = self.found[domain]
         if isinstance(answer, Exception):
             raise answer
-        return await answer if isinstance(answer, Deferred) else answer
+        return await _also(answer) if isinstance(answer, Deferred) else answer
+
+
+def _also(awaited: Deferred[Route | NoRoute]) -> Deferred[Route | NoRoute]:
+    """Fires when the other one does, which many may wait for."""
+    mine: Deferred[Route | NoRoute] = Deferred()
+
+    def pass_on(result: Any) -> Any:
+        mine.callback(result)
+        return result
+
+    awaited.addBoth(pass_on)
+    return mine
 
 
 class FakePool:

@@ -74,7 +74,7 @@ class Scheduler:
         self._clock, self._draw = clock, draw
         self._submit = submit
         self._signer = signer
-        self._dispatch = Dispatch(self, ways, clock, lease_held)
+        self._dispatch = Dispatch(self, ways, reactor, clock, lease_held)
         self._judge = judge
         self._asking = asking
         self._load = load
