@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from postmeter.delivery.lease import HEARTBEAT, LEASE, Lease, Moment
 from postmeter.delivery.outcome import Judge
 from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver, servers
+from postmeter.delivery.retry import draw
 from postmeter.delivery.scheduler import Scheduler
 from postmeter.delivery.signing import KeyRing, Signer
 from postmeter.delivery.sourcing import Sourcing
@@ -201,7 +201,7 @@ class Worker:
             window=Window(settings.window),
             reactor=self._reactor,
             clock=time.time,
-            random=random.random,
+            draw=draw,
             submit=self._writer.submit,
             signer=self._signer,
             ways=self._ways,

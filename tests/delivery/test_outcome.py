@@ -150,7 +150,12 @@ def test_a_copy_in_doubt_is_tried_again_after_a_quarter_of_an_hour_at_least() ->
 def test_greylisting_is_waited_for_the_first_time_only() -> None:
     grey = Reply(450, "4.7.1", "Greylisted")
     assert judge(grey, "rcpt").next_attempt_at == NOW + 330
-    assert judge(grey, "rcpt", recipient=replace(FRESH, attempts=2)).next_attempt_at == NOW + 900
+    assert judge(grey, "rcpt", recipient=replace(FRESH, attempts=2, failure="greylist")).next_attempt_at == NOW + 900
+
+
+def test_greylisting_is_waited_for_when_the_server_was_out_of_reach_before() -> None:
+    down = replace(FRESH, attempts=2, failure="net")
+    assert judge(Reply(450, "4.7.1", "Greylisted"), "rcpt", recipient=down).next_attempt_at == NOW + 330
 
 
 def test_every_attempt_waits_longer() -> None:

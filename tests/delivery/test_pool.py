@@ -207,6 +207,38 @@ async def test_a_dot_never_answered_is_in_doubt(
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("pipelining", ["first", "mute"])
+async def test_a_server_that_cannot_do_the_pipelining_it_offers_is_left_in_time_and_has_no_mail(
+    mail_server: NewServer, new_pool: NewPool, monkeypatch: pytest.MonkeyPatch, pipelining: str
+) -> None:
+    monkeypatch.setitem(sender_module.PATIENCE, "rcpt", 0.1)
+    server, other = mail_server(pipelining=pipelining), mail_server()
+    pool = new_pool()
+    delivery = await pool.deliver(route(server, other), mail("joe@x.org", "kim@x.org"))
+    assert told(delivery) == [(451, "rcpt", False, False)] * 2
+    assert {one.reply for one in delivery.outcomes} == {Reply(451, "4.4.2", "No answer in time (rcpt)")}
+    assert server.accepted == []
+    assert [line[:4] for line in server.commands if line[:4] in (b"RCPT", b"DATA")] == (
+        [] if pipelining == "first" else [b"RCPT", b"RCPT", b"DATA"]
+    )
+    await pause(0.05)
+    assert (server.open, pool._sessions, pool._destinations) == (0, 0, {})
+    assert not other.sessions
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_that_sets_no_limit_to_sizes_gets_mail_of_any_size(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    """RFC 1870, 4: SIZE 0 says that there is none."""
+    server, content = mail_server(extensions=("PIPELINING", "SIZE 0")), b"x" * 998 + b"\r\n"
+    delivery = await new_pool().deliver(route(server), mail(content=content * 300))
+    assert told(delivery) == [(250, "content", False, False)]
+    assert server.commands[1] == b"MAIL FROM:<b+1@bounce.test> SIZE=300012"
+    assert len(server.accepted[0].content) == 300_012
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_slow_destination_does_not_hold_another_up(mail_server: NewServer, new_pool: NewPool) -> None:
     slow, fast = mail_server(script={"banner": Silence()}), mail_server()
     pool = new_pool()

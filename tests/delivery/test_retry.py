@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +18,11 @@ from postmeter.delivery.retry import (
     MINUTE,
     SCHEDULE,
     Pause,
+    draw,
     next_attempt,
     pause_after,
 )
+from postmeter.message.identifier import IdFactory
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Reply
 
@@ -90,8 +95,9 @@ def test_a_copy_in_doubt_is_not_followed_sooner_because_the_time_is_over() -> No
 @given(st.floats(0, 1))
 def test_who_is_greylisted_for_five_minutes_gets_his_mail_within_seven(random: float) -> None:
     refused = Outcome(0, Reply(450, "4.7.1", "Greylisted"), "rcpt")
-    for earlier in (0, 1):  # the server may have been out of reach before
-        at = next_attempt(0, earlier + 1, 0, DAY, random, pause=pause_after(refused, earlier, greylisted=True))
+    for earlier, failure in ((0, ""), (1, "greylist"), (1, "net"), (7, "net")):  # it may have been out of reach before
+        pause = pause_after(refused, earlier, failure, greylisted=True)
+        at = next_attempt(0, earlier + 1, 0, DAY, random, pause=pause)
         assert at is not None
         assert 5 * MINUTE <= at <= 7 * MINUTE
 
@@ -112,5 +118,22 @@ def test_the_schedule_gives_way_to_what_the_server_asks_for_twice(
     reply: Reply, attempts: int, pause: Pause | None
 ) -> None:
     grey = "Grey" in reply.text
-    assert pause_after(Outcome(0, reply, "rcpt"), attempts, greylisted=grey) == pause
-    assert pause_after(Outcome(0, reply, "content", in_doubt=True), attempts, greylisted=grey) == IN_DOUBT
+    assert pause_after(Outcome(0, reply, "rcpt"), attempts, "greylist", greylisted=grey) == pause
+    assert pause_after(Outcome(0, reply, "content", in_doubt=True), attempts, "net", greylisted=grey) == IN_DOUBT
+
+
+@given(st.text(max_size=26), st.integers(0, 100))
+def test_the_recipients_of_a_message_draw_the_same_number(message_id: str, attempts: int) -> None:
+    assert 0 <= draw(message_id, attempts) == draw(message_id, attempts) <= 1
+
+
+def test_messages_and_attempts_draw_numbers_that_spread_evenly() -> None:
+    ids = IdFactory(lambda: 1e9, Random(1).randbytes)
+    made = [ids() for _ in range(2_000)]
+    for numbers in ([draw(one, 1) for one in made], [draw(made[0], attempts) for attempts in range(2_000)]):
+        tenths = Counter(int(number * 10) for number in numbers)
+        assert all(150 < tenths[tenth] < 250 for tenth in range(10)), tenths
+    # An early attempt says nothing about the next: else some would be late again and again, and all of these at once.
+    pairs = Counter((int(draw(one, 1) * 3), int(draw(one, 2) * 3)) for one in made)
+    assert len(pairs) == 9
+    assert all(170 < number < 275 for number in pairs.values()), pairs

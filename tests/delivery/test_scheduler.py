@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
 from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.gathering import PATIENCE
 from postmeter.delivery.pool import STOPPING
 from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, NoRoute, Route
 from postmeter.delivery.settling import AGAIN
@@ -94,16 +96,62 @@ def test_one_slow_look_up_does_not_make_the_others_wait_for_theirs(bench: Bench)
     bench.take(leased("1@slow.net", "2@b.net", "3@example.org"))
     assert [domain for domain, _ in bench.router.asked] == ["slow.net", "b.net"]
     assert bench.pool.paths() == {"static": [["3@example.org"]]}
+    bench.clock.advance(PATIENCE / 2)
     slow.callback(route("mx"))
-    assert bench.pool.paths()["mx"] == [["1@slow.net", "2@b.net"]]
+    assert bench.pool.paths()["mx"] == [["2@b.net", "1@slow.net"]]
+
+
+def test_who_has_a_route_leaves_soon_whatever_the_dns_of_the_others_does(bench: Bench) -> None:
+    silent: dict[str, Deferred[Route | NoRoute]] = {f"slow{n}.net": Deferred() for n in range(4)}
+    bench.router.found = {**silent, **{f"good{n}.net": route("mx") for n in range(96)}}
+    bench.take(
+        leased("0@slow0.net", *(f"{n}@good{n}.net" for n in range(96)), *(f"{n}@slow{n}.net" for n in (1, 2, 3)))
+    )
+    assert bench.pool.sent == []
+    bench.clock.advance(PATIENCE)
+    assert [len(mail.envelope.recipients) for _, mail, _ in bench.pool.sent] == [96]
+    for n in (0, 1):  # the rest follows as it is found, and waits for its like again
+        silent[f"slow{n}.net"].callback(route("mx"))
+    bench.clock.advance(PATIENCE)
+    assert bench.pool.paths()["mx"][1:] == [["0@slow0.net", "1@slow1.net"]]
+    silent["slow2.net"].callback(NoRoute("dns", DNS_FAILURE))
+    silent["slow3.net"].callback(route("mx"))
+    assert bench.pool.paths()["mx"][2:] == [["3@slow3.net"]]
+    for _, mail, sent in bench.pool.sent:
+        sent.callback(delivery(*[DONE] * len(mail.envelope.recipients)))
+    assert Counter(bench.gather().values()) == {"delivered": 99, "deferred": 1}
+    assert len(bench.writer.settled) == 100
+    assert bench.empty
+
+
+def test_who_gathered_while_the_leases_were_in_doubt_is_sent_or_given_back(bench: Bench) -> None:
+    silent: Deferred[Route | NoRoute] = Deferred()
+    bench.router.found = {"slow.net": silent, "good.net": route("mx")}
+    for name in ("one", "two"):
+        bench.take(leased("0@slow.net", "1@good.net", message_id=name))
+        bench.lease_held = False
+        bench.clock.advance(PATIENCE)
+        assert bench.pool.sent == []
+    bench.lease_held = True
+    bench.scheduler.resume()
+    assert bench.pool.paths() == {"mx": [["1@good.net"], ["1@good.net"]]}
+    bench.lease_held = False
+    silent.callback(route("mx"))
+    bench.scheduler.stop()
+    assert len(bench.pool.sent) == 2
+    for _, _, sent in bench.pool.sent:
+        sent.callback(delivery(DONE))
+    assert bench.gather() == {("one", 1): "delivered", ("two", 1): "delivered"}
+    assert bench.empty
 
 
 def test_a_defect_in_routing_defers_and_touches_nobody_who_is_on_the_way(bench: Bench) -> None:
     bench.router.found = {"a.net": RuntimeError("a defect"), "b.net": route("mx")}
     bench.take(leased("1@a.net", "2@b.net", "3@example.org"))
-    assert bench.gather() == {("one", 0): "deferred", ("one", 1): "deferred"}
-    bench.pool.sent[0][2].callback(delivery(DONE))
-    assert bench.gather()["one", 2] == "delivered"
+    assert bench.gather() == {("one", 0): "deferred"}
+    for _, _, sent in bench.pool.sent:
+        sent.callback(delivery(DONE))
+    assert bench.gather() == {("one", 0): "deferred", ("one", 1): "delivered", ("one", 2): "delivered"}
     assert bench.empty
 
 

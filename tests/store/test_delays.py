@@ -13,7 +13,7 @@ from postmeter.message.envelope import Envelope, Recipient
 from postmeter.store import orders, queue
 from postmeter.store.delays import BATCH, Delays
 from postmeter.store.engine import Store
-from postmeter.store.lateness import MARKS, first_mark, next_mark
+from postmeter.store.lateness import MARKS, TOLD, first_mark, next_mark
 from postmeter.store.notifications import Notifier
 from postmeter.store.own_mail import OPERATOR
 from postmeter.store.queue_filter import Filter
@@ -76,7 +76,7 @@ def test_a_recipient_that_waits_is_told_of_after_a_quarter_of_an_hour_and_after_
     assert told(store) == [(0, NOW + 905, facts)]
     assert [tell(store, NOW + 4 * HOUR - 1), tell(store, NOW + 4 * HOUR), tell(store, NOW + 5 * HOUR)] == [0, 1, 0]
     assert [facts["after"] for _, _, facts in told(store)] == [905, 4 * HOUR]
-    assert marks(store) == [None]
+    assert marks(store) == [TOLD]
     audit(store)
 
 
@@ -88,6 +88,26 @@ def test_who_looks_late_tells_of_both_marks_at_once(store: Store, worker: int) -
 def test_a_first_attempt_that_comes_late_is_told_of_at_once(store: Store, worker: int) -> None:
     deferred(store, worker, at=NOW + 20 * MINUTE)
     assert [tell(store, NOW + 20 * MINUTE), tell(store, NOW + 4 * HOUR)] == [1, 1]
+
+
+def test_a_first_attempt_behind_both_marks_is_told_of_at_once_and_once(store: Store, worker: int) -> None:
+    """The relay was down."""
+    accept(store, replace(submission(), envelope=Envelope("a@shop.example", (Recipient("r@example.net", "DELAY"),))))
+    [one] = lease(store, worker, NOW + 5 * HOUR)
+    settle_all(store, [one], worker, DEFERRED, at=NOW + 5 * HOUR, again=NOW + 5 * HOUR + 60, reply="451 4.7.1 later")
+    assert tell(store, NOW + 5 * HOUR) == 1
+    settle_all(store, lease(store, worker, NOW + 5 * HOUR + 60), worker, DEFERRED, at=NOW + 5 * HOUR + 60)
+    assert tell(store, NOW + 5 * HOUR + 120) == 0
+    assert [(number, at) for number, at, _ in told(store)] == [(0, NOW + 5 * HOUR)]
+    assert [row.account_id for row in recipients(store)].count(OPERATOR) == 1
+
+
+def test_time_that_stands_still_begins_no_mark_anew(store: Store, worker: int) -> None:
+    deferred(store, worker, at=NOW + 5 * HOUR)
+    tell(store, NOW + 5 * HOUR)
+    do(store, "hold", NOW + 5 * HOUR)
+    do(store, "release", NOW + 6 * HOUR)
+    assert (marks(store), tell(store, NOW + 11 * HOUR)) == ([TOLD], 0)
 
 
 @pytest.mark.parametrize("state", [DELIVERED, "bounced", "expired"])
@@ -195,5 +215,5 @@ def test_what_is_late_is_found_by_its_index(store: Store) -> None:
 
 
 def test_the_marks_follow_each_other() -> None:
-    assert (first_mark(0, 0), first_mark(0, 2000), first_mark(0, MARKS[-1])) == (900, 900, None)
-    assert (next_mark(0, 0), next_mark(0, 900), next_mark(0, MARKS[-1])) == (900, MARKS[-1], None)
+    assert first_mark(0) == 900
+    assert (next_mark(0, 0), next_mark(0, 900), next_mark(0, MARKS[-1])) == (900, MARKS[-1], TOLD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -339,3 +340,14 @@ def test_when_it_was_first_full_is_kept_whatever_happens_then(store: Store, work
         [again] = lease(store, worker)
         assert again.recipients[0].failing_since == NOW
         settle_all(store, [again], worker, DEFERRED)
+
+
+def test_that_recipients_were_tried_together_is_known_at_their_next_attempt(store: Store, worker: int) -> None:
+    one = leased(store, worker, 2)
+    assert [to.shared for to in one.recipients] == [False, False]
+    together = replace(one.recipients[1], shared=True)
+    for to in (one.recipients[0], together):
+        with store.write() as session:
+            settle(session, [outcome(one, to, worker, DEFERRED, again=NOW + 60, reply="450 4.7.1 later")])
+    [again] = lease(store, worker, NOW + 60)
+    assert [to.shared for to in again.recipients] == [False, True]

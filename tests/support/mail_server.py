@@ -78,8 +78,10 @@ class MailServer(ServerFactory):
 
     A list is used up one by one, its last element again and again; a function gets the session and the line.
     ``starttls``: ``good``, ``bad`` (nonsense instead of a handshake) or ``inject`` (a reply behind the 220);
-    ``certificate`` is the server's end of TLS. ``early`` is said as soon as ``early_after`` octets of content have
-    come. ``accepted`` holds the mails that got 2xx, ``commands`` every line of all sessions.
+    ``certificate`` is the server's end of TLS. ``pipelining`` is what becomes of commands that come together:
+    ``good``, ``first`` (all but the first are lost) or ``mute`` (all are followed, the first one is answered).
+    ``early`` is said as soon as ``early_after`` octets of content have come. ``accepted`` holds the mails that got
+    2xx, ``commands`` every line of all sessions.
     """
 
     noisy = False
@@ -91,6 +93,7 @@ class MailServer(ServerFactory):
         script: dict[str, Line] | None = None,
         starttls: str = "",
         certificate: Any = None,
+        pipelining: str = "good",
         early: bytes = b"",
         early_after: int = 0,
     ) -> None:
@@ -98,6 +101,7 @@ class MailServer(ServerFactory):
         self.extensions = extensions
         self.starttls = starttls
         self.certificate = certificate
+        self.pipelining = pipelining
         self.early = early
         self.early_after = early_after
         self.accepted: list[Received] = []
@@ -157,7 +161,7 @@ class Session(Protocol):
         self.mail: Received | None = None
         self._buffer = bytearray()
         self._scanned = 0
-        self._in_content = self._held = self._nonsense = False
+        self._in_content = self._held = self._nonsense = self._mute = False
 
     def connectionMade(self) -> None:
         self.alive = True
@@ -175,6 +179,7 @@ class Session(Protocol):
             self.transport.write(b"this is no TLS record, whatever you think of it\r\n")
         self._buffer += data
         self._go_on()
+        self._mute = False
 
     def _go_on(self) -> None:
         while not self._held and (self._take_content() if self._in_content else self._take_line()):
@@ -185,8 +190,11 @@ class Session(Protocol):
             return False
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 2]
+        if self.server.pipelining == "first":
+            self._buffer.clear()
         self.server.commands.append(line)
         self._command(line)
+        self._mute = self.server.pipelining == "mute"
         return True
 
     def _take_content(self) -> bool:
@@ -251,7 +259,8 @@ class Session(Protocol):
         if stage == "STARTTLS" and said.startswith(b"220"):
             self._start_tls(said)
             return
-        self.transport.write(said)
+        if not self._mute:
+            self.transport.write(said)
         positive = said[:1] == b"2"
         if stage == "RCPT" and positive and self.mail:
             self.mail.recipients.append(line[8:])

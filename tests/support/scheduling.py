@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from postmeter.asking import Asking
+from postmeter.committing import Submit
 from postmeter.delivery.attempt import Delivery, Facts, Talk
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Ways
@@ -32,6 +33,7 @@ from postmeter.source import Source
 from postmeter.store.picking import Load, Pick
 from postmeter.store.queue import Leased, QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement, settle
+from postmeter.store.writer import Change
 
 DONE, LATER, NEVER = Reply(250, "2.0.0", "Ok"), Reply(451, "4.3.0", "later"), Reply(550, "5.1.1", "no such user")
 CONTENT = b"From: a@shop.example\r\n\r\nHello\r\n"
@@ -95,7 +97,19 @@ class FakeRouter:
         answer = self.found[domain]
         if isinstance(answer, Exception):
             raise answer
-        return await answer if isinstance(answer, Deferred) else answer
+        return await _also(answer) if isinstance(answer, Deferred) else answer
+
+
+def _also(awaited: Deferred[Route | NoRoute]) -> Deferred[Route | NoRoute]:
+    """Fires when the other one does, which many may wait for."""
+    mine: Deferred[Route | NoRoute] = Deferred()
+
+    def pass_on(result: Any) -> Any:
+        mine.callback(result)
+        return result
+
+    awaited.addBoth(pass_on)
+    return mine
 
 
 class FakePool:
@@ -160,7 +174,10 @@ def route(key: str) -> Route:
 
 
 class Bench:
-    """The scheduler and everything around it; ``plugins`` are registered."""
+    """The scheduler and everything around it; ``plugins`` are registered.
+
+    ``router`` and ``submit`` stand in for the fakes.
+    """
 
     def __init__(
         self,
@@ -168,9 +185,15 @@ class Bench:
         octets: int = 1 << 20,
         plugins: tuple[object, ...] = (),
         sources: Callable[[Clock], Sources] | None = None,
+        draw: Callable[[str, int], float] = lambda *_: 0.5,
+        router: Router | None = None,
+        submit: Submit | None = None,
+        worker: int = 9,
+        settling: Change[Settlement, bool] = settle,
     ) -> None:
         self.clock = Clock()
         self.signer, self.router, self.pool, self.writer = FakeSigner(), FakeRouter(), FakePool(), FakeWriter()
+        submit = submit or self.writer.submit
         self.window = Window(window, octets)
         self.loaded: list[tuple[int, str]] = []
         self.lease_held = True
@@ -178,27 +201,28 @@ class Bench:
         for plugin in plugins:
             manager.register(plugin)
         self.asking = Asking(Plugins(manager), reactor)
-        self.desk = Desk(lambda _: succeed([]), self.writer.submit, self.clock.seconds, ())
+        self.desk = Desk(lambda _: succeed([]), submit, self.clock.seconds, ())
         self.scheduler = Scheduler(
-            worker=9,
+            worker=worker,
             window=self.window,
             reactor=self.clock,
             clock=self.clock.seconds,
-            random=lambda: 0.5,
-            submit=self.writer.submit,
+            draw=draw,
+            submit=submit,
             signer=cast(Signer, self.signer),
             ways=Ways(
-                cast(Router, self.router),
+                router or cast(Router, self.router),
                 Securing(),
                 cast(Pool, self.pool),
                 Providers(),
                 sources(self.clock) if sources else None,
             ),
-            judge=Judge(9, 86_400.0),
+            judge=Judge(worker, 86_400.0),
             asking=self.asking,
             load=self._load,
             lease_held=lambda: self.lease_held,
             desk=self.desk,
+            settling=settling,
         )
 
     def _load(self, account: int, message: str) -> Deferred[bytes]:

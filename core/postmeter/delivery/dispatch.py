@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from postmeter.delivery.attempt import Delivery, left_over, told, unrouted
 from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.gathering import Gathering, Groups, join
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import Providers
+from postmeter.delivery.retry import since
 from postmeter.delivery.route import NoRoute, Route, Router, static_route
 from postmeter.delivery.securing import Securing
 from postmeter.delivery.shaping import parties
 from postmeter.delivery.signing import Signed
 from postmeter.delivery.source import Choice, Sources
-from postmeter.delivery.tls_policy import TlsPolicy
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
 from postmeter.smtp.mail import Mail, Outcome
@@ -27,7 +29,6 @@ from postmeter.smtp.reply import Reply
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 
 MOST_RECIPIENTS = 100  # in a transaction: RFC 5321, 4.5.3.1.8
-Groups = dict[tuple[str, TlsPolicy], tuple[Route, list[QueuedRecipient]]]  # by key and TLS: what shares one transaction
 
 
 class Ends(Protocol):
@@ -66,8 +67,11 @@ class Ways:
 class Dispatch:
     """Finds routes and hands mails to the pool, as long as the worker's leases are held."""
 
-    def __init__(self, ends: Ends, ways: Ways, clock: Callable[[], float], lease_held: Callable[[], bool]) -> None:
+    def __init__(
+        self, ends: Ends, ways: Ways, reactor: Any, clock: Callable[[], float], lease_held: Callable[[], bool]
+    ) -> None:
         self._ends = ends
+        self._reactor = reactor
         self._router, self._securing, self._providers = ways.router, ways.securing, ways.providers
         self._pool, self._sources = ways.pool, ways.sources
         self._clock = clock
@@ -84,11 +88,9 @@ class Dispatch:
                 unrouted.append(recipient)
             else:
                 route = self._securing.static(route, recipient.path.domain, parcel.leased.message)
-                routed.setdefault((route.key, route.tls), (route, []))[1].append(recipient)
+                join(routed, route, recipient)
         self._send_all(parcel, signed, routed)
-        if unrouted:
-            d = ensureDeferred(self._find_routes(parcel, signed, unrouted))
-            d.addErrback(self._failed, parcel, unrouted)
+        self._look_up(parcel, signed, unrouted)
 
     def receivers(self, recipient: QueuedRecipient) -> tuple[str, ...]:
         """Who gets its mail, as an attempt has found out; but the operator may have it sent elsewhere by now."""
@@ -109,20 +111,31 @@ class Dispatch:
         for parcel, signed, routed in paused:
             self._send_all(parcel, signed, routed)
 
-    async def _find_routes(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
-        """Route all, then send: recipients at the same mail servers share one transaction."""
+    def _look_up(self, parcel: Parcel, signed: Signed, recipients: list[QueuedRecipient]) -> None:
+        """Find all routes at once, and send: recipients at the same mail servers share one transaction if they can."""
+        gathering = Gathering(self._reactor, len(recipients), partial(self._send_all, parcel, signed))
         began = self._clock()
-        looking = [ensureDeferred(self._find_route(parcel.leased.message, recipient)) for recipient in recipients]
-        routed: Groups = {}
-        for recipient, route in zip(recipients, await gatherResults(looking, consumeErrors=True), strict=True):
-            if isinstance(route, NoRoute):
-                facts = unrouted(recipient.path.domain, route, began, self._clock())
-                if route.unknown:
-                    facts["unknown_since"] = recipient.unknown_since or self._clock()
-                self._ends.settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
-            else:
-                routed.setdefault((route.key, route.tls), (route, []))[1].append(recipient)
-        self._send_all(parcel, signed, routed)
+        for recipient in recipients:
+            d = ensureDeferred(self._find_route(parcel.leased.message, recipient))
+            d.addCallback(self._found, parcel, recipient, began, gathering)
+            d.addErrback(self._failed, parcel, [recipient])
+            d.addCallback(lambda _: gathering.end_one())
+
+    def _found(
+        self,
+        route: Route | NoRoute,
+        parcel: Parcel,
+        recipient: QueuedRecipient,
+        began: float,
+        gathering: Gathering,
+    ) -> None:
+        if not isinstance(route, NoRoute):
+            gathering.add(route, recipient)
+            return
+        facts = unrouted(recipient.path.domain, route, began, self._clock())
+        if route.unknown:
+            facts["unknown_since"] = recipient.unknown_since or self._clock()
+        self._ends.settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
 
     async def _find_route(self, message: QueuedMessage, recipient: QueuedRecipient) -> Route | NoRoute:
         route = await self._router.route(recipient.path.domain, unknown_for=self._unknown_for(recipient))
@@ -171,6 +184,8 @@ class Dispatch:
     ) -> None:
         message = parcel.leased.message
         envelope = message.envelope
+        if len(recipients) > 1:
+            recipients = [replace(one, shared=True) for one in recipients]
         reverse_path = _reverse_path(message, signed, recipients)
         ours = reverse_path != envelope.reverse_path
         paths = tuple(_for_us(recipient.path) if ours else recipient.path for recipient in recipients)
@@ -215,11 +230,17 @@ class Dispatch:
 
 
 def _reverse_path(message: QueuedMessage, signed: Signed, recipients: Sequence[QueuedRecipient]) -> str:
-    """What tells what a bounce is about, where bounces come to us; the null path stays (RFC 5321, 4.5.5)."""
+    """What tells what a bounce is about, where bounces come to us; the null path stays (RFC 5321, 4.5.5).
+
+    Who was tried together with others keeps the path of all of them to its end: to a server that greylists by the
+    sender (RFC 6647, 2.3) another path is another mail, which has to wait anew.
+    """
     given = message.envelope.reverse_path
     if signed.returns is None or not given:
         return given
-    return signed.returns.write(message.id, [one.n for one in recipients])
+    first = recipients[0]
+    waited = max(since(message, one) for one in recipients) - message.accepted_at
+    return signed.returns.write(message.id, None if first.shared else first.n, waited)
 
 
 def _for_us(path: ForwardPath) -> ForwardPath:

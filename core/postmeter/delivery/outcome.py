@@ -49,7 +49,7 @@ class Judge:
         if not outcome.delivered:
             failure = self._classify(outcome.stage, reply.code, reply.status, reply.text)
             facts |= {"class": failure.name, "rule": failure.rule}
-            pause = pause_after(outcome, recipient.attempts, greylisted=failure.name == "greylist")
+            pause = pause_after(outcome, recipient.attempts, recipient.failure, greylisted=failure.name == "greylist")
             state, again = self._after(failure, message, recipient, pause, now, random)
         return Settlement(
             message=message,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from postmeter.delivery.announced import announced
 from postmeter.smtp.mail import Outcome
@@ -25,6 +26,17 @@ class Pause:
 
 GREYLISTED = Pause(5 * MINUTE)
 IN_DOUBT = Pause(15 * MINUTE, firm=True)  # a copy may be under way: leave it the time to show up
+UNANSWERED = frozenset({"net", "tls", "dns", "local"})  # classes of failures at which no server has asked to wait
+
+
+def draw(message_id: str, attempts: int) -> float:
+    """A number from 0 to 1 that spreads messages, and is the same for all recipients of one.
+
+    So those that were refused together leave together again: in one transaction, and to a server that greylists by all
+    that it is told the same one as before.
+    """
+    octets = blake2b(f"{message_id} {attempts}".encode(), digest_size=4).digest()
+    return int.from_bytes(octets) / 0xFFFFFFFF
 
 
 def next_attempt(
@@ -46,11 +58,16 @@ def next_attempt(
     return min(now + wait * (1 - JITTER + 2 * JITTER * random), end)
 
 
-def pause_after(outcome: Outcome, attempts: int, *, greylisted: bool) -> Pause | None:
-    """What an attempt, after ``attempts`` earlier ones, asks to wait; None: what the schedule says."""
+def pause_after(outcome: Outcome, attempts: int, failure: str, *, greylisted: bool) -> Pause | None:
+    """What an attempt asks to wait, after ``attempts`` earlier ones of which the last had this ``failure``.
+
+    None: what the schedule says.
+    """
     if outcome.in_doubt:
         return IN_DOUBT
-    if attempts > 1 or outcome.reply.code not in (450, 451):
+    if outcome.reply.code not in (450, 451):
+        return None
+    if attempts > 1 and failure not in UNANSWERED:
         return None  # who has been asked to wait twice goes by the schedule, which is slower
     if wait := announced(outcome.reply.text):
         return Pause(wait)

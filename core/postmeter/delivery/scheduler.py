@@ -45,7 +45,10 @@ TROUBLE = Reply(451, "4.3.0", "Something went wrong in this relay before the mai
 
 
 class Scheduler:
-    """Delivers for one worker (its number owns the leases); acceptance and the store hand it its work."""
+    """Delivers for one worker (its number owns the leases); acceptance and the store hand it its work.
+
+    ``draw`` (see ``retry.draw``) says by a number from 0 to 1 how long a message waits within the bounds there are.
+    """
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class Scheduler:
         window: Window,
         reactor: Any,
         clock: Callable[[], float],
-        random: Callable[[], float],
+        draw: Callable[[str, int], float],
         submit: Submit,
         signer: Signer,
         ways: Ways,
@@ -68,10 +71,10 @@ class Scheduler:
         self.worker = worker
         self._window = window
         self._reactor = reactor
-        self._clock, self._random = clock, random
+        self._clock, self._draw = clock, draw
         self._submit = submit
         self._signer = signer
-        self._dispatch = Dispatch(self, ways, clock, lease_held)
+        self._dispatch = Dispatch(self, ways, reactor, clock, lease_held)
         self._judge = judge
         self._asking = asking
         self._load = load
@@ -232,7 +235,8 @@ class Scheduler:
             self.not_begun(parcel, [recipient])
             return
         message, now = parcel.leased.message, self._clock()
-        settlement = self._judge.settlement(message, recipient, outcome, now, self._random(), facts)
+        random = self._draw(message.id, recipient.attempts)
+        settlement = self._judge.settlement(message, recipient, outcome, now, random, facts)
         self._desk.note(settlement)
         self._concerns.note(settlement)
         self._add(parcel, settlement)
@@ -253,7 +257,8 @@ class Scheduler:
         if suspension is None or recipient.n not in parcel.open:
             return suspension is not None
         message, reply = parcel.leased.message, suspended(suspension)
-        waits = self._judge.put_off(message, recipient, suspension, now, self._random(), provider=receivers[0])
+        random = self._draw(message.id, recipient.attempts)
+        waits = self._judge.put_off(message, recipient, suspension, now, random, provider=receivers[0])
         self._wait(parcel, recipient, waits, reply)
         return True
 
@@ -272,7 +277,7 @@ class Scheduler:
     def wait_for_room(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether the recipient waits a little, since our addresses have sent this provider enough today."""
         message, now = parcel.leased.message, self._clock()
-        until = warm_up.waits_until(message, recipient, now, self._random())
+        until = warm_up.waits_until(message, recipient, now, self._draw(message.id, recipient.attempts))
         if until is not None and recipient.n in parcel.open:
             self._add(parcel, warm_up.put_off(self.worker, message, recipient, receiver, until, now))
         return until is not None

@@ -30,7 +30,8 @@ __all__ = ["FREE", "RESERVED", "Acceptance", "Accepted", "Answer", "Duplicate", 
 RESERVED, FREE = "reserved", "free"  # what is paid for a recipient: a unit; nothing (the relay's own mail, suppressed)
 
 _MESSAGE = Statement(insert(table(Message)))
-_UNTOLD = {"warn_at", "route", "failure", "complained_at", "failing_since"}  # what a new recipient has not got
+# what a new recipient has not got
+_UNTOLD = {"warn_at", "route", "failure", "complained_at", "failing_since", "shared"}
 _RECIPIENT = Statement(insert(table(Recipient)), [c.name for c in table(Recipient).columns if c.name not in _UNTOLD])
 _PAID_BY = Statement(
     select(

@@ -49,6 +49,7 @@ _UPDATE = Statement(
         provider=bindparam("receiver"),
         failure=bindparam("why"),
         warn_at=bindparam("warn"),
+        shared=bindparam("together"),
     )
 )
 _DROP_CONTENT = Statement(
@@ -133,7 +134,7 @@ class Settlement:
         recipient = self.recipient
         if self.final or recipient.attempts or recipient.warn_at is not None:
             return None if self.final else recipient.warn_at
-        return first_mark(self.message.accepted_at if recipient.leaves_at is None else recipient.leaves_at, self.at)
+        return first_mark(self.message.accepted_at if recipient.leaves_at is None else recipient.leaves_at)
 
 
 def settle(session: Session, settlements: Sequence[Settlement]) -> list[bool]:
@@ -193,6 +194,7 @@ def _row(s: Settlement) -> dict[str, Any]:
         "receiver": s.provider,
         "why": s.failure.name if s.failure else s.recipient.failure if s.state != DELIVERED else "",
         "warn": s.warn_at,
+        "together": s.recipient.shared,
     }
 
 

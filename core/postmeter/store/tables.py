@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from postmeter.store.base import MESSAGE_ID, Base, only
@@ -235,8 +235,10 @@ class Recipient(Base):
     from there. ``block_id`` is the block that pays (None: overdraft); ``charge`` is reserved, charged, released or,
     for the relay's own mail, free.
     ``in_doubt`` counts attempts that may have arrived though no answer came back. ``priority`` is the message's.
-    ``warn_at``: when its sender is told that it is late, if it still waits then. ``route`` (``host:port``) is where an
-    operator wants it sent instead of where the DNS says; ``failure`` the class of the last refusal.
+    ``warn_at``: when its sender is told that it is late, if it still waits then (infinite: all is told). ``route``
+    (``host:port``) is where an operator wants it sent instead of where the DNS says; ``failure`` the class of the
+    last refusal. ``shared``: it was tried in one transaction with others, so its return path names none of them,
+    and stays so.
     """
 
     __tablename__ = "recipient"
@@ -265,6 +267,7 @@ class Recipient(Base):
     failure: Mapped[str] = mapped_column(server_default="")
     complained_at: Mapped[float | None]
     failing_since: Mapped[float | None]  # when it first failed for what is borne for a time only: a full mailbox
+    shared: Mapped[bool] = mapped_column(server_default=false())
     __table_args__ = (
         Index("ix_recipient_due", "next_attempt_at", **only(WAITING)),
         Index("ix_recipient_turn", "priority", "account_id", "provider", "next_attempt_at", **only(WAITING)),
