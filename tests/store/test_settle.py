@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
-from postmeter.message.bounce import classify
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position, after
 from postmeter.store.queue import Leased
@@ -33,7 +31,6 @@ from support.postage import (
     audit,
     funded,
     kinds,
-    later,
     lease,
     outcome,
     recipients,
@@ -318,36 +315,3 @@ def test_every_reply_can_be_stored(store: Store, worker: int, odd: str) -> None:
     assert "\0" not in recipient.reply
     assert len(recipient.reply.encode()) <= MAX_REPLY
     assert told(store)[0].facts["reply"] == recipient.reply
-
-
-def test_when_a_domain_was_first_unknown_is_kept_for_the_next_attempt(store: Store, worker: int) -> None:
-    one = leased(store, worker)
-    settlement = outcome(one, one.recipients[0], worker, DEFERRED, transmitted=False)
-    with store.write() as session:
-        settle(session, [later(settlement, facts={"unknown_since": NOW - 3})])
-    [again] = lease(store, worker)
-    assert again.recipients[0].unknown_since == NOW - 3
-    settle_all(store, [again], worker, DEFERRED)
-    assert lease(store, worker)[0].recipients[0].unknown_since is None
-
-
-def test_when_it_was_first_full_is_kept_whatever_happens_then(store: Store, worker: int) -> None:
-    one = leased(store, worker)
-    full = later(outcome(one, one.recipients[0], worker, DEFERRED), failure=classify("rcpt", 452, "4.2.2", ""))
-    with store.write() as session:
-        settle(session, [full])
-    for _ in range(2):
-        [again] = lease(store, worker)
-        assert again.recipients[0].failing_since == NOW
-        settle_all(store, [again], worker, DEFERRED)
-
-
-def test_that_recipients_were_tried_together_is_known_at_their_next_attempt(store: Store, worker: int) -> None:
-    one = leased(store, worker, 2)
-    assert [to.shared for to in one.recipients] == [False, False]
-    together = replace(one.recipients[1], shared=True)
-    for to in (one.recipients[0], together):
-        with store.write() as session:
-            settle(session, [outcome(one, to, worker, DEFERRED, again=NOW + 60, reply="450 4.7.1 later")])
-    [again] = lease(store, worker, NOW + 60)
-    assert [to.shared for to in again.recipients] == [False, True]
