@@ -35,7 +35,7 @@ DOT_PATIENCE = 600.0  # RFC 5321, 4.5.3.2.6; less makes second copies
 MIN_DATA_RATE = 500  # octets of content per second that a server has to take, on the average,
 FREE_OF_RATE = 60.0  # seconds after which that counts
 GOODBYE_PATIENCE = 10.0
-SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on
+SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on; only the reply to a final dot may come later
 ANY = 1 << 30  # mails
 
 
@@ -67,10 +67,11 @@ class Deadline:
 
     def set(self, seconds: float) -> None:
         """Expire in so many seconds, if the life does not end before."""
-        self._at = min(self._clock.seconds() + seconds, self._end)
-        if self._at < self._fires and self._call is not None:
-            self._fires = self._at
-            self._call.reset(self._at - self._clock.seconds())
+        self._expire_at(min(self._clock.seconds() + seconds, self._end))
+
+    def outlive(self, seconds: float) -> None:
+        """The same, even if the life ends before."""
+        self._expire_at(self._clock.seconds() + seconds)
 
     def end_life(self, seconds: float) -> None:
         """Expire in so many seconds, whatever was said before."""
@@ -82,6 +83,12 @@ class Deadline:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+    def _expire_at(self, at: float) -> None:
+        self._at = at
+        if at < self._fires and self._call is not None:
+            self._fires = at
+            self._call.reset(max(0.0, at - self._clock.seconds()))
 
     def _look(self) -> None:
         wait = self._at - self._clock.seconds()
@@ -244,14 +251,14 @@ class Sender(TwistedProtocol):
         if machine.state == "ready":
             self._deadline.set(self.idle)
         elif machine.state == "quit":
-            self._deadline.set(GOODBYE_PATIENCE)
+            self._deadline.end_life(GOODBYE_PATIENCE)
+        elif machine.dot_sent:
+            self._deadline.outlive(DOT_PATIENCE)
         elif machine.state != "closed":
             self._deadline.set(self._patience())
 
     def _patience(self) -> float:
         """Seconds for the next step."""
-        if self.machine.dot_sent:
-            return DOT_PATIENCE
         patience = PATIENCE[self.machine.stage]
         if not self._producing:
             return patience
