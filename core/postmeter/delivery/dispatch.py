@@ -148,7 +148,7 @@ class Dispatch:
     ) -> None:
         receivers = parties(self._providers, route)
         recipients = [one for one in recipients if not self._ends.put_off(parcel, one, *receivers)]
-        choice = self._leaves_from(parcel, signed, route, receivers[0])
+        choice = self._leaves_from(parcel, signed, route, receivers[0], len(recipients))
         if choice is not None and choice.over and held:
             recipients = [one for one in recipients if not self._ends.wait_for_room(parcel, one, receivers[0])]
         if not recipients:
@@ -158,13 +158,14 @@ class Dispatch:
         else:
             self._ends.not_begun(parcel, recipients)
 
-    def _leaves_from(self, parcel: Parcel, signed: Signed, route: Route, receiver: str) -> Choice | None:
+    def _leaves_from(
+        self, parcel: Parcel, signed: Signed, route: Route, receiver: str, recipients: int
+    ) -> Choice | None:
         """An own next hop need not get to know our addresses, other receivers do."""
         if self._sources is None:
             return None
-        return self._sources.choose(
-            signed.pool, parcel.leased.message.id, "" if route.static else receiver, route.hosts
-        )
+        provider = "" if route.static else receiver
+        return self._sources.choose(signed.pool, parcel.leased.message.id, provider, route.hosts, recipients)
 
     def _send(
         self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient], choice: Choice | None
