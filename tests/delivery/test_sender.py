@@ -117,14 +117,14 @@ def test_each_phase_has_its_deadline(steps: int, stage: str, patience: float) ->
     assert play.end() == []
 
 
-def test_a_handshake_that_takes_too_long_says_nothing_about_tls() -> None:
+def test_a_handshake_that_takes_too_long_is_lost_and_no_error_of_tls() -> None:
     play = Stage()
     play.hear(STEPS[0], b"250-mx.test\r\n250 STARTTLS\r\n", b"220 go\r\n")
     assert play.sender.machine.state == "handshake"
     play.clock.advance(300)
     [closed] = play.watcher.closed
     assert (closed.stage, closed.reply.status) == ("starttls", "4.4.2")
-    assert not play.sender.handshake_failed
+    assert (play.sender.handshake_failed, play.sender.handshake_lost) == (False, True)
     assert play.end() == []
 
 

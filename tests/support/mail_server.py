@@ -77,7 +77,8 @@ class MailServer(ServerFactory):
     """``script`` replaces replies by stage (``banner``, a verb, ``.`` for the final dot).
 
     A list is used up one by one, its last element again and again; a function gets the session and the line.
-    ``starttls``: ``good``, ``bad`` (nonsense instead of a handshake) or ``inject`` (a reply behind the 220);
+    ``starttls``: ``good``, ``bad`` (nonsense instead of a handshake), ``lost`` (the connection ends in it), ``silent``
+    or ``inject`` (a reply behind the 220);
     ``certificate`` is the server's end of TLS. ``early`` is said as soon as ``early_after`` octets of content have
     come. ``accepted`` holds the mails that got 2xx, ``commands`` every line of all sessions.
     """
@@ -157,7 +158,7 @@ class Session(Protocol):
         self.mail: Received | None = None
         self._buffer = bytearray()
         self._scanned = 0
-        self._in_content = self._held = self._nonsense = False
+        self._in_content = self._held = self._handshake = False
 
     def connectionMade(self) -> None:
         self.alive = True
@@ -171,8 +172,10 @@ class Session(Protocol):
         self.server.session_ended()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._nonsense:
+        if self._handshake and self.server.starttls == "bad":
             self.transport.write(b"this is no TLS record, whatever you think of it\r\n")
+        elif self._handshake and self.server.starttls == "lost":
+            self.transport.loseConnection()
         self._buffer += data
         self._go_on()
 
@@ -268,8 +271,8 @@ class Session(Protocol):
         if self.server.starttls == "inject":
             said += b"250 smuggled\r\n"
         self.transport.write(said)
-        if self.server.starttls == "bad":
-            self._held = self._nonsense = True
+        if self.server.starttls in ("bad", "lost", "silent"):
+            self._held = self._handshake = True
         elif self.server.starttls == "good":
             self.secure = True
             self._buffer.clear()

@@ -114,7 +114,8 @@ class Sender(TwistedProtocol):
         self.mails = 0  # sent in this session, in which the server takes so many at most:
         self.most_mails = ANY
         self.opened: float = clock.seconds()
-        self.handshake_failed = False  # by an error of TLS itself: a link that is lost or slow says nothing about TLS
+        self.handshake_failed = False  # by an error of TLS itself;
+        self.handshake_lost = False  # with the link, or by silence, for which there may be other reasons than TLS
         self.flaw: Flaw | None = None  # of its TLS, by the policy of the mail server
         self._clock = clock
         self._tls = tls
@@ -270,10 +271,16 @@ class Sender(TwistedProtocol):
         if self.ready:
             self.quit()
             return
+        self.handshake_lost = self._in_handshake
         self.abort(Reply(451, "4.4.2", f"No answer in time ({self.machine.stage})"))
 
+    @property
+    def _in_handshake(self) -> bool:
+        return self.machine.state == "handshake"
+
     def _why_lost(self, reason: Failure) -> Reply:
-        if self.machine.state != "handshake" or not isinstance(reason.value, SSL.Error):
-            return CONNECTION_LOST
-        self.handshake_failed = True
-        return Reply(451, "4.7.5", f"TLS handshake failed: {reason.value}"[:500])
+        self.handshake_failed = self._in_handshake and isinstance(reason.value, SSL.Error)
+        if self.handshake_failed:
+            return Reply(451, "4.7.5", f"TLS handshake failed: {reason.value}"[:500])
+        self.handshake_lost = self._in_handshake
+        return CONNECTION_LOST
