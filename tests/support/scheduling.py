@@ -104,13 +104,17 @@ class FakePool:
     def __init__(self) -> None:
         self.sent: list[tuple[Route, Mail, Deferred[Delivery]]] = []
         self.sources: list[Source | None] = []
+        self.within: list[float] = []
         self.refuse: Exception | None = None
 
-    def deliver(self, route: Route, mail: Mail, turn: Turn, source: Source | None = None) -> Deferred[Delivery]:
+    def deliver(
+        self, route: Route, mail: Mail, turn: Turn, source: Source | None = None, *, within: float
+    ) -> Deferred[Delivery]:
         """See ``Pool``."""
         if self.refuse is not None:
             raise self.refuse
         self.sources.append(source)
+        self.within.append(within)
         self.sent.append((route, mail, Deferred()))
         return self.sent[-1][2]
 

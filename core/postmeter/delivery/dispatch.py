@@ -45,6 +45,9 @@ class Ends(Protocol):
     def wait(self, parcel: Parcel, recipient: QueuedRecipient, provider: str, reply: Reply, seconds: float) -> None:
         """It comes again after so many seconds: the provider is sent nothing more now."""
 
+    def time_left(self, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> float:
+        """Seconds in which an attempt for all of them may begin."""
+
     def wait_for_room(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether the recipient waits a little, since our addresses have sent this provider enough today."""
 
@@ -183,7 +186,8 @@ class Dispatch:
         leaving = Envelope(reverse_path, paths, body, needs_utf8, ret, envelope.envid)
         mail = Mail(leaving, signed.chunks)
         source = choice.source if choice is not None else None
-        d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority), source)
+        turn, within = Turn(message.account_id, message.priority), self._ends.time_left(parcel, recipients)
+        d = self._pool.deliver(route, mail, turn, source, within=within)
         if self._sources is not None and choice is not None:
             self._sources.follow(d, choice, self._providers.of(route.hosts[0].name), len(recipients))
 

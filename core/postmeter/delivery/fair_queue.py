@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -61,6 +62,19 @@ class FairQueue(Generic[Item]):
             lane[account] = items  # behind the other accounts
         self._length -= 1
         return item
+
+    def take_out(self, which: Callable[[Item], bool]) -> list[Item]:
+        """Take the items of which this is true, wherever they wait."""
+        taken: list[Item] = []
+        for lane in self._lanes:
+            for account, items in list(lane.items()):
+                lane[account] = stay = deque[Item]()
+                for item in items:
+                    (taken if which(item) else stay).append(item)
+                if not stay:
+                    del lane[account]
+        self._length -= len(taken)
+        return taken
 
     def ahead(self, turn: Turn) -> int:
         """How many leave, about, before an item of this turn that comes now."""

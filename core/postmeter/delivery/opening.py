@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from postmeter.delivery.attempt import Facts
 from postmeter.delivery.client_tls import TlsSessions
 from postmeter.delivery.route import Host, Route
-from postmeter.delivery.sender import Sender
+from postmeter.delivery.sender import SESSION_LIFE, Sender
 from postmeter.delivery.tls_policy import Flaw
 from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
@@ -115,7 +115,10 @@ class Surroundings:
 
 
 class Opening(ClientFactory):
-    """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once."""
+    """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once.
+
+    With all of them together it takes no longer than a session.
+    """
 
     noisy = False
 
@@ -139,11 +142,12 @@ class Opening(ClientFactory):
         self._connector: Any = None
         self._sender: Sender | None = None  # from the connection on
         self._without_tls = False  # with this host, where the link was lost in the handshake
+        self._end: float = surroundings.reactor.seconds() + SESSION_LIFE
         self._aborted = False
 
     def start(self) -> None:
         """Try the next host."""
-        host = next(self._hosts, None)
+        host = None if self._over else next(self._hosts, None)
         if host is None:
             assert self._failure is not None
             self._failed(self, replace(self._failure, lines=tuple(self._lines)))
@@ -160,7 +164,7 @@ class Opening(ClientFactory):
 
     def abort(self) -> None:
         """Give up; ``failed`` is called."""
-        self._hosts, self._aborted = iter(()), True  # no further host, no second try in clear
+        self._aborted = True
         if self._sender is not None:
             self._sender.abort()
         elif self._connector is not None:
@@ -173,7 +177,7 @@ class Opening(ClientFactory):
         mode: TlsMode = "none" if in_clear else "opportunistic" if self._may_be_clear else "required"
         machine = SendingSession(name, mode, around.reactor.seconds)
         tls = around.tls_sessions.client(self._host, self._policy)
-        sender = self._sender = Sender(machine, self._host, self, around.reactor, tls)
+        sender = self._sender = Sender(machine, self._host, self, around.reactor, tls, self._left)
         sender.facts = replace(sender.facts, in_clear=BROKEN if in_clear else "", ehlo=name)
         return sender
 
@@ -196,7 +200,7 @@ class Opening(ClientFactory):
         self._lines += sender.machine.opening
         if not (self._lines and self._lines[-1].what is closed.reply):
             self._say(closed.reply.text)
-        if (sender.handshake_failed or sender.handshake_lost) and self._may_be_clear and not self._aborted:
+        if (sender.handshake_failed or sender.handshake_lost) and self._may_be_clear and not self._over:
             if sender.handshake_failed:
                 self._surroundings.broken_tls.add(self._host)
             self._without_tls = sender.handshake_lost
@@ -209,6 +213,17 @@ class Opening(ClientFactory):
 
     def session_gone(self, sender: Sender) -> None:
         """See ``Owner``; the next host is being tried already."""
+
+    @property
+    def _left(self) -> float:
+        """Seconds."""
+        left: float = self._end - self._surroundings.reactor.seconds()
+        return max(0.0, left)
+
+    @property
+    def _over(self) -> bool:
+        """No further host is tried, nor this one in clear."""
+        return self._aborted or not self._left
 
     @property
     def _may_be_clear(self) -> bool:

@@ -102,9 +102,20 @@ class Deadline:
 
 @implementer(IHandshakeListener, IPushProducer)
 class Sender(TwistedProtocol):
-    """One session with ``host``; after ``idle`` seconds without a mail it takes leave."""
+    """One session with ``host``; after ``idle`` seconds without a mail it takes leave.
 
-    def __init__(self, machine: SendingSession, host: Host, owner: Owner, clock: Any, tls: ClientTls) -> None:
+    It is given up if it is not ready within ``to_be_ready`` seconds.
+    """
+
+    def __init__(
+        self,
+        machine: SendingSession,
+        host: Host,
+        owner: Owner,
+        clock: Any,
+        tls: ClientTls,
+        to_be_ready: float = SESSION_LIFE,
+    ) -> None:
         self.machine = machine
         self.host = host
         self.owner = owner
@@ -119,6 +130,7 @@ class Sender(TwistedProtocol):
         self.flaw: Flaw | None = None  # of its TLS, by the policy of the mail server
         self._clock = clock
         self._tls = tls
+        self._to_be_ready = to_be_ready
         self._link: Any = None
         self._pumping = self._producing = self._paused = False
         self._progress = -1
@@ -151,7 +163,7 @@ class Sender(TwistedProtocol):
         self._link = self.transport
         self._link.setTcpNoDelay(True)
         self.facts = replace(self.facts, local=self._link.getHost().host)
-        self._deadline = Deadline(self._clock, self._expired, SESSION_LIFE)
+        self._deadline = Deadline(self._clock, self._expired, self._to_be_ready)
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
@@ -212,6 +224,7 @@ class Sender(TwistedProtocol):
             self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear, dsn=dsn)
             self.most_mails = limit(self.machine.extensions, "MAILMAX", ANY)
             self._tls.keep()
+            self._deadline.end_life(self.opened + SESSION_LIFE - self._clock.seconds())
             self.owner.session_ready(self)
         elif isinstance(event, Closed):
             self._close()
