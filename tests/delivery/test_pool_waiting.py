@@ -11,8 +11,8 @@ from postmeter.delivery import job as job_module
 from postmeter.delivery import opening as opening_module
 from postmeter.delivery import pool as pool_module
 from postmeter.delivery.destination import AWAY
+from postmeter.delivery.fair_queue import ANYBODY
 from postmeter.delivery.job import BUSY, MOST_WAIT, SHORT, Job
-from postmeter.delivery.pool import NOBODY
 from support.delivering import NewPool, NewServer, limits, mail, pause, route, told
 from support.mail_server import Later, Silence
 
@@ -20,7 +20,10 @@ ONE = limits(first_sessions=1, most_sessions=1)
 
 
 def test_a_job_waits_some_minutes_or_to_its_end_if_that_is_near() -> None:
-    short, long = Job(mail(), 100.0, NOBODY, 100.0 + SHORT), Job(mail(), 100.0, NOBODY, 100.0 + MOST_WAIT + SHORT + 10)
+    short, long = (
+        Job(mail(), 100.0, ANYBODY, 100.0 + SHORT),
+        Job(mail(), 100.0, ANYBODY, 100.0 + MOST_WAIT + SHORT + 10),
+    )
     later = 100.0 + MOST_WAIT + 1
     assert (short.waits_too_long(later), short.waits_too_long(short.until)) == (False, False)
     assert short.waits_too_long(short.until + 1)

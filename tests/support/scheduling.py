@@ -84,13 +84,15 @@ class FakeRouter:
         self.known: dict[str, Route] = {}
         self.found: dict[str, Route | NoRoute | Exception | Deferred[Route | NoRoute]] = {}
         self.asked: list[tuple[str, float]] = []
+        self.turns: list[Turn] = []
 
     def static(self, domain: str) -> Route | None:
         """See ``Router``."""
         return self.known.get(domain)
 
-    async def route(self, domain: str, *, unknown_for: float = 0.0) -> Route | NoRoute:
+    async def route(self, domain: str, *, unknown_for: float = 0.0, turn: Turn) -> Route | NoRoute:
         """See ``Router``."""
+        self.turns.append(turn)
         self.asked.append((domain, unknown_for))
         answer = self.found[domain]
         if isinstance(answer, Exception):

@@ -128,7 +128,8 @@ class Dispatch:
         self._send_all(parcel, signed, routed)
 
     async def _find_route(self, message: QueuedMessage, recipient: QueuedRecipient) -> Route | NoRoute:
-        route = await self._router.route(recipient.path.domain, unknown_for=self._unknown_for(recipient))
+        unknown_for = self._unknown_for(recipient)
+        route = await self._router.route(recipient.path.domain, unknown_for=unknown_for, turn=Turn.of(message))
         return route if isinstance(route, NoRoute) else await self._securing.secure(route, message)
 
     def _unknown_for(self, recipient: QueuedRecipient) -> float:
@@ -186,8 +187,8 @@ class Dispatch:
         leaving = Envelope(reverse_path, paths, body, needs_utf8, ret, envelope.envid)
         mail = Mail(leaving, signed.chunks)
         source = choice.source if choice is not None else None
-        turn, within = Turn(message.account_id, message.priority), self._ends.time_left(parcel, recipients)
-        d = self._pool.deliver(route, mail, turn, source, within=within)
+        within = self._ends.time_left(parcel, recipients)
+        d = self._pool.deliver(route, mail, Turn.of(message), source, within=within)
         if self._sources is not None and choice is not None:
             self._sources.follow(d, choice, self._providers.of(route.hosts[0].name), len(recipients))
 

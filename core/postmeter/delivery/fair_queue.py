@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from postmeter.message.handling import NORMAL
+from postmeter.store.queue import QueuedMessage
 
 Item = TypeVar("Item")
+Place = TypeVar("Place")
 
 LOWER = 8  # of so many that leave while others wait below them, one comes from there
 
@@ -20,6 +22,14 @@ class Turn:
 
     account_id: int
     priority: int = NORMAL
+
+    @classmethod
+    def of(cls, message: QueuedMessage) -> Turn:
+        """The turn of what is done for a message."""
+        return cls(message.account_id, message.priority)
+
+
+ANYBODY = Turn(0)  # what is done for nobody's message
 
 
 class FairQueue(Generic[Item]):
@@ -51,12 +61,17 @@ class FairQueue(Generic[Item]):
 
     def pop(self) -> Item:
         """Take the item whose turn it is; IndexError when there is none."""
-        waiting = [lane for lane in self._lanes if lane]
-        if not waiting:
+        if (item := self.pop_if(_anybody)) is None:
             raise IndexError("nothing waits")
-        lane = self._next(waiting)
-        account, items = next(iter(lane.items()))
-        del lane[account]
+        return item
+
+    def pop_if(self, may: Callable[[int], bool]) -> Item | None:
+        """The same among the accounts that ``may``; None when nothing of theirs waits."""
+        waiting = [(lane, account) for lane in self._lanes if (account := next(filter(may, lane), None)) is not None]
+        if not waiting:
+            return None
+        lane, account = self._next(waiting)
+        items = lane.pop(account)
         item = items.popleft()
         if items:
             lane[account] = items  # behind the other accounts
@@ -90,7 +105,7 @@ class FairQueue(Generic[Item]):
         """Take all."""
         return [self.pop() for _ in range(self._length)]
 
-    def _next(self, waiting: list[dict[int, deque[Item]]]) -> dict[int, deque[Item]]:
+    def _next(self, waiting: list[Place]) -> Place:
         """The highest lane mostly; of LOWER turns one is for those below, of as many of these one for the next."""
         self._turns += 1
         below, turn = 0, self._turns
@@ -100,3 +115,7 @@ class FairQueue(Generic[Item]):
 
     def _lane(self, turn: Turn) -> deque[Item]:
         return self._lanes[turn.priority].setdefault(turn.account_id, deque())
+
+
+def _anybody(_account: int) -> bool:
+    return True

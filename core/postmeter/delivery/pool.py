@@ -14,7 +14,7 @@ from postmeter.delivery.attempt import Delivery, Facts
 from postmeter.delivery.client_tls import TlsSessions
 from postmeter.delivery.dead import Dead
 from postmeter.delivery.destination import Destination, Limits, Room
-from postmeter.delivery.fair_queue import FairQueue, Turn
+from postmeter.delivery.fair_queue import ANYBODY, FairQueue, Turn
 from postmeter.delivery.job import Job
 from postmeter.delivery.opening import BrokenTls, NoSession, NoteTls, Surroundings, note_nothing
 from postmeter.delivery.route import Route
@@ -30,7 +30,6 @@ MOST_SESSIONS = 500  # of one process with all destinations; those that only wai
 MOST_IN_ALL = 5  # times as many, with those
 LOOK = 1.0  # seconds between two counts of the slow ones
 LATE_EVERY = 10.0  # seconds between two looks for mails that have waited too long
-NOBODY = Turn(0)
 STOPPING = Reply(451, "4.3.2", "This relay is shutting down; the mail stays in its queue")
 
 
@@ -91,7 +90,7 @@ class Pool:
         self,
         route: Route,
         mail: Mail,
-        turn: Turn = NOBODY,
+        turn: Turn = ANYBODY,
         source: Source | None = None,
         *,
         within: float = math.inf,

@@ -108,7 +108,7 @@ class Scheduler:
             return
         if len(rest) < len(leased.recipients):
             parcel.leased = leased = replace(leased, recipients=rest)
-        self._turnstile.come(Turn(leased.message.account_id, leased.message.priority), parcel)
+        self._turnstile.come(Turn.of(leased.message), parcel)
 
     # Start and end
 
@@ -200,7 +200,7 @@ class Scheduler:
         self._signer.sign(order)
 
     def _signed(self, parcel: Parcel, result: Signed | BaseException | None) -> None:
-        self._turnstile.leave()
+        self._turnstile.leave(parcel)
         if not isinstance(result, Signed):
             self.fail(parcel, result, parcel.leased.recipients)
             return
