@@ -8,8 +8,10 @@ import pytest
 import pytest_twisted
 
 from postmeter.delivery.attempt import Delivery, Facts, Talk, left_over
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.job import BUSY
 from postmeter.delivery.route import Host, Route
+from postmeter.message.handling import BULK
 from postmeter.smtp.mail import Outcome, Stage
 from postmeter.smtp.reply import Reply
 from postmeter.store.providers import Suspension
@@ -51,6 +53,15 @@ def outcomes(*told: tuple[Reply, Stage]) -> list[Outcome]:
 )
 def test_who_is_left_over_for_another_transaction(told: list[tuple[Reply, Stage]], left: list[int]) -> None:
     assert [one.recipient for one in left_over(outcomes(*told))] == left
+
+
+def test_routes_are_looked_for_in_the_turn_of_the_message(bench: Bench) -> None:
+    bench.router.found = {"b.net": route("b"), "c.net": route("c")}
+    bench.take(leased("joe@b.net", "joe@c.net", account=7, priority=BULK))
+    assert bench.router.turns == [Turn(7, BULK)] * 2
+    for _, _, sent in bench.pool.sent:
+        sent.callback(delivery(DONE))
+    assert len(bench.gather()) == 2
 
 
 def test_those_who_were_too_many_are_sent_at_once_and_settled_once(bench: Bench) -> None:

@@ -38,6 +38,10 @@ class NothingEnds:
         """See ``Ends``."""
         return False
 
+    def time_left(self, *_: Any) -> float:
+        """See ``Ends``."""
+        return 60.0
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(name)
 

@@ -63,6 +63,17 @@ def test_nothing_is_lost_and_each_account_and_priority_keeps_its_order(steps: li
         assert numbers == sorted(numbers)
 
 
+def test_what_is_taken_out_is_missed_by_nobody() -> None:
+    queue: FairQueue[int] = FairQueue()
+    for n in range(12):
+        queue.push(Turn(n % 3, URGENT if n < 6 else BULK), n)
+    queue.push(Turn(9), 100)
+    assert sorted(queue.take_out(lambda n: n % 3 == 0 or n in (4, 100))) == [0, 3, 4, 6, 9, 100]
+    assert (len(queue), queue.turn) == (7, Turn(1, URGENT))
+    assert emptied(queue) == [1, 2, 5, 7, 8, 10, 11]
+    assert queue.take_out(lambda _: True) == []
+
+
 def test_whose_turn_it_is_can_be_seen_before() -> None:
     queue: FairQueue[str] = FairQueue()
     for turn, item in ((Turn(1), "a"), (Turn(1), "b"), (Turn(2), "c"), (Turn(3, URGENT), "d")):

@@ -11,12 +11,13 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 
 from postmeter.delivery.client_tls import client_context
-from postmeter.delivery.opening import BROKEN, BrokenTls
+from postmeter.delivery.opening import BROKEN, LOST_TLS_LIFE, BrokenTls
 from postmeter.delivery.route import Host, Route
-from postmeter.delivery.tls_policy import OTHER_NAME, REQUIRED
+from postmeter.delivery.sender import PATIENCE
+from postmeter.delivery.tls_policy import OTHER_NAME, REQUIRED, Flaw
 from postmeter.source import Source
 from postmeter.store.tls_memory import Broken
-from support.delivering import NewPool, NewServer, limits, mail, route, told
+from support.delivering import NewPool, NewServer, limits, mail, pause, route, told
 from support.mail_server import Drop, Endless, MailServer, certificate_options
 
 
@@ -117,25 +118,57 @@ async def test_a_broken_handshake_is_followed_by_clear_text_and_remembered(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_link_lost_in_the_handshake_leads_to_the_next_host_and_not_to_clear_text(
+@pytest.mark.parametrize("starttls", ["lost", "silent"])
+async def test_a_link_lost_in_the_handshake_is_followed_by_clear_text_at_the_same_host_and_remembered_for_a_while(
+    mail_server: NewServer, new_pool: NewPool, monkeypatch: pytest.MonkeyPatch, starttls: str
+) -> None:
+    monkeypatch.setitem(PATIENCE, "starttls", 0.3)
+    clock, kept, flaws = Clock(), list[Broken](), list[Flaw | None]()
+    broken = BrokenTls(clock.seconds, keep=kept.append)
+    server, other = mail_server(starttls=starttls), mail_server(starttls="good")
+    pool = new_pool(
+        limits=limits(mails_per_session=1), broken_tls=broken, note_tls=lambda route, host, flaw, _: flaws.append(flaw)
+    )
+    for after, handshakes in ((0.0, 1), (LOST_TLS_LIFE - 1, 1), (1.0, 2)):
+        clock.advance(after)
+        delivery = await pool.deliver(route(server, other), mail())
+        assert delivery.outcomes[0].delivered
+        assert (delivery.facts.port, delivery.facts.tls, delivery.facts.in_clear) == (server.port, None, BROKEN)
+        assert server.commands.count(b"STARTTLS") == handshakes
+    assert flaws == [Flaw("validation-failure", BROKEN)] * 3
+    assert kept == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_host_that_is_lost_in_clear_as_well_is_not_remembered_and_the_next_one_is_tried(
     mail_server: NewServer, new_pool: NewPool
 ) -> None:
-    lost, good = (mail_server(starttls=kind) for kind in ("lost", "good"))
-    lost.script["STARTTLS"] = Drop(b"220 2.0.0 Go ahead\r\n")
-    pool = new_pool()
-    delivery = await pool.deliver(route(lost, good), mail())
+    lost, good, broken = mail_server(starttls="lost"), mail_server(starttls="good"), BrokenTls(Clock().seconds)
+    lost.script["EHLO"] = [b"250-mx.test\r\n250 STARTTLS\r\n", Drop()]
+    delivery = await new_pool(broken_tls=broken).deliver(route(lost, good), mail())
     assert delivery.outcomes[0].delivered
     assert delivery.facts.port == good.port
     assert delivery.facts.tls is not None
     assert not delivery.facts.in_clear
-    assert not lost.started
-    [outcome] = (await new_pool().deliver(route(lost), mail())).outcomes
-    assert (outcome.stage, outcome.reply.code, outcome.reply.status) == ("starttls", 451, "4.4.2")
-    assert not lost.started
+    assert len(lost.sessions) == 2
+    assert route(lost).hosts[0] not in broken
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("starttls", ["bad", "inject", ""])
+async def test_a_pool_that_is_cut_in_a_handshake_does_not_go_on_in_clear(
+    mail_server: NewServer, new_pool: NewPool
+) -> None:
+    server, pool = mail_server(starttls="silent"), new_pool()
+    sending = pool.deliver(route(server), mail())
+    while b"STARTTLS" not in server.commands:
+        await pause(0.01)
+    pool.abort()
+    assert told(await sending)[0][1:] == ("starttls", False, False)
+    assert len(server.sessions) == 1
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("starttls", ["bad", "lost", "inject", ""])
 async def test_required_tls_never_falls_back(mail_server: NewServer, new_pool: NewPool, starttls: str) -> None:
     server = mail_server(starttls=starttls)
     [outcome] = (await new_pool().deliver(route(server, tls=REQUIRED), mail())).outcomes

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from postmeter.delivery.outcome import EXPIRED_REPLY, Judge
-from postmeter.delivery.retry import DAY, LAST_CALL
+from postmeter.delivery.retry import DAY, GRACE, LAST_CALL
 from postmeter.message.envelope import Envelope, Recipient
 from postmeter.smtp.mail import Outcome, Stage
 from postmeter.smtp.reply import Reply
@@ -178,13 +178,14 @@ def test_a_message_may_have_a_lifetime_of_its_own() -> None:
 @pytest.mark.parametrize("lifetime", [600, int(FOUR_DAYS)])
 def test_no_attempt_begins_after_a_messages_lifetime_but_the_last_one_has_a_moment(lifetime: int) -> None:
     judged, message = Judge(9, FOUR_DAYS), replace(MESSAGE, lifetime=lifetime)
-    assert not judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL)
-    assert judged.too_late(message, FRESH, NOW + lifetime + LAST_CALL + 1)
-    assert not judged.too_late(message, replace(FRESH, leaves_at=NOW + DAY), NOW + lifetime + DAY)
+    assert judged.time_left(message, FRESH, NOW) == lifetime + LAST_CALL
+    assert judged.time_left(message, FRESH, NOW + lifetime + LAST_CALL + 1) == -1
+    assert judged.time_left(message, replace(FRESH, leaves_at=NOW + DAY), NOW + lifetime + DAY) == LAST_CALL
 
 
 def test_r28_who_is_late_himself_lets_nobody_expire_untried() -> None:
     later = NOW + FOUR_DAYS + DAY  # the clock was set, or the relay was down
-    assert not Judge(9, FOUR_DAYS).too_late(MESSAGE, FRESH, later)
+    assert Judge(9, FOUR_DAYS).time_left(MESSAGE, FRESH, NOW) == FOUR_DAYS + GRACE
+    assert Judge(9, FOUR_DAYS).time_left(MESSAGE, FRESH, later) == GRACE
     assert judge(DONE, "content", now=later).state == "delivered"
     assert judge(LATER, "rcpt", now=later).state == "expired"

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
 
 from postmeter.delivery import dns_transport
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.resolver import MAX_ASKED, MAX_RECORDS, Answer, Resolver, Server, servers, system_servers
 from postmeter.dns_response import bounded, matching
 from postmeter.errors import ConfigError
@@ -257,13 +258,43 @@ async def test_a_crowd_of_questions_opens_no_crowd_of_sockets(monkeypatch: pytes
 
     monkeypatch.setattr("postmeter.delivery.resolver.ask_udp", ask)
     here = Resolver(reactor, (Server("127.0.0.1"),))
-    looked_up = [ensureDeferred(here.lookup(f"{number}.test", "TXT")) for number in range(3 * MAX_ASKED)]
+    looked_up = [ensureDeferred(here.lookup(f"{n}.test", "TXT", Turn(n))) for n in range(3 * MAX_ASKED)]
     most = 0
     while under_way:
         most = max(most, len(under_way))
         under_way.pop(0).callback(None)
     assert most == MAX_ASKED
     assert [one.result for one in looked_up] == [Answer("failure")] * 3 * MAX_ASKED
+
+
+def test_nobody_waits_behind_the_questions_of_another_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Deferred[None]]] = []
+
+    async def ask(_reactor: Any, _address: str, _port: int, query: dns.message.Message) -> None:
+        asked.append((query.question[0].name.to_text(), Deferred()))
+        await asked[-1][1]
+
+    monkeypatch.setattr("postmeter.delivery.resolver.ask_udp", ask)
+    here = Resolver(reactor, (Server("127.0.0.1"),))
+    pile = [ensureDeferred(here.lookup(f"{n}.silent.test", "MX", Turn(1))) for n in range(5 * MAX_ASKED)]
+    assert len(asked) == MAX_ASKED / 2
+    in_the_pile = ensureDeferred(here.lookup("4000.silent.test", "MX", Turn(2)))
+    other = ensureDeferred(here.lookup("cold.test", "MX", Turn(3)))
+    assert [name for name, _ in asked[MAX_ASKED // 2 :]] == ["4000.silent.test.", "cold.test."]
+    while asked:
+        asked.pop()[1].callback(None)
+    assert all(one.result == Answer("failure") for one in (*pile, in_the_pile, other))
+
+
+def test_a_question_is_asked_again_by_whom_its_answer_makes_ask_it() -> None:
+    here, answers = Resolver(reactor, (Server("127.0.0.1"),)), list[Answer]()
+
+    async def twice() -> None:
+        for _ in range(2):  # a name that cannot be is not kept
+            answers.append(await here.lookup("a..test", "MX", Turn(1)))
+
+    ensureDeferred(twice())
+    assert answers == [Answer("nxdomain")] * 2
 
 
 @pytest_twisted.ensureDeferred

@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
+from postmeter.delivery.fair_queue import ANYBODY, Turn
 from postmeter.delivery.ourselves import Ourselves
 from postmeter.delivery.resolver import Answer, Resolver, Server, Status
 from postmeter.delivery.route import (
@@ -26,6 +27,7 @@ from postmeter.delivery.route import (
     Router,
 )
 from postmeter.errors import ConfigError
+from postmeter.message.handling import URGENT
 from support.dns_server import SERVFAIL, DnsServer
 
 
@@ -35,9 +37,11 @@ class Zone:
     def __init__(self, zone: dict[tuple[str, str], list[str] | Status]) -> None:
         self.zone = zone
         self.asked: list[tuple[str, str]] = []
+        self.turns: set[Turn] = set()
 
-    async def lookup(self, name: str, type: str) -> Answer:
+    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
         self.asked.append((name, type))
+        self.turns.add(turn)
         entry = self.zone.get((name, type), "nodata" if any(name == known for known, _ in self.zone) else "nxdomain")
         if isinstance(entry, str):
             return Answer(entry)
@@ -88,6 +92,13 @@ async def test_hosts_come_by_preference_and_at_random_within_one() -> None:
     assert [host.name for host in route.hosts] in (["b.test", "a.test", "last.test"], ["a.test", "b.test", "last.test"])
     assert route.key == "a.test.,b.test.,last.test."
     assert route.hosts[0].port == 25
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_questions_about_a_route_are_asked_in_the_turn_of_its_mail() -> None:
+    zone = Zone({("example.org", "MX"): ["10 a.test."], ("a.test", "A"): ["192.0.2.1"]})
+    await Router(zone, {}, lambda _: None).route("example.org", turn=Turn(7, URGENT))
+    assert (len(zone.asked), zone.turns) == (3, {Turn(7, URGENT)})
 
 
 @pytest_twisted.ensureDeferred

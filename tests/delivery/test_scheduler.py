@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.gathering import PATIENCE
 from postmeter.delivery.pool import STOPPING
 from postmeter.delivery.route import DNS_FAILURE, NO_DOMAIN, NO_DOMAIN_YET, NULL_MX, NoRoute, Route
 from postmeter.delivery.settling import AGAIN
 from postmeter.delivery.signing import NoKey, Signed
-from postmeter.source import Source
 from postmeter.store.picking import Load
 from support.scheduling import CONTENT, DONE, LATER, NEVER, SIGNED, Bench, delivery, leased, route
 
@@ -159,10 +157,10 @@ def test_a_pool_that_fails_for_one_route_leaves_the_others_alone(bench: Bench, m
     bench.router.known["b.net"] = route("broken")
     deliver = bench.pool.deliver
 
-    def sometimes(where: Route, mail: Any, turn: Turn, source: Source | None) -> Any:
+    def sometimes(where: Route, *args: Any, **settings: Any) -> Any:
         if where.key == "broken":
             raise RuntimeError("a defect")
-        return deliver(where, mail, turn, source)
+        return deliver(where, *args, **settings)
 
     monkeypatch.setattr(bench.pool, "deliver", sometimes)
     bench.take(leased("1@example.org", "2@b.net"))

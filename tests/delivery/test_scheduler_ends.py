@@ -139,7 +139,7 @@ class Chance:
         bench = self.bench
         assert bench.empty
         assert (bench.window._held, bench.window._octets, bench.window.waiting) == ({}, {}, 0)
-        assert (bench.scheduler._turnstile._inside, len(bench.scheduler._turnstile._waiting)) == (0, 0)
+        assert (bench.scheduler._turnstile._inside, len(bench.scheduler._turnstile._waiting)) == ({}, 0)
         settled = Counter((one.message.id, one.recipient.n) for one in bench.writer.settled)
         assert max(settled.values(), default=1) == 1
         if not stopped:

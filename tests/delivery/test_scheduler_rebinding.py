@@ -8,6 +8,7 @@ from typing import Any
 import dns.rdata
 import pytest
 
+from postmeter.delivery.fair_queue import ANYBODY, Turn
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.route import NOT_PUBLIC, Router
 from support.scheduling import DONE, LATER, Bench, delivery, leased
@@ -21,7 +22,7 @@ class Zone:
     def __init__(self) -> None:
         self.addresses = [PUBLIC]
 
-    async def lookup(self, name: str, type: str) -> Answer:
+    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
         """See ``Lookup``."""
         said = {"MX": ["10 mx.evil.test."], "A": self.addresses}.get(type, [])
         records = tuple(dns.rdata.from_text("IN", type, text) for text in said)

@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
+from postmeter.delivery.fair_queue import ANYBODY, Turn
 from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Answer
@@ -31,15 +32,18 @@ class World:
     def __init__(self, **policies: StsPolicy) -> None:
         self.policies = policies
         self.asked: list[str] = []
+        self.turns: set[Turn] = set()
 
-    async def lookup(self, name: str, type: str) -> Answer:
+    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
         """See ``Resolver``."""
         self.asked.append(f"{type} {name}")
+        self.turns.add(turn)
         return Answer("nodata", (), authenticated=True)
 
-    async def find(self, domain: str) -> StsPolicy | None:
+    async def find(self, domain: str, turn: Turn) -> StsPolicy | None:
         """See ``StsPolicies``."""
         self.asked.append(domain)
+        self.turns.add(turn)
         return self.policies.get(domain.partition(".")[0])
 
 
@@ -103,7 +107,7 @@ def test_what_was_found_out_is_remembered_for_as_long_as_the_dns_is_not_asked_ag
     for _ in range(3):
         assert secured(securing, route) == replace(FOUND, tls=TlsPolicy(dane=True, sts=STS, domain="good.test"))
     once = ["good.test", "TLSA _25._tcp.mx.good.test"]
-    assert world.asked == once
+    assert (world.asked, world.turns) == (once, {Turn(1)})
     assert secured(securing, route, tls_required=True) != secured(securing, route)
     secured(securing, replace(route, hosts=(replace(HOSTS[0], address="192.0.2.2"),)))
     clock.advance(REMEMBERED)

@@ -117,14 +117,14 @@ def test_each_phase_has_its_deadline(steps: int, stage: str, patience: float) ->
     assert play.end() == []
 
 
-def test_a_handshake_that_takes_too_long_says_nothing_about_tls() -> None:
+def test_a_handshake_that_takes_too_long_is_lost_and_no_error_of_tls() -> None:
     play = Stage()
     play.hear(STEPS[0], b"250-mx.test\r\n250 STARTTLS\r\n", b"220 go\r\n")
     assert play.sender.machine.state == "handshake"
     play.clock.advance(300)
     [closed] = play.watcher.closed
     assert (closed.stage, closed.reply.status) == ("starttls", "4.4.2")
-    assert not play.sender.handshake_failed
+    assert (play.sender.handshake_failed, play.sender.handshake_lost) == (False, True)
     assert play.end() == []
 
 
@@ -149,6 +149,46 @@ def test_a_session_ends_after_half_an_hour_however_it_goes_on() -> None:
         play.clock.advance(100)
         passed += 100
     assert passed == SESSION_LIFE
+    assert play.end() == []
+
+
+def test_the_server_has_all_its_time_for_the_final_dot_however_old_the_session_is() -> None:
+    play = Stage()
+    play.sender.idle = 300.0
+    play.hear(STEPS[0], HELLO)
+    for _ in range(6):  # a mail each 290 seconds
+        play.clock.advance(260)
+        play.sender.send(SMALL)
+        play.hear(b"250 ok\r\n250 ok\r\n354 go\r\n")
+        play.clock.advance(30)
+        play.hear(b"250 ok\r\n")
+    play.sender.send(SMALL)
+    play.clock.advance(SESSION_LIFE - play.clock.seconds() - 1)
+    play.hear(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    play.clock.advance(599)
+    play.hear(b"250 ok\r\n")
+    assert [one.delivered for one in play.watcher.outcomes] == [True] * 7
+    assert play.watcher.ready == 1
+    play.written()
+    play.clock.advance(0)
+    assert play.written() == b"QUIT\r\n"  # it has outlived its time, and takes no further mail
+    play.clock.advance(9)
+    play.hear(b"221 bye\r\n")
+    assert not play.transport.aborted
+    assert play.end() == []
+
+
+def test_a_final_dot_that_is_never_answered_ends_in_ten_minutes() -> None:
+    play = Stage()
+    play.hear(STEPS[0], HELLO)
+    play.sender.send(SMALL)
+    play.clock.advance(290)
+    play.hear(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    play.clock.advance(599)
+    assert not play.watcher.outcomes
+    play.clock.advance(1)
+    [outcome] = play.watcher.outcomes
+    assert (outcome.in_doubt, play.transport.aborted) == (True, True)
     assert play.end() == []
 
 

@@ -137,6 +137,46 @@ def test_when_all_are_full_the_least_used_is_over_its_cap() -> None:
     assert {choice.over for m in MESSAGES if (choice := made.choose(TRANSACTIONAL, m, "", (FOUR,)))} == {False}
 
 
+def test_the_recipients_of_a_message_leave_together_from_where_all_of_them_have_room() -> None:
+    warm_up = warming(Clock(), b=1)
+    made = sources(A, B, warm_up=warm_up)
+    warm_up.begin("192.0.2.1", "Google", 49)
+    warm_up.begin("192.0.2.2", "Google", 1)
+
+    def chosen(recipients: int) -> set[tuple[str, bool] | None]:
+        found = (made.choose(TRANSACTIONAL, message, "Google", (FOUR,), recipients) for message in MESSAGES)
+        return {(one.source.name, one.over) if one else None for one in found}
+
+    assert chosen(1) == {("a.example", False), ("b.example", False)}
+    assert chosen(2) == chosen(99) == {("b.example", False)}
+    assert chosen(100) == {("b.example", True)}
+
+
+def test_more_recipients_than_any_cap_has_room_for_leave_from_an_address_that_was_not_used_today() -> None:
+    warm_up = warming(Clock())
+    made = sources(A, B, warm_up=warm_up)
+    warm_up.begin("192.0.2.1", "Google", 1)
+    assert made.choose(TRANSACTIONAL, "x", "Google", (FOUR,), 100) == Choice(B, "192.0.2.2")
+    warm_up.begin("192.0.2.2", "Google", 100)
+    assert made.choose(TRANSACTIONAL, "x", "Google", (FOUR,), 100) == Choice(A, "192.0.2.1", over=True)
+
+
+def test_a_message_of_many_recipients_does_not_pass_the_cap() -> None:
+    def nearly_full(clock: Clock) -> Sources:
+        warm_up = warming(clock)
+        warm_up.begin("192.0.2.1", "Google", 49)
+        return sources(A, warm_up=warm_up)
+
+    bench = Bench(sources=nearly_full)
+    bench.router.found["example.org"] = GOOGLE
+    bench.take(leased("joe@example.org", "ann@example.org"))
+    assert set(bench.gather().values()) == {QUEUED}
+    bench.take(leased("joe@example.org", message_id="two"))
+    assert bench.pool.sources == [A]
+    bench.pool.sent[0][2].callback(delivery(DONE))
+    bench.gather()
+
+
 def test_a_message_leaves_from_its_source_and_counts_there_until_a_server_has_not_seen_it() -> None:
     bench = Bench(sources=lambda clock: sources(A, warm_up=warming(clock)))
     bench.router.found["example.org"] = GOOGLE

@@ -12,15 +12,16 @@ import dns.rdata
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from postmeter.delivery import sts_policies
+from postmeter.delivery.fair_queue import ANYBODY, Turn
 from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.resolver import Answer
-from postmeter.delivery.sts_policies import LOOK_AGAIN, LOOK_SOON, REFRESH, StsPolicies
+from postmeter.delivery.sts_policies import LOOK_AGAIN, LOOK_SOON, PATIENCE, REFRESH, StsPolicies
 from postmeter.delivery.tls_policy import Flaw
-from postmeter.delivery.web_threads import WebThreads
+from postmeter.delivery.web_threads import MOST, WebThreads
 from postmeter.fetch import Fetched, FetchError, fetch
 from postmeter.store.tls_memory import KeptPolicy
 from support.authority import Authority
@@ -51,7 +52,7 @@ class Bench:
             lambda *trouble: self.troubles.append(trouble),
         )
 
-    async def lookup(self, name: str, type: str) -> Answer:
+    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
         """See ``Resolver``."""
         assert (name[:9], type) == ("_mta-sts.", "TXT")
         self.looked_up += 1
@@ -63,9 +64,13 @@ class Bench:
         """From now on the web server does."""
         self.web.policies[DOMAIN] = answer
 
+    def begin(self, domain: str = DOMAIN, turn: Turn = ANYBODY) -> Deferred[StsPolicy | None]:
+        """Begin to look for it."""
+        return ensureDeferred(self.policies.find(domain, turn))
+
     def find(self, domain: str = DOMAIN) -> StsPolicy | None:
         """The policy; nothing has to be waited for."""
-        found = ensureDeferred(self.policies.find(domain))
+        found = self.begin(domain)
         assert found.called
         result = found.result
         assert result is None or isinstance(result, StsPolicy)
@@ -168,7 +173,7 @@ def test_mail_that_comes_at_the_end_of_a_policy_waits_for_the_new_one() -> None:
     assert hosts(bench.find()) == ("mx.good.test",)
     [fetch_under_way] = bench.web.waiting
     bench.clock.advance(20.0)
-    found = ensureDeferred(bench.policies.find(DOMAIN))
+    found = bench.begin()
     assert not found.called
     fetch_under_way.callback(None)
     assert found.result == StsPolicy("enforce", ("mx.good.test",), 86_400)
@@ -212,11 +217,46 @@ def test_all_who_wait_for_a_policy_get_it_from_one_fetch() -> None:
     bench = Bench()
     bench.says(policy("mx.good.test"))
     bench.web.waiting = []
-    waiting = [ensureDeferred(bench.policies.find(DOMAIN)) for _ in range(5)]
+    waiting = [bench.begin() for _ in range(5)]
     assert not any(one.called for one in waiting)
     [fetch_under_way] = bench.web.waiting
     fetch_under_way.callback(None)
     assert [hosts(one.result) for one in waiting if isinstance(one.result, StsPolicy)] == [("mx.good.test",)] * 5
+
+
+def test_nobody_waits_behind_the_slow_policy_servers_of_another_account() -> None:
+    bench = Bench()
+    bench.web.waiting = fetching = []
+    slow = [f"{n}.slow.test" for n in range(3 * MOST)]
+    bench.web.policies = dict.fromkeys((*slow, "cold.test"), policy("mx.good.test"))
+    pile = [bench.begin(domain, Turn(1)) for domain in slow]
+    assert bench.web.asked == slow[: MOST // 2]
+    wanted = [bench.begin("cold.test", Turn(2)), bench.begin(slow[-1], Turn(2))]
+    assert bench.web.asked[MOST // 2 :] == ["cold.test", slow[-1]]
+    for fetch_under_way in fetching[-2:]:
+        fetch_under_way.callback(None)
+    assert [hosts(one.result) for one in (*wanted, pile[-1])] == [("mx.good.test",)] * 3
+    for fetch_under_way in fetching:  # and those that these make room for
+        if not fetch_under_way.called:
+            fetch_under_way.callback(None)
+    assert (len(bench.web.asked), {hosts(one.result) for one in pile}) == (len(slow) + 1, {("mx.good.test",)})
+
+
+def test_a_policy_that_there_was_no_time_to_fetch_is_fetched_for_the_next_mail() -> None:
+    bench = Bench()
+    bench.web.waiting = fetching = []
+    slow = [f"{n}.slow.test" for n in range(MOST // 2)]
+    bench.web.policies = dict.fromkeys((*slow, DOMAIN), policy("mx.good.test"))
+    pile, late = [bench.begin(domain, Turn(1)) for domain in slow], bench.begin(DOMAIN, Turn(1))
+    bench.clock.advance(PATIENCE + 1)
+    fetching[0].callback(None)
+    assert (late.called, late.result) == (True, None)
+    assert (len(bench.web.asked), bench.troubles) == (len(slow), [])
+    again = bench.begin(DOMAIN, Turn(1))
+    assert bench.web.asked[-1] == DOMAIN
+    for fetch_under_way in fetching[1:]:
+        fetch_under_way.callback(None)
+    assert [hosts(one.result) for one in (*pile, again)] == [("mx.good.test",)] * (len(slow) + 1)
 
 
 def test_a_dns_that_gives_no_answer_is_asked_again_soon() -> None:
@@ -291,7 +331,7 @@ async def test_a_policy_comes_from_a_web_server_with_a_valid_certificate_and_fro
     tls.load_cert_chain(authority.issue(name).write(tmp_path))
     with web_server(saying(answer), tls) as server:
         bench = Bench(ask=local(server.port, authority.write(tmp_path)).ask)
-        found = await bench.policies.find(DOMAIN)
+        found = await bench.begin()
         if not result:
             assert server.requests[0].startswith(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n")
     assert hosts(found) == (() if result else ("mx.good.test",))
@@ -302,6 +342,6 @@ async def test_a_policy_comes_from_a_web_server_with_a_valid_certificate_and_fro
 @pytest.mark.usefixtures("here")
 async def test_a_policy_at_a_private_address_is_not_fetched() -> None:
     bench = Bench(ask=WebThreads(reactor.callFromThread).ask)  # type: ignore[attr-defined]
-    assert await bench.policies.find(DOMAIN) is None
+    assert await bench.begin() is None
     [(_, flaw)] = bench.troubles
     assert flaw.text == f"mta-sts.{DOMAIN} (127.0.0.1) is not a public address, so nothing is sent there"

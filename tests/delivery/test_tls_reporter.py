@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import Clock
 
 from postmeter.delivery import tls_reporter
+from postmeter.delivery.fair_queue import ANYBODY, Turn
 from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.route import Host, Route
@@ -51,7 +52,7 @@ class Bench:
             "relay.test", worker, self, self.web.ask, self.read, self.submit, self.clock.seconds
         )
 
-    async def lookup(self, name: str, type: str) -> Answer:
+    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
         """See ``Resolver``."""
         domain = name.removeprefix("_smtp._tls.")
         if domain not in self.records:

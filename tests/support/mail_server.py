@@ -77,11 +77,11 @@ class MailServer(ServerFactory):
     """``script`` replaces replies by stage (``banner``, a verb, ``.`` for the final dot).
 
     A list is used up one by one, its last element again and again; a function gets the session and the line.
-    ``starttls``: ``good``, ``bad`` (nonsense instead of a handshake) or ``inject`` (a reply behind the 220);
-    ``certificate`` is the server's end of TLS. ``pipelining`` is what becomes of commands that come together:
-    ``good``, ``first`` (all but the first are lost) or ``mute`` (all are followed, the first one is answered).
-    ``early`` is said as soon as ``early_after`` octets of content have come. ``accepted`` holds the mails that got
-    2xx, ``commands`` every line of all sessions.
+    ``starttls``: ``good``, ``bad`` (nonsense instead of a handshake), ``lost`` (the connection ends in it), ``silent``
+    or ``inject`` (a reply behind the 220); ``certificate`` is the server's end of TLS. ``pipelining`` is what becomes
+    of commands that come together: ``good``, ``first`` (all but the first are lost) or ``mute`` (all are followed, the
+    first one is answered). ``early`` is said as soon as ``early_after`` octets of content have come. ``accepted`` holds
+    the mails that got 2xx, ``commands`` every line of all sessions.
     """
 
     noisy = False
@@ -161,7 +161,7 @@ class Session(Protocol):
         self.mail: Received | None = None
         self._buffer = bytearray()
         self._scanned = 0
-        self._in_content = self._held = self._nonsense = self._mute = False
+        self._in_content = self._held = self._handshake = self._mute = False
 
     def connectionMade(self) -> None:
         self.alive = True
@@ -175,8 +175,10 @@ class Session(Protocol):
         self.server.session_ended()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._nonsense:
+        if self._handshake and self.server.starttls == "bad":
             self.transport.write(b"this is no TLS record, whatever you think of it\r\n")
+        elif self._handshake and self.server.starttls == "lost":
+            self.transport.loseConnection()
         self._buffer += data
         self._go_on()
         self._mute = False
@@ -277,8 +279,8 @@ class Session(Protocol):
         if self.server.starttls == "inject":
             said += b"250 smuggled\r\n"
         self.transport.write(said)
-        if self.server.starttls == "bad":
-            self._held = self._nonsense = True
+        if self.server.starttls in ("bad", "lost", "silent"):
+            self._held = self._handshake = True
         elif self.server.starttls == "good":
             self.secure = True
             self._buffer.clear()

@@ -86,13 +86,15 @@ class FakeRouter:
         self.known: dict[str, Route] = {}
         self.found: dict[str, Route | NoRoute | Exception | Deferred[Route | NoRoute]] = {}
         self.asked: list[tuple[str, float]] = []
+        self.turns: list[Turn] = []
 
     def static(self, domain: str) -> Route | None:
         """See ``Router``."""
         return self.known.get(domain)
 
-    async def route(self, domain: str, *, unknown_for: float = 0.0) -> Route | NoRoute:
+    async def route(self, domain: str, *, unknown_for: float = 0.0, turn: Turn) -> Route | NoRoute:
         """See ``Router``."""
+        self.turns.append(turn)
         self.asked.append((domain, unknown_for))
         answer = self.found[domain]
         if isinstance(answer, Exception):
@@ -118,13 +120,17 @@ class FakePool:
     def __init__(self) -> None:
         self.sent: list[tuple[Route, Mail, Deferred[Delivery]]] = []
         self.sources: list[Source | None] = []
+        self.within: list[float] = []
         self.refuse: Exception | None = None
 
-    def deliver(self, route: Route, mail: Mail, turn: Turn, source: Source | None = None) -> Deferred[Delivery]:
+    def deliver(
+        self, route: Route, mail: Mail, turn: Turn, source: Source | None = None, *, within: float
+    ) -> Deferred[Delivery]:
         """See ``Pool``."""
         if self.refuse is not None:
             raise self.refuse
         self.sources.append(source)
+        self.within.append(within)
         self.sent.append((route, mail, Deferred()))
         return self.sent[-1][2]
 

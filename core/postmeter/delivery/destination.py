@@ -18,6 +18,7 @@ from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Sent
 
 MOST_AGE = SESSION_LIFE / 2  # an older session takes no mail, so that each has time enough
+AWAY = 300.0  # seconds until a mail comes again that has waited too long here
 SLOW = 10.0  # seconds; what takes longer does not count among the sessions of the process
 
 
@@ -111,7 +112,8 @@ class Destination:
         now = self._now()
         self._idle = [sender for sender in self._idle if sender.ready]  # others take leave: they had no mail for long
         while self._waiting and self._idle and len(self._busy) < self._allowed and self._room.goes(self):
-            self._give(self._idle.pop(), self._waiting.pop(), now)
+            if (job := self._next(now)) is not None:
+                self._give(self._idle.pop(), job, now)
         while len(self._waiting) > len(self._openings) and len(self._openings) + len(self._busy) < self._allowed:
             if not self._room.take(self, turn or self._waiting.turn):
                 return
@@ -123,6 +125,17 @@ class Destination:
         """What waits shall come again later: nothing is sent now."""
         for job in self._waiting.drain():
             self._put_off(job, seconds)
+        self._leave_if_empty()
+
+    def look(self) -> None:
+        """Give back what has waited too long, unless it is being found out whether there is anybody who takes it."""
+        now = self._now()
+        if self._openings and not self._busy:
+            late = self._waiting.take_out(lambda job: now - job.began > SESSION_LIFE)
+        else:
+            late = self._waiting.take_out(lambda job: job.waits_too_long(now))
+        for job in late:
+            self._put_off(job, AWAY)
         self._leave_if_empty()
 
     def drop_idle(self) -> bool:
@@ -202,8 +215,9 @@ class Destination:
         if not sender.ready:
             return  # it is closing: session_closed follows
         worn = self._worn(sender, now)
-        if self._waiting and not worn and len(self._busy) < self._allowed and self._room.goes(self):
-            self._give(sender, self._waiting.pop(), now)
+        goes = self._waiting and not worn and len(self._busy) < self._allowed and self._room.goes(self)
+        if goes and (job := self._next(now)) is not None:
+            self._give(sender, job, now)
         elif worn or self._room.crowded:
             sender.quit()
         else:
@@ -213,7 +227,15 @@ class Destination:
         mails = sender.mails
         if mails >= self._limits.mails_per_session or mails >= sender.most_mails:
             return True
-        return now - sender.opened > MOST_AGE or self._room.over()
+        return bool(mails and now - sender.opened > MOST_AGE) or self._room.over()
+
+    def _next(self, now: float) -> Job | None:
+        """The mail whose turn it is; those whose time is over by now go back."""
+        while self._waiting:
+            if now <= (job := self._waiting.pop()).until:
+                return job
+            self._put_off(job, AWAY)
+        return None
 
     def _give(self, sender: Sender, job: Job, now: float) -> None:
         self._busy[sender] = job

@@ -46,6 +46,9 @@ class Ends(Protocol):
     def wait(self, parcel: Parcel, recipient: QueuedRecipient, provider: str, reply: Reply, seconds: float) -> None:
         """It comes again after so many seconds: the provider is sent nothing more now."""
 
+    def time_left(self, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> float:
+        """Seconds in which an attempt for all of them may begin."""
+
     def wait_for_room(self, parcel: Parcel, recipient: QueuedRecipient, receiver: str) -> bool:
         """Whether the recipient waits a little, since our addresses have sent this provider enough today."""
 
@@ -138,7 +141,8 @@ class Dispatch:
         self._ends.settle(parcel, recipient, Outcome(0, route.reply, "route"), facts)
 
     async def _find_route(self, message: QueuedMessage, recipient: QueuedRecipient) -> Route | NoRoute:
-        route = await self._router.route(recipient.path.domain, unknown_for=self._unknown_for(recipient))
+        unknown_for = self._unknown_for(recipient)
+        route = await self._router.route(recipient.path.domain, unknown_for=unknown_for, turn=Turn.of(message))
         return route if isinstance(route, NoRoute) else await self._securing.secure(route, message)
 
     def _unknown_for(self, recipient: QueuedRecipient) -> float:
@@ -161,7 +165,7 @@ class Dispatch:
     ) -> None:
         receivers = parties(self._providers, route)
         recipients = [one for one in recipients if not self._ends.put_off(parcel, one, *receivers)]
-        choice = self._leaves_from(parcel, signed, route, receivers[0])
+        choice = self._leaves_from(parcel, signed, route, receivers[0], len(recipients))
         if choice is not None and choice.over and held:
             recipients = [one for one in recipients if not self._ends.wait_for_room(parcel, one, receivers[0])]
         if not recipients:
@@ -171,13 +175,14 @@ class Dispatch:
         else:
             self._ends.not_begun(parcel, recipients)
 
-    def _leaves_from(self, parcel: Parcel, signed: Signed, route: Route, receiver: str) -> Choice | None:
+    def _leaves_from(
+        self, parcel: Parcel, signed: Signed, route: Route, receiver: str, recipients: int
+    ) -> Choice | None:
         """An own next hop need not get to know our addresses, other receivers do."""
         if self._sources is None:
             return None
-        return self._sources.choose(
-            signed.pool, parcel.leased.message.id, "" if route.static else receiver, route.hosts
-        )
+        provider = "" if route.static else receiver
+        return self._sources.choose(signed.pool, parcel.leased.message.id, provider, route.hosts, recipients)
 
     def _send(
         self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient], choice: Choice | None
@@ -197,7 +202,8 @@ class Dispatch:
         leaving = Envelope(reverse_path, paths, body, needs_utf8, ret, envelope.envid)
         mail = Mail(leaving, signed.chunks)
         source = choice.source if choice is not None else None
-        d = self._pool.deliver(route, mail, Turn(message.account_id, message.priority), source)
+        within = self._ends.time_left(parcel, recipients)
+        d = self._pool.deliver(route, mail, Turn.of(message), source, within=within)
         if self._sources is not None and choice is not None:
             self._sources.follow(d, choice, self._providers.of(route.hosts[0].name), len(recipients))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from postmeter.message.handling import NORMAL
+from postmeter.store.queue import QueuedMessage
 
 Item = TypeVar("Item")
+Place = TypeVar("Place")
 
 LOWER = 8  # of so many that leave while others wait below them, one comes from there
 
@@ -19,6 +22,14 @@ class Turn:
 
     account_id: int
     priority: int = NORMAL
+
+    @classmethod
+    def of(cls, message: QueuedMessage) -> Turn:
+        """The turn of what is done for a message."""
+        return cls(message.account_id, message.priority)
+
+
+ANYBODY = Turn(0)  # what is done for nobody's message
 
 
 class FairQueue(Generic[Item]):
@@ -50,17 +61,35 @@ class FairQueue(Generic[Item]):
 
     def pop(self) -> Item:
         """Take the item whose turn it is; IndexError when there is none."""
-        waiting = [lane for lane in self._lanes if lane]
-        if not waiting:
+        if (item := self.pop_if(_anybody)) is None:
             raise IndexError("nothing waits")
-        lane = self._next(waiting)
-        account, items = next(iter(lane.items()))
-        del lane[account]
+        return item
+
+    def pop_if(self, may: Callable[[int], bool]) -> Item | None:
+        """The same among the accounts that ``may``; None when nothing of theirs waits."""
+        waiting = [(lane, account) for lane in self._lanes if (account := next(filter(may, lane), None)) is not None]
+        if not waiting:
+            return None
+        lane, account = self._next(waiting)
+        items = lane.pop(account)
         item = items.popleft()
         if items:
             lane[account] = items  # behind the other accounts
         self._length -= 1
         return item
+
+    def take_out(self, which: Callable[[Item], bool]) -> list[Item]:
+        """Take the items of which this is true, wherever they wait."""
+        taken: list[Item] = []
+        for lane in self._lanes:
+            for account, items in list(lane.items()):
+                lane[account] = stay = deque[Item]()
+                for item in items:
+                    (taken if which(item) else stay).append(item)
+                if not stay:
+                    del lane[account]
+        self._length -= len(taken)
+        return taken
 
     def ahead(self, turn: Turn) -> int:
         """How many leave, about, before an item of this turn that comes now."""
@@ -76,7 +105,7 @@ class FairQueue(Generic[Item]):
         """Take all."""
         return [self.pop() for _ in range(self._length)]
 
-    def _next(self, waiting: list[dict[int, deque[Item]]]) -> dict[int, deque[Item]]:
+    def _next(self, waiting: list[Place]) -> Place:
         """The highest lane mostly; of LOWER turns one is for those below, of as many of these one for the next."""
         self._turns += 1
         below, turn = 0, self._turns
@@ -86,3 +115,7 @@ class FairQueue(Generic[Item]):
 
     def _lane(self, turn: Turn) -> deque[Item]:
         return self._lanes[turn.priority].setdefault(turn.account_id, deque())
+
+
+def _anybody(_account: int) -> bool:
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -13,20 +14,30 @@ from postmeter.smtp.mail import Mail, Outcome, Stage
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.transcript import Line
 
+MOST_WAIT = 300.0  # seconds in the queue of a destination; then others may have the place in memory
+SHORT = 900.0  # what has less time left waits for its turn to the end
 BUSY = Reply(451, "4.4.5", "The provider gets as much mail as it bears; this one waits for its turn")
 NOT_TRIED = "(not tried: it took no session a moment ago)"
 
 
 class Job:
-    """A mail in the pool since ``began`` (by the reactor's clock) and who waits for it; ``given`` to a session then."""
+    """A mail in the pool since ``began`` (by the reactor's clock) and who waits for it; ``given`` to a session then.
 
-    __slots__ = ("began", "done", "given", "mail", "turn")
+    No session begins with it after ``until``.
+    """
 
-    def __init__(self, mail: Mail, began: float, turn: Turn) -> None:
+    __slots__ = ("began", "done", "given", "mail", "turn", "until")
+
+    def __init__(self, mail: Mail, began: float, turn: Turn, until: float = math.inf) -> None:
         self.mail = mail
         self.began = self.given = began
         self.turn = turn
+        self.until = until
         self.done: Deferred[Delivery] = Deferred()
+
+    def waits_too_long(self, now: float) -> bool:
+        """Whether it is to leave the queue: its time is over, or there is enough of it left to come again."""
+        return now > self.until or (now - self.began > MOST_WAIT and self.until - now > SHORT)
 
     def fail(self, failure: NoSession, now: float) -> None:
         """No server took it: the same outcome for every recipient."""

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from postmeter.delivery.attempt import Facts
 from postmeter.delivery.client_tls import TlsSessions
 from postmeter.delivery.route import Host, Route
-from postmeter.delivery.sender import Sender
+from postmeter.delivery.sender import SESSION_LIFE, Sender
 from postmeter.delivery.tls_policy import Flaw
 from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
@@ -23,6 +23,7 @@ from postmeter.store.tls_memory import Broken
 
 CONNECT_TIMEOUT = 30.0
 BROKEN_TLS_LIFE = 259_200.0  # seconds: three days
+LOST_TLS_LIFE = 1_800.0  # the same where the link was lost in the handshake: that may be over soon
 MAX_BROKEN = 10_000
 BROKEN = "the TLS handshake has failed"
 
@@ -59,12 +60,20 @@ class BrokenTls:
 
     def add(self, host: Host) -> None:
         """The handshake with this host has failed by an error of TLS."""
+        until = self._remember(host, BROKEN_TLS_LIFE)
+        self._keep(Broken(host.name, host.address, host.port, until))
+
+    def add_lost(self, host: Host) -> None:
+        """The link to this host was lost in the handshake, and in clear it takes a session: believed for a while."""
+        self._remember(host, LOST_TLS_LIFE)
+
+    def _remember(self, host: Host, seconds: float) -> float:
         key = (host.name, host.address, host.port)
         self._until.pop(key, None)
         if len(self._until) >= MAX_BROKEN:
             del self._until[next(iter(self._until))]
-        until = self._until[key] = self._clock() + BROKEN_TLS_LIFE
-        self._keep(Broken(*key, until))
+        until = self._until[key] = self._clock() + seconds
+        return until
 
     def __contains__(self, host: Host) -> bool:
         return self._until.get((host.name, host.address, host.port), 0.0) > self._clock()
@@ -106,7 +115,10 @@ class Surroundings:
 
 
 class Opening(ClientFactory):
-    """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once."""
+    """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once.
+
+    With all of them together it takes no longer than a session.
+    """
 
     noisy = False
 
@@ -129,16 +141,18 @@ class Opening(ClientFactory):
         self._lines: list[Line] = []
         self._connector: Any = None
         self._sender: Sender | None = None  # from the connection on
+        self._without_tls = False  # with this host, where the link was lost in the handshake
+        self._end: float = surroundings.reactor.seconds() + SESSION_LIFE
         self._aborted = False
 
     def start(self) -> None:
         """Try the next host."""
-        host = next(self._hosts, None)
+        host = None if self._over else next(self._hosts, None)
         if host is None:
             assert self._failure is not None
             self._failed(self, replace(self._failure, lines=tuple(self._lines)))
             return
-        self._host, self._policy = host, self._route.policy(host)
+        self._host, self._policy, self._without_tls = host, self._route.policy(host), False
         barred = self._policy.barred if self._policy.strict else None
         if barred is None:
             self._connect()
@@ -150,7 +164,7 @@ class Opening(ClientFactory):
 
     def abort(self) -> None:
         """Give up; ``failed`` is called."""
-        self._hosts, self._aborted = iter(()), True  # no further host, no second try in clear
+        self._aborted = True
         if self._sender is not None:
             self._sender.abort()
         elif self._connector is not None:
@@ -159,11 +173,11 @@ class Opening(ClientFactory):
     def buildProtocol(self, addr: Any) -> Sender:
         around = self._surroundings
         name = around.name(self._host)
-        in_clear = self._may_be_clear and self._host in around.broken_tls
+        in_clear = self._may_be_clear and (self._without_tls or self._host in around.broken_tls)
         mode: TlsMode = "none" if in_clear else "opportunistic" if self._may_be_clear else "required"
         machine = SendingSession(name, mode, around.reactor.seconds)
         tls = around.tls_sessions.client(self._host, self._policy)
-        sender = self._sender = Sender(machine, self._host, self, around.reactor, tls)
+        sender = self._sender = Sender(machine, self._host, self, around.reactor, tls, self._left)
         sender.facts = replace(sender.facts, in_clear=BROKEN if in_clear else "", ehlo=name)
         return sender
 
@@ -174,6 +188,8 @@ class Opening(ClientFactory):
         """See ``Owner``."""
         sender.opening = (*self._lines, *sender.machine.opening)
         self._count(sender, sender.flaw if sender.facts.tls else _in_clear(sender))
+        if self._without_tls:
+            self._surroundings.broken_tls.add_lost(self._host)
         self._opened(self, sender)
 
     def mail_sent(self, sender: Sender, sent: Sent) -> None:
@@ -184,8 +200,10 @@ class Opening(ClientFactory):
         self._lines += sender.machine.opening
         if not (self._lines and self._lines[-1].what is closed.reply):
             self._say(closed.reply.text)
-        if sender.handshake_failed and self._may_be_clear and not self._aborted:
-            self._surroundings.broken_tls.add(self._host)
+        if (sender.handshake_failed or sender.handshake_lost) and self._may_be_clear and not self._over:
+            if sender.handshake_failed:
+                self._surroundings.broken_tls.add(self._host)
+            self._without_tls = sender.handshake_lost
             self._connect()
             return
         if (flaw := _why_closed(sender, closed)) is not None:
@@ -195,6 +213,17 @@ class Opening(ClientFactory):
 
     def session_gone(self, sender: Sender) -> None:
         """See ``Owner``; the next host is being tried already."""
+
+    @property
+    def _left(self) -> float:
+        """Seconds."""
+        left: float = self._end - self._surroundings.reactor.seconds()
+        return max(0.0, left)
+
+    @property
+    def _over(self) -> bool:
+        """No further host is tried, nor this one in clear."""
+        return self._aborted or not self._left
 
     @property
     def _may_be_clear(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from postmeter.delivery.retry import Pause, next_attempt, pause_after, since, too_late
+from postmeter.delivery.retry import Pause, next_attempt, pause_after, since, time_left
 from postmeter.message.bounce import Classification, classify
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Reply
@@ -87,9 +87,9 @@ class Judge:
             return DEFERRED, again
         return EXPIRED if lifetime == whole else BOUNCED, now
 
-    def too_late(self, message: QueuedMessage, recipient: QueuedRecipient, now: float) -> bool:
-        """Whether the recipient expires without another attempt."""
-        return too_late(message, recipient, now)
+    def time_left(self, message: QueuedMessage, recipient: QueuedRecipient, now: float) -> float:
+        """Seconds in which an attempt may begin; below 0: the recipient expires without another one."""
+        return time_left(message, recipient, self._lifetime, now)
 
     def put_off(
         self,

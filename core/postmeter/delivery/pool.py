@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from postmeter.delivery.attempt import Delivery, Facts
 from postmeter.delivery.client_tls import TlsSessions
 from postmeter.delivery.dead import Dead
 from postmeter.delivery.destination import Destination, Limits, Room
-from postmeter.delivery.fair_queue import FairQueue, Turn
+from postmeter.delivery.fair_queue import ANYBODY, FairQueue, Turn
 from postmeter.delivery.job import Job
 from postmeter.delivery.opening import BrokenTls, NoSession, NoteTls, Surroundings, note_nothing
 from postmeter.delivery.route import Route
@@ -28,7 +29,7 @@ STATIC_LIMITS = Limits(first_sessions=20, most_sessions=50, mails_per_session=1_
 MOST_SESSIONS = 500  # of one process with all destinations; those that only wait for a slow server do not count
 MOST_IN_ALL = 5  # times as many, with those
 LOOK = 1.0  # seconds between two counts of the slow ones
-NOBODY = Turn(0)
+LATE_EVERY = 10.0  # seconds between two looks for mails that have waited too long
 STOPPING = Reply(451, "4.3.2", "This relay is shutting down; the mail stays in its queue")
 
 
@@ -82,18 +83,26 @@ class Pool:
         self._asking: set[Asking] = set()  # the same
         self._spare = False  # some session may be open without mail, while others have no room
         self._looking: Any = None
+        self._looking_late: Any = None
         self._stopped: Deferred[None] | None = None
 
     def deliver(
-        self, route: Route, mail: Mail, turn: Turn = NOBODY, source: Source | None = None
+        self,
+        route: Route,
+        mail: Mail,
+        turn: Turn = ANYBODY,
+        source: Source | None = None,
+        *,
+        within: float = math.inf,
     ) -> Deferred[Delivery]:
         """Send a mail when it is its turn; fires with its delivery, whatever became of it.
 
-        Without a ``source`` the system chooses the address that it leaves from.
+        Without a ``source`` the system chooses the address that it leaves from. It is put off if it cannot leave
+        ``within`` so many seconds, and also if it has to wait for long.
         It fails with ValueError when a path or a parameter of the envelope holds a control character.
         """
         now = self._surroundings.reactor.seconds()
-        job = Job(mail, now, turn)
+        job = Job(mail, now, turn, now + within)
         if self._stopped is not None:
             job.fail(NoSession(STOPPING, "connect", Facts.of(route.hosts[0])), now)
             return job.done
@@ -134,11 +143,16 @@ class Pool:
     def enter(self, destination: Destination) -> None:
         """See ``Room``."""
         self._destinations[destination.key] = destination
+        if self._looking_late is None:
+            self._looking_late = self._surroundings.reactor.callLater(LATE_EVERY, self._look_late)
 
     def leave(self, destination: Destination) -> None:
         """See ``Room``."""
         if self._destinations.get(destination.key) is destination:
             del self._destinations[destination.key]
+        if not self._destinations and self._looking_late is not None:
+            self._looking_late.cancel()
+            self._looking_late = None
 
     def take(self, destination: Destination, turn: Turn) -> bool:
         """See ``Room``."""
@@ -217,6 +231,12 @@ class Pool:
         self._let_in()
         if self._without_room:
             self._look_later()
+
+    def _look_late(self) -> None:
+        """What is given back at the end, or while nothing may be sent, is told elsewhere."""
+        self._looking_late = self._surroundings.reactor.callLater(LATE_EVERY, self._look_late)
+        for destination in list(self._destinations.values()) if self._may_send() else ():
+            destination.look()
 
     def _tell_stopped(self) -> None:
         if self._stopped is not None and not self._sessions and not self._stopped.called:

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from postmeter.config import address
 from postmeter.delivery.dns_transport import ask_tcp, ask_udp
-from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.fair_queue import ANYBODY, Turn
 from postmeter.delivery.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ MAX_OCTETS = 64 << 20  # that the cached records take, about: names that somebod
 OCTETS_OF_RECORD = 500  # besides what it says
 MAX_ASKED = 1_000  # questions under way, each by a socket of its own; more wait
 MAX_SERVERS = 3
-ANYBODY = Turn(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +109,20 @@ class Resolver:
         self._cache: dict[tuple[str, str], tuple[float, Answer]] = {}
         self._octets = 0  # of what is in the cache
         self._asking: dict[tuple[str, str], list[Deferred[Answer]]] = {}
-        self._turnstile: Turnstile[tuple[str, str]] = Turnstile(MAX_ASKED, self._begin)
+        self._turnstile: Turnstile[tuple[str, str]] = Turnstile(MAX_ASKED, self._begin, shared=True)
 
-    async def lookup(self, name: str, type: str) -> Answer:
-        """The records of a type (``MX``, ``A``, ``TLSA``...); never raises: what goes wrong is a ``failure``."""
+    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
+        """The records of a type (``MX``, ``A``, ``TLSA``...); never raises: what goes wrong is a ``failure``.
+
+        It may have to wait for its ``turn``.
+        """
         key = (name.lower().rstrip("."), type)
         expiry, answer = self._cache.get(key, (0.0, None))
         if answer is not None and self._reactor.seconds() < expiry:
             return answer
         waiting: Deferred[Answer] = Deferred()
-        if key in self._asking:
-            self._asking[key].append(waiting)
-        else:
-            self._asking[key] = [waiting]
-            self._turnstile.come(ANYBODY, key)
+        self._asking.setdefault(key, []).append(waiting)
+        self._turnstile.come(turn, key)  # which may be sooner than that of those who ask the same
         return await waiting
 
     def _begin(self, key: tuple[str, str]) -> None:
@@ -133,9 +132,10 @@ class Resolver:
         if isinstance(result, Failure):
             log.error("a defect while %s %s was looked up", *key, exc_info=result.value)
             result = Answer("failure")
-        for waiting in self._asking.pop(key):
+        answered = self._asking.pop(key)
+        self._turnstile.leave(key)
+        for waiting in answered:
             waiting.callback(result)
-        self._turnstile.leave()
 
     async def _ask(self, key: tuple[str, str]) -> Answer:
         try:

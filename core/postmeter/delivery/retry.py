@@ -14,6 +14,7 @@ SCHEDULE = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, 1 * HOUR, 2 * HOUR
 LATER = 4 * HOUR  # after the schedule's end
 JITTER = 0.1
 LAST_CALL = 60.0  # seconds behind the end of a lifetime in which the last attempt may still begin
+GRACE = 900.0  # the same for the setting's, or from when we come to it; it ends within the hour behind the lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,13 @@ def since(message: QueuedMessage, recipient: QueuedRecipient) -> float:
     return message.accepted_at if recipient.leaves_at is None else recipient.leaves_at
 
 
-def too_late(message: QueuedMessage, recipient: QueuedRecipient, now: float) -> bool:
-    """Whether no attempt is to begin any more: a lifetime of the message's own is over.
+def time_left(message: QueuedMessage, recipient: QueuedRecipient, lifetime: float, now: float) -> float:
+    """Seconds in which an attempt may begin; below 0: none is to, since a lifetime of the message's own is over.
 
-    The setting's is no wish of the sender's. What we come to so late, since the relay was down or its clock was set,
-    has its last attempt all the same: else all that waited would expire at once, and untried.
+    The setting's (``lifetime``) is no wish of the sender's. What we come to so late, since the relay was down or its
+    clock was set, has its last attempt all the same: else all that waited would expire at once, and untried.
     """
-    return bool(message.lifetime) and now > since(message, recipient) + message.lifetime + LAST_CALL
+    begun = since(message, recipient)
+    if message.lifetime:
+        return begun + message.lifetime + LAST_CALL - now
+    return max(begun + lifetime - now, 0.0) + GRACE

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from postmeter.addresses import is_public
 from postmeter.config import address
 from postmeter.delivery.dane import Tlsa
+from postmeter.delivery.fair_queue import ANYBODY, Turn
 from postmeter.delivery.ourselves import Ourselves
 from postmeter.delivery.resolver import Answer
 from postmeter.delivery.tls_policy import OPPORTUNISTIC, HostPolicy, TlsPolicy
@@ -85,14 +86,26 @@ class NoRoute:
         return self.kind == "no-domain"
 
 
-Asked = list[tuple[str, str, Answer]]  # name, type, and what the DNS said
-
-
 class Lookup(Protocol):
     """What a route needs of a resolver."""
 
+    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
+        """See ``Resolver.lookup``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What the DNS is asked for in somebody's turn; ``answers``: name, type, and what it said."""
+
+    resolver: Lookup
+    turn: Turn
+    answers: list[tuple[str, str, Answer]] = field(default_factory=list)
+
     async def lookup(self, name: str, type: str) -> Answer:
         """See ``Resolver.lookup``."""
+        answer = await self.resolver.lookup(name, type, self.turn)
+        self.answers.append((name, type, answer))
+        return answer
 
 
 class Router:
@@ -131,17 +144,20 @@ class Router:
         found = ensureDeferred(self._resolver.lookup(domain, "MX")).addCallback(_is_null_mx)
         return found.result is True if found.called else found
 
-    async def route(self, domain: str, *, unknown_for: float = 0.0) -> Route | NoRoute:
-        """The route to a domain; ``unknown_for``: seconds since an attempt first ended with ``NoRoute.unknown``."""
+    async def route(self, domain: str, *, unknown_for: float = 0.0, turn: Turn = ANYBODY) -> Route | NoRoute:
+        """The route to a domain; ``unknown_for``: seconds since an attempt first ended with ``NoRoute.unknown``.
+
+        The DNS is asked in this ``turn``.
+        """
         domain = domain.lower().rstrip(".")
         if (static := self.static(domain)) is not None:
             return static
-        asked: Asked = []
+        asked = Inquiry(self._resolver, turn)
         found = await self._find(domain, unknown_for, asked)
-        return replace(found, steps=tuple(map(_step, asked))) if isinstance(found, NoRoute) else found
+        return replace(found, steps=tuple(map(_step, asked.answers))) if isinstance(found, NoRoute) else found
 
-    async def _find(self, domain: str, unknown_for: float, asked: Asked) -> Route | NoRoute:
-        answer = await self._ask(domain, "MX", asked)
+    async def _find(self, domain: str, unknown_for: float, asked: Inquiry) -> Route | NoRoute:
+        answer = await asked.lookup(domain, "MX")
         if answer.status == "failure":
             return NoRoute("dns", DNS_FAILURE)
         if answer.status == "nxdomain":
@@ -154,12 +170,7 @@ class Router:
         hosts = await self._addresses(exchanges[:MAX_ADDRESSES], asked)
         return self._checked(_key(answer), hosts, domain, secure=answer.authenticated)
 
-    async def _ask(self, name: str, type: str, asked: Asked) -> Answer:
-        answer = await self._resolver.lookup(name, type)
-        asked.append((name, type, answer))
-        return answer
-
-    async def _implicit(self, domain: str, unknown_for: float, asked: Asked, *, secure: bool) -> Route | NoRoute:
+    async def _implicit(self, domain: str, unknown_for: float, asked: Inquiry, *, secure: bool) -> Route | NoRoute:
         """RFC 5321, 5.1: a domain without MX records is its own mail server."""
         found = await self._addresses([domain], asked)
         if isinstance(found, list) and not found:
@@ -174,7 +185,7 @@ class Router:
             self._shuffle(group)
         return list(chain.from_iterable(groups[preference] for preference in sorted(groups)))
 
-    async def _addresses(self, names: list[str], asked: Asked) -> list[Host] | NoRoute:
+    async def _addresses(self, names: list[str], asked: Inquiry) -> list[Host] | NoRoute:
         """The addresses of hosts in their order; a ``NoRoute`` when there is none because the DNS failed."""
         lookups = [ensureDeferred(self._look_up_host(name, asked)) for name in names]
         answers = await gatherResults(lookups, consumeErrors=True)
@@ -183,12 +194,12 @@ class Router:
             return NoRoute("dns", DNS_FAILURE)
         return hosts
 
-    async def _look_up_host(self, name: str, asked: Asked) -> tuple[list[Host], bool]:
+    async def _look_up_host(self, name: str, asked: Inquiry) -> tuple[list[Host], bool]:
         try:
             return [Host(name, str(ipaddress.ip_address(name)), self._port)], False  # not allowed, but seen
         except ValueError:
             pass
-        lookups = [ensureDeferred(self._ask(name, type, asked)) for type in ("A", "AAAA")]
+        lookups = [ensureDeferred(asked.lookup(name, type)) for type in ("A", "AAAA")]
         answers = await gatherResults(lookups, consumeErrors=True)
         families = [
             [

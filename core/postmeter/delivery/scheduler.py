@@ -111,7 +111,7 @@ class Scheduler:
             return
         if len(rest) < len(leased.recipients):
             parcel.leased = leased = replace(leased, recipients=rest)
-        self._turnstile.come(Turn(leased.message.account_id, leased.message.priority), parcel)
+        self._turnstile.come(Turn.of(leased.message), parcel)
 
     # Start and end
 
@@ -203,7 +203,7 @@ class Scheduler:
         self._signer.sign(order)
 
     def _signed(self, parcel: Parcel, result: Signed | BaseException | None) -> None:
-        self._turnstile.leave()
+        self._turnstile.leave(parcel)
         if not isinstance(result, Signed):
             self.fail(parcel, result, parcel.leased.recipients)
             return
@@ -247,10 +247,15 @@ class Scheduler:
             self._add(parcel, self._judge.suppressed(parcel.leased.message, recipient, self._clock()))
         return bool(recipient.suppressed)
 
+    def time_left(self, parcel: Parcel, recipients: Sequence[QueuedRecipient]) -> float:
+        """Seconds in which an attempt for all of them may begin."""
+        message, now = parcel.leased.message, self._clock()
+        return min(self._judge.time_left(message, one, now) for one in recipients)
+
     def put_off(self, parcel: Parcel, recipient: QueuedRecipient, *receivers: str) -> bool:
         """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
         now, find = self._clock(), self._desk.suspensions.of
-        if self._judge.too_late(parcel.leased.message, recipient, now):
+        if self._judge.time_left(parcel.leased.message, recipient, now) < 0:
             self.settle(parcel, recipient, Outcome(0, TOO_LATE, "route"), {})
             return True
         suspension = next((found for name in receivers if (found := find(name, now))), None)

@@ -10,6 +10,7 @@ from typing import Protocol
 from twisted.internet.defer import ensureDeferred, gatherResults
 
 from postmeter.delivery.dane import Tlsa
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.mta_sts import StsPolicy
 from postmeter.delivery.opening import NoteTls, note_nothing
 from postmeter.delivery.provider import Providers
@@ -29,7 +30,7 @@ EXEMPT = TlsPolicy(reported=False)  # RFC 8689, 5: a report must arrive above al
 class Policies(Protocol):
     """Where MTA-STS policies come from."""
 
-    async def find(self, domain: str) -> StsPolicy | None:
+    async def find(self, domain: str, turn: Turn) -> StsPolicy | None:
         """See ``StsPolicies.find``."""
 
 
@@ -78,17 +79,17 @@ class Securing:
                 return secured
             if (reordered := _in_order_of(route, secured)) is not None:
                 return reordered
-        found = await self._secured(route, must=key[1])
+        found = await self._secured(route, Turn.of(message), must=key[1])
         if not isinstance(found, NoRoute):
             self._remember(key, route, found)
         return found
 
-    async def _secured(self, route: Route, *, must: bool) -> Route | NoRoute:
-        sts = await self._policies.find(route.domain) if self._policies is not None else None
+    async def _secured(self, route: Route, turn: Turn, *, must: bool) -> Route | NoRoute:
+        sts = await self._policies.find(route.domain, turn) if self._policies is not None else None
         dane = self._resolver is not None and route.secure
         if not (sts or must or dane):
             return route
-        hosts = await self._with_records(route) if dane else route.hosts
+        hosts = await self._with_records(route, turn) if dane else route.hosts
         alone = sts is not None or any(host.tlsa is not None and host.tlsa.anchored for host in hosts)
         tls = TlsPolicy(must, dane, sts, route.domain if alone else "")
         return self._unless_barred(replace(route, hosts=hosts, tls=tls))
@@ -106,17 +107,17 @@ class Securing:
         shapes = (self._providers.shape(self._providers.of(host.name)) for host in route.hosts)
         return any(shape.tls == "required" for shape in shapes)
 
-    async def _with_records(self, route: Route) -> tuple[Host, ...]:
-        lookups = [ensureDeferred(self._records(host, route.domain)) for host in route.hosts]
+    async def _with_records(self, route: Route, turn: Turn) -> tuple[Host, ...]:
+        lookups = [ensureDeferred(self._records(host, route.domain, turn)) for host in route.hosts]
         found = await gatherResults(lookups, consumeErrors=True)
         return tuple(replace(host, tlsa=tlsa) for host, tlsa in zip(route.hosts, found, strict=True))
 
-    async def _records(self, host: Host, domain: str) -> Tlsa | None:
+    async def _records(self, host: Host, domain: str, turn: Turn) -> Tlsa | None:
         """RFC 7672, 2.2.3: under the name behind an alias first. Only where the address is authentic (2.2.2)."""
         if not host.secure or self._resolver is None:
             return None
         for base in filter(None, dict.fromkeys((host.alias_of, host.name))):
-            answer = await self._resolver.lookup(f"_{host.port}._tcp.{base}", "TLSA")
+            answer = await self._resolver.lookup(f"_{host.port}._tcp.{base}", "TLSA", turn)
             if answer.status == "failure":
                 return Tlsa(base, host.port, failed=True)
             if answer.records and answer.authenticated:

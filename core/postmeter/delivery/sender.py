@@ -35,7 +35,7 @@ DOT_PATIENCE = 600.0  # RFC 5321, 4.5.3.2.6; less makes second copies
 MIN_DATA_RATE = 500  # octets of content per second that a server has to take, on the average,
 FREE_OF_RATE = 60.0  # seconds after which that counts
 GOODBYE_PATIENCE = 10.0
-SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on
+SESSION_LIFE = 1800.0  # a session in all, however slowly it goes on; only the reply to a final dot may come later
 ANY = 1 << 30  # mails
 
 
@@ -67,10 +67,11 @@ class Deadline:
 
     def set(self, seconds: float) -> None:
         """Expire in so many seconds, if the life does not end before."""
-        self._at = min(self._clock.seconds() + seconds, self._end)
-        if self._at < self._fires and self._call is not None:
-            self._fires = self._at
-            self._call.reset(self._at - self._clock.seconds())
+        self._expire_at(min(self._clock.seconds() + seconds, self._end))
+
+    def outlive(self, seconds: float) -> None:
+        """The same, even if the life ends before."""
+        self._expire_at(self._clock.seconds() + seconds)
 
     def end_life(self, seconds: float) -> None:
         """Expire in so many seconds, whatever was said before."""
@@ -82,6 +83,12 @@ class Deadline:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+    def _expire_at(self, at: float) -> None:
+        self._at = at
+        if at < self._fires and self._call is not None:
+            self._fires = at
+            self._call.reset(max(0.0, at - self._clock.seconds()))
 
     def _look(self) -> None:
         wait = self._at - self._clock.seconds()
@@ -95,9 +102,20 @@ class Deadline:
 
 @implementer(IHandshakeListener, IPushProducer)
 class Sender(TwistedProtocol):
-    """One session with ``host``; after ``idle`` seconds without a mail it takes leave."""
+    """One session with ``host``; after ``idle`` seconds without a mail it takes leave.
 
-    def __init__(self, machine: SendingSession, host: Host, owner: Owner, clock: Any, tls: ClientTls) -> None:
+    It is given up if it is not ready within ``to_be_ready`` seconds.
+    """
+
+    def __init__(
+        self,
+        machine: SendingSession,
+        host: Host,
+        owner: Owner,
+        clock: Any,
+        tls: ClientTls,
+        to_be_ready: float = SESSION_LIFE,
+    ) -> None:
         self.machine = machine
         self.host = host
         self.owner = owner
@@ -107,10 +125,12 @@ class Sender(TwistedProtocol):
         self.mails = 0  # sent in this session, in which the server takes so many at most:
         self.most_mails = ANY
         self.opened: float = clock.seconds()
-        self.handshake_failed = False  # by an error of TLS itself: a link that is lost or slow says nothing about TLS
+        self.handshake_failed = False  # by an error of TLS itself;
+        self.handshake_lost = False  # with the link, or by silence, for which there may be other reasons than TLS
         self.flaw: Flaw | None = None  # of its TLS, by the policy of the mail server
         self._clock = clock
         self._tls = tls
+        self._to_be_ready = to_be_ready
         self._link: Any = None
         self._pumping = self._producing = self._paused = False
         self._progress = -1
@@ -143,7 +163,7 @@ class Sender(TwistedProtocol):
         self._link = self.transport
         self._link.setTcpNoDelay(True)
         self.facts = replace(self.facts, local=self._link.getHost().host)
-        self._deadline = Deadline(self._clock, self._expired, SESSION_LIFE)
+        self._deadline = Deadline(self._clock, self._expired, self._to_be_ready)
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
@@ -204,6 +224,7 @@ class Sender(TwistedProtocol):
             self.facts = replace(self.facts, hello=self.machine.peer, in_clear=in_clear, dsn=dsn)
             self.most_mails = limit(self.machine.extensions, "MAILMAX", ANY)
             self._tls.keep()
+            self._deadline.end_life(self.opened + SESSION_LIFE - self._clock.seconds())
             self.owner.session_ready(self)
         elif isinstance(event, Closed):
             self._close()
@@ -244,14 +265,14 @@ class Sender(TwistedProtocol):
         if machine.state == "ready":
             self._deadline.set(self.idle)
         elif machine.state == "quit":
-            self._deadline.set(GOODBYE_PATIENCE)
+            self._deadline.end_life(GOODBYE_PATIENCE)
+        elif machine.dot_sent:
+            self._deadline.outlive(DOT_PATIENCE)
         elif machine.state != "closed":
             self._deadline.set(self._patience())
 
     def _patience(self) -> float:
         """Seconds for the next step."""
-        if self.machine.dot_sent:
-            return DOT_PATIENCE
         patience = PATIENCE[self.machine.stage]
         if not self._producing:
             return patience
@@ -263,10 +284,16 @@ class Sender(TwistedProtocol):
         if self.ready:
             self.quit()
             return
+        self.handshake_lost = self._in_handshake
         self.abort(Reply(451, "4.4.2", f"No answer in time ({self.machine.stage})"))
 
+    @property
+    def _in_handshake(self) -> bool:
+        return self.machine.state == "handshake"
+
     def _why_lost(self, reason: Failure) -> Reply:
-        if self.machine.state != "handshake" or not isinstance(reason.value, SSL.Error):
-            return CONNECTION_LOST
-        self.handshake_failed = True
-        return Reply(451, "4.7.5", f"TLS handshake failed: {reason.value}"[:500])
+        self.handshake_failed = self._in_handshake and isinstance(reason.value, SSL.Error)
+        if self.handshake_failed:
+            return Reply(451, "4.7.5", f"TLS handshake failed: {reason.value}"[:500])
+        self.handshake_lost = self._in_handshake
+        return CONNECTION_LOST

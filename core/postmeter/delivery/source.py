@@ -57,7 +57,7 @@ class PoolNames:
 class Choice:
     """What a mail leaves from; ``address`` is the one that the first server in reach sees.
 
-    ``over``: it has sent the provider enough today, as all others of the pool have.
+    ``over``: with this mail it has sent the provider too much today, as all others of the pool would have.
     """
 
     source: Source
@@ -89,10 +89,13 @@ class Sources:
         self._pools = {name: tuple(_present(pool, gone)) for name, pool in self._all.items()}
         self._known.clear()
 
-    def choose(self, pool: str, message: str, provider: str, hosts: Sequence[Host]) -> Choice | None:
-        """The source for a message of a pool to these hosts; None: the machine's own choice.
+    def choose(
+        self, pool: str, message: str, provider: str, hosts: Sequence[Host], recipients: int = 1
+    ) -> Choice | None:
+        """The source for so many recipients of a message of a pool at these hosts; None: the machine's own choice.
 
-        The same message leaves from the same source each time, as greylisting wants it, if that has room.
+        The same message leaves from the same source each time, as greylisting wants it, if that has room. More
+        recipients than any cap has room for need not wait for an address that was not used today.
         """
         able = self._able(pool, hosts)
         if not able:
@@ -103,9 +106,10 @@ class Sources:
             return able[first]
         ours = able[first:] + able[:first]
         for one in ours:
-            if warm_up.use(one.address, provider) < 1:
+            if warm_up.use(one.address, provider, recipients) <= 1:
                 return one
-        return replace(min(ours, key=lambda one: warm_up.use(one.address, provider)), over=True)
+        least = min(ours, key=lambda one: warm_up.use(one.address, provider))
+        return replace(least, over=warm_up.use(least.address, provider) > 0)
 
     def follow(self, sent: Deferred[Delivery], choice: Choice, provider: str, recipients: int) -> None:
         """Count a mail that leaves as chosen, to its end."""

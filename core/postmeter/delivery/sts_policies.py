@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.mta_sts import MOST_OCTETS, BadPolicy, StsPolicy, record_id
-from postmeter.delivery.resolver import Answer
+from postmeter.delivery.route import Lookup
 from postmeter.delivery.tls_policy import Flaw
+from postmeter.delivery.turnstile import Turnstile
+from postmeter.delivery.web_threads import MOST
 from postmeter.fetch import Fetched, FetchError, UntrustedError
 from postmeter.store.tls_memory import KeptPolicy
 
@@ -21,15 +23,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = 300.0  # seconds until a domain's record is looked at again, and until a policy that failed is
 LOOK_SOON = 30.0  # the same when the DNS gives no answer
 REFRESH = 86_400.0  # seconds after which, at most, a policy is fetched again although its id is the same
-PATIENCE = 20.0  # seconds for a policy
+PATIENCE = 20.0  # seconds for a policy, and as many until it is its turn
 MOST_KNOWN = 20_000
-
-
-class Lookup(Protocol):
-    """What is needed of a resolver."""
-
-    async def lookup(self, name: str, type: str) -> Answer:
-        """See ``Resolver.lookup``."""
 
 
 def pass_over(domain: str, flaw: Flaw) -> None:
@@ -39,10 +34,14 @@ def pass_over(domain: str, flaw: Flaw) -> None:
 Ask = Callable[..., Deferred[Fetched]]  # ``WebThreads.ask``
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Domain:
-    """What is known of a domain: until when that need not be looked at, its policy, and a fetch that is under way."""
+    """What is known of a domain: until when that need not be looked at, its policy, and the fetch that is wanted.
 
+    ``fetching`` fires when that is over; ``wanted`` is the id that the record had, and since when it is.
+    """
+
+    name: str
     look_at: float = 0.0
     failed_at: float = -LOOK_AGAIN
     record: str = ""
@@ -50,6 +49,7 @@ class _Domain:
     fetched_at: float = 0.0
     expires_at: float = 0.0
     fetching: Deferred[None] | None = None
+    wanted: tuple[str, float] = ("", 0.0)
 
     @property
     def refresh_at(self) -> float:
@@ -82,17 +82,21 @@ class StsPolicies:
         self._clock = clock
         self._keep = keep
         self._trouble = trouble
+        self._turnstile: Turnstile[_Domain] = Turnstile(MOST, self._begin, shared=True)
         self._domains: dict[str, _Domain] = {}
         self._without: dict[str, None] = {}  # those of them that have shown no policy yet
         for one in kept:
             self._domains[one.domain] = _read(one)
 
-    async def find(self, domain: str) -> StsPolicy | None:
-        """The policy to go by; None: there is none, or it says so. Never raises."""
+    async def find(self, domain: str, turn: Turn) -> StsPolicy | None:
+        """The policy to go by; None: there is none, or it says so. Never raises.
+
+        It is asked for in this turn.
+        """
         known = self._domains.get(domain)
         if known is None or self._clock() >= known.look_at:
             known = known or self._new(domain)
-            await self._look(domain, known)
+            await self._look(known, turn)
         if known.policy is None or known.policy.mode == "none" or self._clock() >= known.expires_at:
             return None
         return known.policy
@@ -103,38 +107,50 @@ class StsPolicies:
             del self._domains[gone]
             self._without.pop(gone, None)
         self._without[domain] = None
-        known = self._domains[domain] = _Domain()
+        known = self._domains[domain] = _Domain(domain)
         return known
 
-    async def _look(self, domain: str, known: _Domain) -> None:
+    async def _look(self, known: _Domain, turn: Turn) -> None:
         """See whether there is a new policy. One that still holds is used as long as no other can be had."""
-        answer = await self._resolver.lookup(f"_mta-sts.{domain}", "TXT")
+        answer = await self._resolver.lookup(f"_mta-sts.{known.name}", "TXT", turn)
         record, now = record_id(answer.texts), self._clock()
         if record is None or (known.fetching is None and now < known.failed_at + LOOK_AGAIN):
             known.rest(now, LOOK_SOON if answer.status == "failure" else LOOK_AGAIN)
         elif known.policy is None or record != known.record or now >= known.expires_at:
-            await self._fetched(domain, known, record)
+            await self._fetched(known, record, turn)
         else:
             known.rest(now, LOOK_AGAIN)
             if now >= known.refresh_at and known.fetching is None:
-                self._begin(domain, known, record)
+                self._want(known, record, turn)
 
-    async def _fetched(self, domain: str, known: _Domain, record: str) -> None:
+    async def _fetched(self, known: _Domain, record: str, turn: Turn) -> None:
         """Once a fetch is over that may be under way already."""
         waiting: Deferred[None] = Deferred()
-        fetching = known.fetching or self._begin(domain, known, record)
-        if fetching is None:
-            return
-        fetching.addBoth(lambda _: waiting.callback(None))
+        self._want(known, record, turn).addCallback(waiting.callback)
         await waiting
 
-    def _begin(self, domain: str, known: _Domain, record: str) -> Deferred[None] | None:
-        """Fetch the policy; None when that is over at once."""
-        fetching = known.fetching = ensureDeferred(self._fetch(domain, known, record))
-        fetching.addErrback(_defect, domain)
-        if fetching.called:
-            known.fetching = None
-        return known.fetching
+    def _want(self, known: _Domain, record: str, turn: Turn) -> Deferred[None]:
+        """Have the policy fetched, in this turn or that of another who wants it, whichever is sooner."""
+        if (fetching := known.fetching) is None:
+            fetching = known.fetching = Deferred()
+            known.wanted = record, self._clock()
+        self._turnstile.come(turn, known)
+        return fetching
+
+    def _begin(self, known: _Domain) -> None:
+        record, since = known.wanted
+        if self._clock() > since + PATIENCE:  # which says nothing about the domain: the next mail asks again
+            log.info("no time was left to fetch the MTA-STS policy of %s: too many other servers are slow", known.name)
+            self._over(known)
+        else:
+            d = ensureDeferred(self._fetch(known.name, known, record)).addErrback(_defect, known.name)
+            d.addCallback(lambda _: self._over(known))
+
+    def _over(self, known: _Domain) -> None:
+        fetching, known.fetching = known.fetching, None
+        self._turnstile.leave(known)
+        assert fetching is not None
+        fetching.callback(None)
 
     async def _fetch(self, domain: str, known: _Domain, record: str) -> None:
         url = f"https://mta-sts.{domain}/.well-known/mta-sts.txt"  # RFC 8461, 3.3
@@ -154,7 +170,6 @@ class StsPolicies:
             known.expires_at = now + max(policy.max_age, LOOK_AGAIN)
             self._keep(KeptPolicy(domain, record, "\n".join(policy.lines), now, known.expires_at))
         finally:
-            known.fetching = None
             known.rest(self._clock(), LOOK_AGAIN)
 
     def _failed(self, domain: str, known: _Domain, flaw: Flaw) -> None:
@@ -165,6 +180,7 @@ class StsPolicies:
 
 def _read(kept: KeptPolicy) -> _Domain:
     return _Domain(
+        name=kept.domain,
         record=kept.record,
         policy=StsPolicy.parse(kept.policy),
         fetched_at=kept.fetched_at,

@@ -67,13 +67,16 @@ class WarmUp:
         self._own = self._own - seen if found.day == self._known.day else Counter()
         self._known = found
 
-    def use(self, address: str, provider: str) -> float:
-        """The part of its cap that an address has used at a provider today; 1 and more: it has no room."""
+    def use(self, address: str, provider: str, more: int = 0) -> float:
+        """The part of its cap that an address will have used at a provider today with so many ``more`` recipients.
+
+        Above 1 it has no room for them.
+        """
         level = self._known.of(address, provider)
         if level.cap is None:
             return 0.0
         today = level.today if self._known.day == self._today else 0
-        return (today + self._own[address, provider]) / level.cap
+        return (today + self._own[address, provider] + more) / level.cap
 
     @property
     def _today(self) -> int:
