@@ -110,7 +110,7 @@ class Worker:
         self._notifier = Notifier.of(settings)
         following = CarryingOut(self._notifier)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report, following)
-        parts = known, self._security, self._desk, self._sourcing, self._is_lease_held
+        parts = known, self._security, self._desk, self._sourcing, self._is_lease_held, self._classifier.classify
         self._ways = outbound.ways(settings, reactor, resolver, *parts)
         self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)
         self._scheduler = self._make_scheduler()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from postmeter.delivery.complaint import Said
 from postmeter.delivery.fair_queue import FairQueue, Turn
 from postmeter.delivery.gate import AHEAD, LATEST, LOOK, TURN
 from postmeter.delivery.job import Job
@@ -77,10 +78,10 @@ def test_sessions_begin_with_few_grow_with_success_and_halve_on_complaints(machi
     one.grow()
     assert one.open == 2
     for most in (3, 4, 5, 5):
-        gate.learn([], 1, "mx")
+        gate.learn([], 1)
         m.clock.advance(0)
         assert one.open == most
-    gate.learn([(BUSY, "mail")], -1, "mx")
+    gate.learn([Said(BUSY, "mail", "mx")], -1)
     for _ in range(4):
         one.close()
     m.clock.advance(LOOK)
@@ -224,9 +225,9 @@ def test_a_rule_is_applied_to_the_provider(machine: NewMachine) -> None:
     m = machine()
     rule = Rule("TS01", texts=("[ts01]",), seconds=60.0)
     gate = m.gate(replace(SHAPE, rules=(rule,)), names=("mx.x.example", "other"))
-    gate.learn([(BUSY, "mail")], -1, "behind.example")
+    gate.learn([Said(BUSY, "mail", "behind.example")], -1)
     assert m.fired == []
-    gate.learn([(Reply(250, "", "ok"), "content"), (BUSY, "mail")], -1, "mx.x.example")
+    gate.learn([Said(Reply(250, "", "ok"), "content", "mx.x.example"), Said(BUSY, "mail", "mx.x.example")], -1)
     assert m.fired == [("mx.x.example", rule, BUSY)]
 
 

@@ -52,7 +52,7 @@ class FakeRoom:
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         return 0.0
 
-    def learn(self, replies: Any, step: int, host: str) -> None:
+    def learn(self, said: Any, step: int) -> None:
         self.learned.append(step)
 
 

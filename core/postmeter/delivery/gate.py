@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from postmeter.delivery.complaint import Said
 from postmeter.delivery.destination import Destination, Room
 from postmeter.delivery.fair_queue import FairQueue, Turn
 from postmeter.delivery.job import Job
 from postmeter.delivery.pace import Pace
 from postmeter.delivery.provider import Shape
-from postmeter.delivery.reply_rule import Counts, Rule
+from postmeter.delivery.reply_rule import Rule, about
 from postmeter.delivery.slots import Slots
-from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
 from postmeter.store.providers import Suspension
 
@@ -31,8 +31,8 @@ LATEST = 3_600.0  # seconds for which it is put off at most
 class Terms:
     """What the gates of a worker have in common; ``workers`` are those of the machine.
 
-    ``restriction`` gives what is in force about the first of these names that has one; ``apply`` is told what a reply
-    rule has led to.
+    ``restriction`` gives what is in force about the first of these names that has one; ``apply`` is told of each reply
+    that a rule is about.
     """
 
     clock: Any
@@ -57,7 +57,6 @@ class Gate:
         self._key = key
         self._shape = shape
         self._room = room
-        self._counts = Counts(shape.rules, terms.workers)
         self._destinations: dict[Destination, None] = {}
         self._waiting: dict[Destination, None] = {}  # for a session, or for their time
         self._slots: list[int] = []
@@ -150,7 +149,7 @@ class Gate:
         self._booked = max(self._booked, now + AHEAD) + 1.0 / self._pace.rate
         return min(self._booked - now, LATEST)
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
+    def learn(self, said: Sequence[Said], step: int) -> None:
         """See ``Room``."""
         if step > 0 and self._allowed < self._most:
             self._allowed += 1
@@ -159,10 +158,11 @@ class Gate:
         elif step < 0:
             self._allowed = max(1, min(self._allowed, self._most) // 2)
         name, *others = self._names
-        for reply, stage in replies if self._shape.rules and (not others or host == name) else ():
-            if (rule := self._counts.fired(reply, stage, self._terms.clock.seconds())) is not None:
-                self._terms.apply(name, rule, reply)
-        self._room.learn(replies, 0, host)  # one of many servers with too much says nothing about the others
+        for one in said:
+            rule = about(self._shape.rules, one.reply, one.stage) if not others or one.host == name else None
+            if rule is not None:
+                self._terms.apply(name, rule, one.reply)
+        self._room.learn(said, 0)  # one of many servers with too much says nothing about the others
 
     # Limits
 

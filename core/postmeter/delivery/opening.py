@@ -11,9 +11,12 @@ from twisted.python.failure import Failure
 
 from postmeter.delivery.attempt import Facts
 from postmeter.delivery.client_tls import TlsSessions
+from postmeter.delivery.complaint import Said
+from postmeter.delivery.outcome import Classify
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sender import Sender
 from postmeter.delivery.tls_policy import Flaw
+from postmeter.message.bounce import classify
 from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import NO_TLS, Closed, SendingSession, Sent, TlsMode
@@ -82,7 +85,7 @@ def note_nothing(route: Route, host: Host, flaw: Flaw | None, source: str) -> No
 class Surroundings:
     """What every session needs: the reactor, the name that EHLO says, what is known of TLS, and who counts it.
 
-    With a ``source`` it leaves from there, and EHLO says its name.
+    With a ``source`` it leaves from there, and EHLO says its name. ``classify`` tells what refusals mean.
     """
 
     reactor: Any
@@ -91,6 +94,7 @@ class Surroundings:
     broken_tls: BrokenTls
     note_tls: NoteTls = note_nothing
     source: Source | None = None
+    classify: Classify = classify
 
     def within_reach(self, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
         """The hosts for which there is an address to leave from; all when there is none, so that the system chooses."""
@@ -106,7 +110,10 @@ class Surroundings:
 
 
 class Opening(ClientFactory):
-    """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once."""
+    """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once.
+
+    ``said`` has what became of each host that took no session.
+    """
 
     noisy = False
 
@@ -125,6 +132,7 @@ class Opening(ClientFactory):
         self._policy = route.policy(self._host)
         self._opened = opened
         self._failed = failed
+        self.said: list[Said] = []
         self._failure: NoSession | None = None
         self._lines: list[Line] = []
         self._connector: Any = None
@@ -226,6 +234,7 @@ class Opening(ClientFactory):
         self._lines.append(Line(self._surroundings.reactor.seconds(), "C", f"({step})"))
 
     def _note(self, reply: Reply, stage: Stage, facts: Facts) -> None:
+        self.said.append(Said(reply, stage, facts.name))
         if self._failure is None:
             self._failure = NoSession(reply, stage, facts)
 

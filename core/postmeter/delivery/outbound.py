@@ -12,6 +12,7 @@ from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Ways
 from postmeter.delivery.gate import Terms
 from postmeter.delivery.ourselves import Ourselves
+from postmeter.delivery.outcome import Classify
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver
@@ -31,6 +32,7 @@ def ways(
     desk: Desk,
     sourcing: Sourcing,
     lease_held: Callable[[], bool],
+    classify: Classify,
 ) -> Ways:
     """Routes by the ``resolver``, and a pool at the pace of the ``providers`` and of what the ``desk`` says of them."""
     slots = Slots(settings.data / "sessions")
@@ -42,6 +44,7 @@ def ways(
         broken_tls=security.broken,
         note_tls=security.note,
         may_send=lease_held,  # what waits there may be another's by now
+        classify=classify,
     )
     return Ways(_router(settings, resolver), security.securing, pool, providers, sourcing.sources)
 
