@@ -17,6 +17,7 @@ from postmeter.delivery.job import Job
 from postmeter.delivery.reply_rule import Rule
 from postmeter.message.handling import BULK
 from postmeter.smtp.reply import Reply
+from postmeter.store.provider_sessions import NONE, Sessions
 from support.delivering import mail
 from support.gates import SHAPE, FakeDestination, Machine
 
@@ -88,6 +89,49 @@ def test_sessions_begin_with_few_grow_with_success_and_halve_on_complaints(machi
     assert one.open == 2
     assert m.rooms[0].learned == [0] * 5  # those of others have nothing to do with it
     one.end()
+
+
+def test_it_tells_of_its_sessions_and_begins_again_when_the_provider_is_resumed(machine: NewMachine) -> None:
+    m = machine()
+    gate = m.gate(first=2)
+    assert gate.sessions() == NONE
+    one = FakeDestination(gate)
+    one.grow()
+    assert gate.sessions() == Sessions(2, 2)
+    for _ in range(5):
+        gate.learn([], 1)
+    m.clock.advance(0)
+    assert gate.sessions() == Sessions(5, 5)
+    one.allowed = 3
+    assert gate.sessions() == Sessions(5, 3)
+    m.restrict()
+    assert gate.sessions() == Sessions(5, 0)
+    m.restrict(sessions=1)
+    assert gate.sessions() == Sessions(5, 1)
+    m.restrictions.clear()
+    for _ in range(3):
+        gate.learn([Said(BUSY, "mail", "mx")], -1)
+    one.end()
+    assert gate.sessions() == Sessions(0, 1)  # nobody uses it, but it remembers
+    other = FakeDestination(gate)
+    other.grow()
+    assert other.open == 1
+    gate.begin_again()
+    assert other.open == 2
+    other.end()
+    assert gate.sessions() == NONE
+
+
+def test_a_worker_tells_of_its_part_of_few_sessions(machine: NewMachine) -> None:
+    m = machine(4)
+    gates = [m.gate(first=2, worker=n) for n in range(4)]
+    using = [FakeDestination(gate) for gate in gates]
+    using[0].grow()
+    assert sum((gate.sessions() for gate in gates), NONE) == Sessions(2, 5.0)
+    gates[0].learn([Said(BUSY, "mail", "mx")], -1)
+    assert sum((gate.sessions() for gate in gates), NONE) == Sessions(2, 4.75)
+    for one in using:
+        one.end()
 
 
 def test_a_worker_has_its_share_and_all_together_no_more_than_the_limit(machine: NewMachine) -> None:

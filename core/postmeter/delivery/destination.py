@@ -90,6 +90,16 @@ class Destination:
         """Nothing waits and nothing is open."""
         return not (self._waiting or self._idle or self._busy or self._openings)
 
+    @property
+    def allowed(self) -> int:
+        """Sessions at present, by how the servers have taken the mail."""
+        return self._allowed
+
+    def begin_again(self) -> None:
+        """As many sessions as at the beginning."""
+        self._allowed = self._limits.first_sessions
+        self.grow()
+
     def slow(self, now: float) -> int:
         """How many sessions have been busy with opening, or with one mail, for longer than usual."""
         begun = (*self._openings.values(), *(job.given for job in self._busy.values()))

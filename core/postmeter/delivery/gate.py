@@ -16,6 +16,7 @@ from postmeter.delivery.provider import Shape
 from postmeter.delivery.reply_rule import Rule, about
 from postmeter.delivery.slots import Slots
 from postmeter.smtp.reply import Reply
+from postmeter.store.provider_sessions import NONE, Sessions
 from postmeter.store.providers import Suspension
 
 LOOK = 1.0  # seconds between two looks at what others want and the operator says, while something waits or is open
@@ -53,13 +54,14 @@ class Gate:
 
     def __init__(self, terms: Terms, names: tuple[str, ...], key: int, shape: Shape, room: Room, first: int) -> None:
         self._terms = terms
-        self._names = names
+        self.names = names
         self._key = key
         self._shape = shape
         self._room = room
         self._destinations: dict[Destination, None] = {}
         self._waiting: dict[Destination, None] = {}  # for a session, or for their time
         self._slots: list[int] = []
+        self._first = first
         self._allowed = first  # grows with success
         self._restriction: Suspension | None = None
         self._pace = self._new_pace(None, 0.0)
@@ -157,12 +159,28 @@ class Gate:
                 self._wake_in(0.0)
         elif step < 0:
             self._allowed = max(1, min(self._allowed, self._most) // 2)
-        name, *others = self._names
+        name, *others = self.names
         for one in said:
             rule = about(self._shape.rules, one.reply, one.stage) if not others or one.host == name else None
             if rule is not None:
                 self._terms.apply(name, rule, one.reply)
         self._room.learn(said, 0)  # one of many servers with too much says nothing about the others
+
+    def sessions(self) -> Sessions:
+        """Those of this worker, and its part of those that there may be; ``NONE``: there is nothing to tell."""
+        self._look()
+        if self.idle and self._allowed >= self._first:
+            return NONE
+        if self._stopped:
+            return Sessions(len(self._slots), 0.0)
+        by_servers = sum(one.allowed for one in self._destinations) or self._own_most
+        return Sessions(len(self._slots), min(self._own_most, by_servers, self._limit / self._terms.workers))
+
+    def begin_again(self) -> None:
+        """As many sessions as at the beginning."""
+        self._allowed = self._first
+        for destination in list(self._destinations):
+            destination.begin_again()
 
     # Limits
 
@@ -189,7 +207,7 @@ class Gate:
     def _look(self) -> float:
         """Learn what restricts us by now; the time."""
         now: float = self._terms.clock.seconds()
-        found = self._terms.restriction(self._names)
+        found = self._terms.restriction(self.names)
         if found != self._restriction:
             self._restriction, self._booked = found, 0.0
             self._pace = self._new_pace(found, now)

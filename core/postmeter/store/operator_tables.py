@@ -62,6 +62,14 @@ class ProviderReplies(Base):
     last_at: Mapped[float]
 
 
+class ProviderResumption(Base):
+    """When a receiving provider was last resumed: workers begin again with it, as if it had never complained."""
+
+    __tablename__ = "provider_resumption"
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[float]
+
+
 class SourceDay(Base):
     """What left from one of our addresses for a provider within a day (``day``: its first second, UTC)."""
 
