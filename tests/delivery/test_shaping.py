@@ -292,3 +292,15 @@ async def test_sessions_are_told_by_provider_and_begin_again_when_it_is_resumed(
     assert shaper.sessions() == halved | {"Google": Sessions(1, 2)}
     shaper.begin_again({"Microsoft 365", "mx.x.example", "nobody"})
     assert shaper.sessions() == {"Google": Sessions(1, 2), "Microsoft 365": Sessions(2, 4), "other": Sessions(1, 2)}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_rule_is_heard_at_the_end_of_an_open_session_and_no_other_is_opened(
+    mail_server: NewServer, shaped: Callable[..., Shaper], new_pool: NewPool, office: Office
+) -> None:
+    yahoo = mail_server(script={"MAIL": [b"250 ok\r\n", b"421 4.7.0 [TSS04] deferred\r\n"]})
+    pool, route = new_pool(shaper=shaped()), to(yahoo, "mta5.yahoodns.net")
+    assert (await pool.deliver(route, mail())).outcomes[0].delivered
+    assert (await pool.deliver(route, mail())).put_off == 1.0
+    assert [(one.provider, one.rule) for one in office.committed] == [("Yahoo", "TSS04")]
+    assert len(yahoo.sessions) == 1

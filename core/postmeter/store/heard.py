@@ -16,10 +16,10 @@ from postmeter.store.statement import Statement
 
 HOUR = 3_600.0
 
-_BEGIN = Statement(
+_HOLD = Statement(
     text(
         "INSERT INTO provider_replies (provider, rule, times, last_at) VALUES (:provider, :rule, '[]', :at) "
-        "ON CONFLICT (provider, rule) DO NOTHING"
+        "ON CONFLICT (provider, rule) DO UPDATE SET last_at = excluded.last_at"
     )
 )
 
@@ -48,10 +48,10 @@ def forget(session: Session, now: float) -> int:
 
 
 def _hear(session: Session, one: Heard) -> Suspension | None:
-    """Several workers hear at the same time: the row is held, so that each counts what the others have counted."""
+    """Several workers hear at the same time: the row is held first, so that each counts what the others have."""
     provider, rule, at = one.restriction.provider, one.restriction.rule, one.restriction.since
-    _BEGIN.run(session, [{"provider": provider, "rule": rule, "at": at}])
-    row = session.get_one(ProviderReplies, (provider, rule), with_for_update=True, populate_existing=True)
+    _HOLD.run(session, [{"provider": provider, "rule": rule, "at": at}])
+    row = session.get_one(ProviderReplies, (provider, rule), populate_existing=True)
     times = sorted({*(said for said in row.times if said > at - HOUR), at})
     fires = len(times) >= one.times
     row.times, row.last_at = [] if fires else times, times[-1]  # it begins anew
