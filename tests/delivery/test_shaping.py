@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -279,7 +280,7 @@ def test_gates_that_nobody_uses_are_forgotten(shaped: Callable[..., Shaper], mon
 
 @pytest_twisted.ensureDeferred
 async def test_sessions_are_told_by_provider_and_begin_again_when_it_is_resumed(
-    mail_server: NewServer, shaped: Callable[..., Shaper], new_pool: NewPool
+    mail_server: NewServer, shaped: Callable[..., Shaper], new_pool: NewPool, office: Office
 ) -> None:
     names = ["aspmx.l.google.com", "one.mail.protection.outlook.com", "two.mail.protection.outlook.com", "mx.x.example"]
     servers = [mail_server(script={".": b"451 4.7.650 too much\r\n"}) for _ in names]
@@ -291,7 +292,13 @@ async def test_sessions_are_told_by_provider_and_begin_again_when_it_is_resumed(
     shaper.begin_again({"Google"})
     assert shaper.sessions() == halved | {"Google": Sessions(1, 2)}
     shaper.begin_again({"Microsoft 365", "mx.x.example", "nobody"})
-    assert shaper.sessions() == {"Google": Sessions(1, 2), "Microsoft 365": Sessions(2, 4), "other": Sessions(1, 2)}
+    again = {"Google": Sessions(1, 2), "Microsoft 365": Sessions(2, 4), "other": Sessions(1, 2)}
+    assert shaper.sessions() == again
+    slow = Suspension("Microsoft 365", "busy", 0.0, None, "operator", sessions=1)
+    office.desk.suspensions.learn([slow])
+    assert shaper.sessions() == again | {"Microsoft 365": Sessions(2, 1)}
+    office.desk.suspensions.learn([replace(slow, sessions=None), replace(slow, provider="Google", sessions=None)])
+    assert shaper.sessions() == again | {"Microsoft 365": Sessions(2, 0), "Google": Sessions(1, 0)}
 
 
 @pytest_twisted.ensureDeferred

@@ -168,13 +168,15 @@ class Gate:
 
     def sessions(self) -> Sessions:
         """Those of this worker, and its part of those that there may be; ``NONE``: there is nothing to tell."""
-        self._look()
         if self.idle and self._allowed >= self._first:
             return NONE
-        if self._stopped:
-            return Sessions(len(self._slots), 0.0)
-        by_servers = sum(one.allowed for one in self._destinations) or self._own_most
-        return Sessions(len(self._slots), min(self._own_most, by_servers, self._limit / self._terms.workers))
+        part = self.part()
+        return Sessions(len(self._slots), min(part, sum(one.allowed for one in self._destinations) or part))
+
+    def part(self) -> float:
+        """Of the sessions that there may be at present, so many are this worker's."""
+        self._look()
+        return 0.0 if self._stopped else min(self._own_most, self._limit / self._terms.workers)
 
     def begin_again(self) -> None:
         """As many sessions as at the beginning."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
+from math import inf
 
 from postmeter.delivery.destination import Limits, Room
 from postmeter.delivery.gate import Gate, Terms
@@ -38,7 +39,8 @@ class Shaper:
     def __init__(self, providers: Providers, terms: Terms) -> None:
         self._providers = providers
         self._terms = terms
-        self._gates: dict[tuple[str, str, str], Gate] = {}  # by provider, what shares it, and source
+        # By provider (empty: it is the one behind those of its mail servers), what shares it, and source.
+        self._gates: dict[tuple[str, str, str], Gate] = {}
         self._forget_at = MOST_GATES
 
     def limits(self, route: Route) -> Limits:
@@ -59,16 +61,19 @@ class Shaper:
             return self._gate(name, (name,), name, source, shape, room, FIRST_SESSIONS)
         most, one = MOST_CONNECTIONS, server(route)
         of_all = replace(shape, connections=most, rate=BOUNDLESS, connection_rate=BOUNDLESS)
-        together = self._gate("", (name,), name, source, of_all, room, most)  # the others tell of its sessions
+        together = self._gate("", (name,), name, source, of_all, room, most)
         return self._gate(name, (one,), one, source, replace(shape, rules=()), together, FIRST_SESSIONS)
 
     def sessions(self) -> dict[str, Sessions]:
         """Those with each provider that there is something to tell of, from all our addresses."""
         found: dict[str, Sessions] = {}
-        for (provider, *_), gate in self._gates.items():
-            if provider and (told := gate.sessions()) != NONE:
+        together: dict[str, float] = {}
+        for (provider, shared_by, _), gate in self._gates.items():
+            if not provider:
+                together[shared_by] = together.get(shared_by, 0.0) + gate.part()
+            elif (told := gate.sessions()) != NONE:
                 found[provider] = found.get(provider, NONE) + told
-        return found
+        return {name: Sessions(one.open, min(one.allowed, together.get(name, inf))) for name, one in found.items()}
 
     def begin_again(self, names: Set[str]) -> None:
         """As many sessions as at the beginning with these providers or mail servers."""
