@@ -51,8 +51,9 @@ def shop(sink: MailSink, tmp_path: Path) -> Iterator[Shop]:
         dns.close()
 
 
-def suspension(relay: Relay) -> Any:
-    found = {one["provider"]: one["suspension"] for one in relay.cli("provider", "list")}
+def yahoo(relay: Relay, what: str) -> Any:
+    """Its ``suspension``, or its ``sessions``."""
+    found = {one["provider"]: one[what] for one in relay.cli("provider", "list")}
     return found.get("Yahoo")
 
 
@@ -68,8 +69,10 @@ def test_a_provider_that_has_enough_is_left_alone_by_all_workers_until_it_is_res
     relay = shop.relay
     shop.send("anna@yahoo.example")
     wait_until(lambda: sink.to("anna@yahoo.example"), 20, "the first mail")
+    told = wait_until(lambda: yahoo(relay, "sessions"), 20, "what a worker tells of its session")
+    assert told == {"open": 1, "allowed": 1}
     shop.send("busy@yahoo.example")
-    made = wait_until(lambda: suspension(relay), 20, "the suspension")
+    made = wait_until(lambda: yahoo(relay, "suspension"), 20, "the suspension")
     assert (made["rule"], made["by"], made["until"] - made["since"]) == ("TSS04", "reply rule", 10_800)
     assert "[TSS04] Messages temporarily deferred" in made["reason"]
     wait_until(lambda: "Yahoo is suspended for 10800 s by rule 'TSS04'" in relay.log(), 20, "a line in the log")
@@ -84,4 +87,4 @@ def test_a_provider_that_has_enough_is_left_alone_by_all_workers_until_it_is_res
     del mail_sink.REFUSED[b"busy"]
     relay.cli("provider", "resume", "Yahoo")
     wait_until(lambda: all(sink.to(f"r{n}@ymail.example") for n in range(6)), 30, "what had waited")
-    assert suspension(relay) is None
+    assert yahoo(relay, "suspension") is None

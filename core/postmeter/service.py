@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThread
 from postmeter.asking import Asking, News
 from postmeter.bounce_rules import classifier
 from postmeter.config import Settings
-from postmeter.delivery import domain_watch, outbound
+from postmeter.delivery import domain_watch, outbound, session_watch
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.guarding import EVERY, Guarding
 from postmeter.delivery.late_watch import LATE_EVERY, LateWatch
@@ -48,6 +48,7 @@ from postmeter.store.delays import Delays
 from postmeter.store.engine import Store
 from postmeter.store.notifications import Notifier, Settling
 from postmeter.store.orders import CarryingOut
+from postmeter.store.providers import Suspension
 from postmeter.store.secrets import Secrets
 from postmeter.store.tidying import Tidying
 from postmeter.store.troubles import Trouble
@@ -91,10 +92,7 @@ class Worker:
         self._plugins.attach(settings, self._store, self._secrets)
         self._tls = tls.server_tls(settings, inherited.board.secret, time.time)
         self._disk, self._files = DiskWatch(settings.data, settings.server), OpenFiles()
-        with self._store.write() as session:
-            now = time.time()
-            self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
-            suspended = providers.suspensions(session, now)
+        self.number, suspended = self._register(node)
         self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
         self._tidying = Tidying()
@@ -110,7 +108,9 @@ class Worker:
         self._notifier = Notifier.of(settings)
         following = CarryingOut(self._notifier)
         self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report, following)
-        parts = known, self._security, self._desk, self._sourcing, self._is_lease_held
+        shaper = outbound.shaper(settings, reactor, known, self._desk)
+        self._sessions = session_watch.SessionWatch(self._read, self._writer.submit, self.number, shaper)
+        parts = known, self._security, shaper, self._sourcing, self._is_lease_held, self._classifier.classify
         self._ways = outbound.ways(settings, reactor, resolver, *parts)
         self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)
         self._scheduler = self._make_scheduler()
@@ -120,6 +120,11 @@ class Worker:
         self._guarding = Guarding(self._read, self._writer.submit, time.time, self.number, settings.guard)
         self._ports: list[Any] = []
         self._rounds = Rounds(reactor)
+
+    def _register(self, node: str) -> tuple[int, list[Suspension]]:
+        now = time.time()
+        with self._store.write() as session:
+            return queue.register(session, node, os.getpid(), now, now + LEASE), providers.suspensions(session, now)
 
     def _loops(self) -> list[Round]:
         """What is done again and again, and after how many seconds each."""
@@ -132,6 +137,7 @@ class Worker:
             (BLOCKS_EVERY, self._look_after_blocks),
             (DOMAINS_EVERY, self._look_at_domains),
             (DESK_EVERY, self._follow_operator),
+            (session_watch.EVERY, self._sessions.look),
             *self._sourcing.loops,
             (TLS_EVERY, self._security.look),
             (EVERY, self._guarding.look),

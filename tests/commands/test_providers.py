@@ -10,7 +10,9 @@ import pytest
 
 from postmeter.commands.provider_text import rule_text
 from postmeter.delivery.reply_rule import Rule
-from support.command import Cli, printed, told, with_account
+from postmeter.store import provider_sessions, queue
+from postmeter.store.provider_sessions import Report, Sessions
+from support.command import Cli, opened, printed, told, with_account
 
 SENTENCE = "stage banner, code 554: nothing for 1 h, and an error in the log"
 SLOW_SENTENCE = "status 4.7, 5 times within an hour: 2 at a time, 3 a minute for 1 d"
@@ -26,6 +28,22 @@ def test_a_provider_is_suspended_listed_and_resumed(cli: Cli) -> None:
     assert "too many complaints" in cli("provider", "list").stdout
     assert cli("provider", "resume", "Google").stdout == "Google is sent mail again; 0 recipients are tried soon.\n"
     assert printed(cli("provider", "list", "--json")) == []
+
+
+def test_sessions_of_the_workers_are_shown_and_begin_again_on_the_operators_word(cli: Cli, data: Path) -> None:
+    assert printed(cli("provider", "show", "Google", "--json"))["sessions"] is None
+    now = time.time()
+    with opened(data) as store, store.write() as session:
+        worker = queue.register(session, "n", 1, now, now + 60)
+        provider_sessions.report(session, [Report(worker, {"Google": Sessions(1, 2.5)})])
+    assert re.search(r"sessions +workers +1 of 3\n", cli("provider", "show", "Google").stdout)
+    assert printed(cli("provider", "show", "Google", "--json"))["sessions"] == {"open": 1, "allowed": 3}
+    [listed] = printed(cli("provider", "list", "--json"))
+    assert (listed["provider"], listed["sessions"], listed["suspension"]) == ("Google", {"open": 1, "allowed": 3}, None)
+    assert re.search(r"Google +0 +0 +0 +1 of 3", cli("provider", "list").stdout)
+    assert cli("provider", "resume", "Google").stdout == "Google is sent mail again; 0 recipients are tried soon.\n"
+    with opened(data) as store, store.read() as session:
+        assert list(provider_sessions.resumptions(session)) == ["Google"]
 
 
 def test_without_an_end_it_lasts_until_it_is_resumed(cli: Cli) -> None:
@@ -82,7 +100,10 @@ def test_a_name_that_is_nobodys_is_refused_since_it_would_stop_nobody(cli: Cli) 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["resume", "Google"], "the provider 'Google' is not suspended"),
+        (
+            ["resume", "Google"],
+            "the provider 'Google' is not suspended, and no session with it is open or limited",
+        ),
         (["suspend", "Google", "--reason", ""], "the reason must have 1 to 200 printable characters"),
     ],
 )

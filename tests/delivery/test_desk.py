@@ -14,7 +14,8 @@ from postmeter.delivery.outcome import LOOK_AGAIN
 from postmeter.delivery.reply_rule import Rule
 from postmeter.delivery.route import Host, Route
 from postmeter.smtp.reply import Reply
-from postmeter.store import orders, providers, sources
+from postmeter.store import heard, orders, providers, sources
+from postmeter.store.heard import Heard
 from postmeter.store.orders import Batch
 from postmeter.store.providers import Suspension
 from postmeter.store.sources import DAY, Figures, Key
@@ -277,3 +278,40 @@ def test_what_cannot_be_committed_ends_with_the_next_look(caplog: pytest.LogCapt
     office.desk.suspensions.learn([])
     assert restricted(office) is None
     assert "could not be noted" in caplog.text
+
+
+SEVERAL = Rule("policy", texts=("policy",), times=5, seconds=3_600.0, per_minute=1)
+
+
+def test_a_rule_of_several_replies_is_counted_by_the_store_and_holds_when_that_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    office = Office()
+    office.answer = None
+    fire(office, SEVERAL, said="policy")
+    one = Suspension("Yahoo", "421 4.7.0 policy", 1_000.0, 4_600.0, "reply rule", None, 1, "policy")
+    assert office.submitted == [(heard.hear, Heard(one, 5))]
+    assert (restricted(office), caplog.text) == (None, "")
+    office.answer = one
+    fire(office, SEVERAL, said="policy")
+    assert restricted(office) == (None, 1, 4_600.0)
+    assert "Yahoo is slowed down for 3600 s by rule 'policy': 421 4.7.0 policy" in caplog.text
+    fire(office, SEVERAL, said="policy")  # by a session that was under way
+    assert len(office.submitted) == 2
+
+
+def test_what_cannot_be_counted_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office()
+    office.answer = RuntimeError("no")
+    fire(office, SEVERAL)
+    assert "what Yahoo has said could not be counted" in caplog.text
+
+
+def test_what_fires_in_the_store_takes_nothing_from_what_is_being_committed() -> None:
+    office = Office()
+    waiting: list[Any] = []
+    office.desk._submit = lambda _change, _item, done: waiting.append(done)
+    fire(office, SEVERAL, said="policy")
+    fire(office, Rule("stop", seconds=60.0))
+    waiting[0](Suspension("Yahoo", "policy", 900.0, 2_000.0, "reply rule", None, 1, "policy"))
+    assert restricted(office) == (None, None, 1_060.0)

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from postmeter.delivery.complaint import Said
 from postmeter.delivery.fair_queue import FairQueue, Turn
 from postmeter.delivery.gate import AHEAD, LATEST, LOOK, TURN
 from postmeter.delivery.job import Job
 from postmeter.delivery.reply_rule import Rule
 from postmeter.message.handling import BULK
 from postmeter.smtp.reply import Reply
+from postmeter.store.provider_sessions import NONE, Sessions
 from support.delivering import mail
 from support.gates import SHAPE, FakeDestination, Machine
 
@@ -77,16 +79,59 @@ def test_sessions_begin_with_few_grow_with_success_and_halve_on_complaints(machi
     one.grow()
     assert one.open == 2
     for most in (3, 4, 5, 5):
-        gate.learn([], 1, "mx")
+        gate.learn([], 1)
         m.clock.advance(0)
         assert one.open == most
-    gate.learn([(BUSY, "mail")], -1, "mx")
+    gate.learn([Said(BUSY, "mail", "mx")], -1)
     for _ in range(4):
         one.close()
     m.clock.advance(LOOK)
     assert one.open == 2
     assert m.rooms[0].learned == [0] * 5  # those of others have nothing to do with it
     one.end()
+
+
+def test_it_tells_of_its_sessions_and_begins_again_when_the_provider_is_resumed(machine: NewMachine) -> None:
+    m = machine()
+    gate = m.gate(first=2)
+    assert gate.sessions() == NONE
+    one = FakeDestination(gate)
+    one.grow()
+    assert gate.sessions() == Sessions(2, 2)
+    for _ in range(5):
+        gate.learn([], 1)
+    m.clock.advance(0)
+    assert gate.sessions() == Sessions(5, 5)
+    one.allowed = 3
+    assert gate.sessions() == Sessions(5, 3)
+    m.restrict()
+    assert gate.sessions() == Sessions(5, 0)
+    m.restrict(sessions=1)
+    assert gate.sessions() == Sessions(5, 1)
+    m.restrictions.clear()
+    for _ in range(3):
+        gate.learn([Said(BUSY, "mail", "mx")], -1)
+    one.end()
+    assert gate.sessions() == Sessions(0, 1)  # nobody uses it, but it remembers
+    other = FakeDestination(gate)
+    other.grow()
+    assert other.open == 1
+    gate.begin_again()
+    assert other.open == 2
+    other.end()
+    assert gate.sessions() == NONE
+
+
+def test_a_worker_tells_of_its_part_of_few_sessions(machine: NewMachine) -> None:
+    m = machine(4)
+    gates = [m.gate(first=2, worker=n) for n in range(4)]
+    using = [FakeDestination(gate) for gate in gates]
+    using[0].grow()
+    assert sum((gate.sessions() for gate in gates), NONE) == Sessions(2, 5.0)
+    gates[0].learn([Said(BUSY, "mail", "mx")], -1)
+    assert sum((gate.sessions() for gate in gates), NONE) == Sessions(2, 4.75)
+    for one in using:
+        one.end()
 
 
 def test_a_worker_has_its_share_and_all_together_no_more_than_the_limit(machine: NewMachine) -> None:
@@ -224,9 +269,9 @@ def test_a_rule_is_applied_to_the_provider(machine: NewMachine) -> None:
     m = machine()
     rule = Rule("TS01", texts=("[ts01]",), seconds=60.0)
     gate = m.gate(replace(SHAPE, rules=(rule,)), names=("mx.x.example", "other"))
-    gate.learn([(BUSY, "mail")], -1, "behind.example")
+    gate.learn([Said(BUSY, "mail", "behind.example")], -1)
     assert m.fired == []
-    gate.learn([(Reply(250, "", "ok"), "content"), (BUSY, "mail")], -1, "mx.x.example")
+    gate.learn([Said(Reply(250, "", "ok"), "content", "mx.x.example"), Said(BUSY, "mail", "mx.x.example")], -1)
     assert m.fired == [("mx.x.example", rule, BUSY)]
 
 

@@ -1,4 +1,4 @@
-"""Reply rules: which replies they are about, and when they fire."""
+"""Reply rules: which replies they are about, and what they lead to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from postmeter.delivery.provider import Providers
-from postmeter.delivery.reply_rule import HOUR, Counts, Rule
+from postmeter.delivery.reply_rule import Rule, about
 from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
 
@@ -37,23 +37,10 @@ def test_a_rule_is_about_a_reply_that_has_all_it_names(rule: Rule, matches: bool
 
 
 def test_the_first_rule_about_a_reply_decides() -> None:
-    first, second = Rule("one", texts=("deferred",), times=2), Rule("two", code=421)
-    counts = Counts((first, second), 1)
-    assert [counts.fired(BUSY, "mail", 0.0) for _ in range(3)] == [None, first, None]
-    assert counts.fired(Reply(421, "", "x"), "mail", 0.0) is second
-
-
-def test_a_rule_fires_at_the_nth_reply_within_an_hour_and_counts_anew() -> None:
-    rule = Rule("x", code=421, times=3)
-    counts = Counts((rule,), 1)
-    times = [0.0, 1.0, HOUR + 0.5, HOUR + 0.6, HOUR + 0.7, HOUR + 0.8]
-    assert [counts.fired(BUSY, "mail", now) is rule for now in times] == [False, False, False, True, False, False]
-
-
-def test_of_several_workers_each_hears_a_part() -> None:
-    rule = Rule("x", code=421, times=5)
-    counts = Counts((rule,), 2)
-    assert [counts.fired(BUSY, "mail", 0.0) is rule for _ in range(3)] == [False, False, True]
+    rules = Rule("one", texts=("deferred",), times=2), Rule("two", code=421)
+    assert about(rules, BUSY, "mail") is rules[0]
+    assert about(rules, Reply(421, "", "x"), "mail") is rules[1]
+    assert about(rules, Reply(450, "", "x"), "mail") is None
 
 
 @pytest.mark.parametrize(
@@ -83,7 +70,7 @@ def test_of_several_workers_each_hears_a_part() -> None:
 def test_what_providers_say_leads_to_what_it_should(
     provider: str, stage: Stage, reply: Reply, name: str, what: tuple[float, int | None, int | None]
 ) -> None:
-    rule = Counts(Providers().shape(provider).rules, 1).fired(reply, stage, 0.0)
+    rule = about(Providers().shape(provider).rules, reply, stage)
     assert rule is not None
     assert (rule.name, (rule.seconds, rule.connections, rule.per_minute)) == (name, what)
 
@@ -96,18 +83,17 @@ def test_what_providers_say_leads_to_what_it_should(
     ],
 )
 def test_some_are_counted(provider: str, reply: Reply, what: tuple[float, int | None, int | None]) -> None:
-    counts = Counts(Providers().shape(provider).rules, 1)
-    assert [counts.fired(reply, "content", float(n)) for n in range(4)] == [None] * 4
-    rule = counts.fired(reply, "content", 4.0)
+    rule = about(Providers().shape(provider).rules, reply, "content")
     assert rule is not None
+    assert rule.times == 5
     assert (rule.seconds, rule.connections, rule.per_minute) == what
 
 
 @pytest.mark.parametrize("provider", sorted(Providers().names))
 def test_a_user_who_is_unknown_restricts_nobody(provider: str) -> None:
-    counts = Counts(Providers().shape(provider).rules, 1)
+    rules = Providers().shape(provider).rules
     for reply in (Reply(550, "5.1.1", "User unknown"), Reply(450, "4.2.0", "Greylisted"), Reply(452, "4.2.2", "full")):
-        assert counts.fired(reply, "rcpt", 0.0) is None
+        assert about(rules, reply, "rcpt") is None
 
 
 @pytest.mark.parametrize("provider", sorted(Providers().names))
@@ -116,16 +102,16 @@ def test_an_address_that_reads_like_a_complaint_restricts_nobody(provider: str) 
     for text in (text for rule in shape.rules if rule.times == 1 for text in rule.texts):
         for status in ("5.1.1", ""):
             reply = Reply(550, status, f'<"{text}"@x.example>: no such user')
-            assert Counts(shape.rules, 1).fired(reply, "rcpt", 0.0) is None
+            assert about(shape.rules, reply, "rcpt") is None
 
 
 def test_the_time_grows_with_the_length_of_the_text() -> None:
     def best(size: int) -> float:
-        reply, counts = Reply(421, "", "[TSS0" * size), Counts(Providers().shape("Yahoo").rules, 1)
+        reply, rules = Reply(421, "", "[TSS0" * size), Providers().shape("Yahoo").rules
         took = []
         for _ in range(20):
             begun = time.perf_counter()
-            counts.fired(reply, "mail", 0.0)
+            about(rules, reply, "mail")
             took.append(time.perf_counter() - begun)
         return min(took)
 

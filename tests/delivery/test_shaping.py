@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -23,6 +24,7 @@ from postmeter.delivery.provider_file import read
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.shaping import Shaper, parties, server
 from postmeter.delivery.slots import Slots
+from postmeter.store.provider_sessions import Sessions
 from postmeter.store.providers import Suspension
 from support.delivering import NewPool, NewServer, mail, pause, told
 from support.mail_server import Drop, Later, MailServer, Session, Silence
@@ -274,3 +276,38 @@ def test_gates_that_nobody_uses_are_forgotten(shaped: Callable[..., Shaper], mon
     for n in range(100):
         made.gate(Route(f"mx{n}.", (Host(f"mx{n}.example", "192.0.2.1", 25),)), "", room)
     assert len(made._gates) <= 20
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_are_told_by_provider_and_begin_again_when_it_is_resumed(
+    mail_server: NewServer, shaped: Callable[..., Shaper], new_pool: NewPool, office: Office
+) -> None:
+    names = ["aspmx.l.google.com", "one.mail.protection.outlook.com", "two.mail.protection.outlook.com", "mx.x.example"]
+    servers = [mail_server(script={".": b"451 4.7.650 too much\r\n"}) for _ in names]
+    shaper = shaped()
+    pool = new_pool(shaper=shaper)
+    await gatherResults([pool.deliver(to(one, name), mail()) for one, name in zip(servers, names, strict=True)])
+    halved = {"Google": Sessions(1, 1), "Microsoft 365": Sessions(2, 2), "other": Sessions(1, 1)}
+    assert shaper.sessions() == halved
+    shaper.begin_again({"Google"})
+    assert shaper.sessions() == halved | {"Google": Sessions(1, 2)}
+    shaper.begin_again({"Microsoft 365", "mx.x.example", "nobody"})
+    again = {"Google": Sessions(1, 2), "Microsoft 365": Sessions(2, 4), "other": Sessions(1, 2)}
+    assert shaper.sessions() == again
+    slow = Suspension("Microsoft 365", "busy", 0.0, None, "operator", sessions=1)
+    office.desk.suspensions.learn([slow])
+    assert shaper.sessions() == again | {"Microsoft 365": Sessions(2, 1)}
+    office.desk.suspensions.learn([replace(slow, sessions=None), replace(slow, provider="Google", sessions=None)])
+    assert shaper.sessions() == again | {"Microsoft 365": Sessions(2, 0), "Google": Sessions(1, 0)}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_rule_is_heard_at_the_end_of_an_open_session_and_no_other_is_opened(
+    mail_server: NewServer, shaped: Callable[..., Shaper], new_pool: NewPool, office: Office
+) -> None:
+    yahoo = mail_server(script={"MAIL": [b"250 ok\r\n", b"421 4.7.0 [TSS04] deferred\r\n"]})
+    pool, route = new_pool(shaper=shaped()), to(yahoo, "mta5.yahoodns.net")
+    assert (await pool.deliver(route, mail())).outcomes[0].delivered
+    assert (await pool.deliver(route, mail())).put_off == 1.0
+    assert [(one.provider, one.rule) for one in office.committed] == [("Yahoo", "TSS04")]
+    assert len(yahoo.sessions) == 1

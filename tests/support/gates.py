@@ -52,7 +52,7 @@ class FakeRoom:
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         return 0.0
 
-    def learn(self, replies: Any, step: int, host: str) -> None:
+    def learn(self, said: Any, step: int) -> None:
         self.learned.append(step)
 
 
@@ -64,12 +64,17 @@ class FakeDestination:
         self.wants = wants
         self.open = self.idle = self.grown = 0
         self.off: list[float] = []
+        self.allowed = 100
         gate.enter(cast(Destination, self))
 
     def grow(self) -> None:
         self.grown += 1
         while self.open < self.wants and self.gate.take(cast(Destination, self), Turn(1)):
             self.open += 1
+
+    def begin_again(self) -> None:
+        self.allowed = 100
+        self.grow()
 
     def drop_idle(self) -> bool:
         if self.idle:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from postmeter.store import access_requests, csa, cursors, orders, parked, providers, sources, terms, troubles
+from postmeter.store import (
+    access_requests,
+    csa,
+    cursors,
+    orders,
+    parked,
+    provider_sessions,
+    providers,
+    sources,
+    terms,
+    troubles,
+)
 from postmeter.store.access_requests import NewRequest
+from postmeter.store.provider_sessions import Report, Sessions
 from postmeter.store.queue_filter import Filter
 from postmeter.store.secrets import NewPassword
 from postmeter.store.sources import Figures, Key
@@ -25,6 +37,7 @@ def staff(house: House, password: NewPassword) -> None:
         assert [one.id for one in access_requests.open_requests(session)] == [REQUEST]
         terms.block(session, strange, hostile("why-blocked"), house.now)
         providers.suspend(session, PROVIDER, hostile("why-suspended"), house.now + 900, house.now, "panel")
+        provider_sessions.report(session, [Report(worker, {hostile("provider"): Sessions(3, 5.0)})])
         csa.answer(session, "website", True, hostile("csa-note"), "operator@relay.example", house.now)
         orders.place(session, "hold", Filter((("reason", hostile("filter")),)), 1, "0" * 26, house.now, "panel")
         cursors.begin(session, "notify")

@@ -155,7 +155,7 @@ OPERATOR = (  # filters of the queue, suspensions
     N_("the reason must have 1 to {number} printable characters"),
     N_("the name of a provider has 1 to {number} printable characters"),
     N_("a suspension ends in the future"),
-    N_("the provider {name} is not suspended"),
+    N_("the provider {name} is not suspended, and no session with it is open or limited"),
 )
 TEMPLATES = (
     *CONNECTIONS,

@@ -12,8 +12,9 @@ from postmeter.commands.queue_verbs import BY
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.delivery.provider import Providers
 from postmeter.errors import UsageError
-from postmeter.store import providers, statistics, waiting
+from postmeter.store import provider_sessions, providers, statistics, waiting
 from postmeter.store.orders import order_facts
+from postmeter.store.provider_sessions import Sessions
 from postmeter.store.providers import Suspension
 from postmeter.store.quota import iso
 
@@ -34,25 +35,33 @@ def provider() -> None:
 @json_option
 @pass_relay
 def list_providers(relay: Relay, as_json: bool) -> None:
-    """Print what became of the mail to each provider in the last seven days, what waits, and who gets less or none."""
+    """Print what became of the mail to each provider in the last seven days, what waits, and who gets less or none.
+
+    Of the sessions with it so many are open at present, of those that there may be now.
+    """
     now = time.time()
     with relay.store.read() as session:
         shares = {share.of: share.totals for share in statistics.by_provider(session, None, now - WEEK)}
         waits = waiting.by_provider(session)
         suspended = {one.provider: one for one in providers.suspensions(session, now)}
-    found = sorted({*shares, *waits, *suspended} - {""})
+        sessions = provider_sessions.sessions(session, now)
+    found = sorted({*shares, *waits, *suspended, *sessions} - {""})
     data = [
         {
             "provider": name,
             "delivered": shares[name].delivered if name in shares else 0,
             "bounced": shares[name].bounced if name in shares else 0,
             "waiting": waits.get(name, 0),
+            "sessions": plain(sessions.get(name)),
             "suspension": plain(suspended.get(name)),
         }
         for name in found
     ]
-    rows = [(*(one[key] for key in list(one)[:4]), _state(suspended.get(one["provider"]))) for one in data]
-    heads = ("Provider", "Delivered", "Bounced", "Waiting", "Restricted")
+    rows = [
+        (*(one[key] for key in list(one)[:4]), _open(sessions.get(name)), _state(suspended.get(name)))
+        for name, one in zip(found, data, strict=True)
+    ]
+    heads = ("Provider", "Delivered", "Bounced", "Waiting", "Sessions", "Restricted")
     show(as_json, data, table(heads, rows) if rows else "Nothing was sent in the last seven days.")
 
 
@@ -61,17 +70,24 @@ def list_providers(relay: Relay, as_json: bool) -> None:
 @json_option
 @pass_relay
 def show_provider(relay: Relay, name: str, as_json: bool) -> None:
-    """Print how much mail a provider gets and what its replies lead to, each with the file that says so."""
-    known = _known(relay, name)
+    """Print how much mail a provider gets and what its replies lead to, each with the file that says so.
+
+    Before that, how many sessions with it are open and how many there may be at present, if workers have any.
+    """
+    known, now = _known(relay, name), time.time()
     with relay.store.read() as session:
-        held = next((one for one in providers.suspensions(session, time.time()) if one.provider == name), None)
+        held = next((one for one in providers.suspensions(session, now) if one.provider == name), None)
+        sessions = provider_sessions.sessions(session, now).get(name)
     told = known.told(name)
     data = {
         "provider": name,
         "holds": [{"key": key, "value": plain(value), "file": file} for key, (value, file) in told.items()],
+        "sessions": plain(sessions),
         "suspension": plain(held),
     }
     rows = [(key, file, value_text(key, value)) for key, (value, file) in told.items()]
+    if sessions is not None:
+        rows.insert(0, ("sessions", "workers", _open(sessions)))
     if held is not None:
         rows.insert(0, ("restricted", held.by, _state(held)))
     show(as_json, data, table(("Key", "From", "Value"), rows))
@@ -97,7 +113,10 @@ def suspend(relay: Relay, name: str, reason: str, hours: float | None, as_json: 
 @json_option
 @pass_relay
 def resume(relay: Relay, name: str, as_json: bool) -> None:
-    """Send a provider mail again; the relay's workers begin with what waits."""
+    """Send a provider mail again; the relay's workers begin with what waits, and with few sessions.
+
+    Also when it is not restricted: then they forget what it has complained of.
+    """
     now = time.time()
     with relay.store.read() as session:
         waits = providers.what_waits(session, name, now)
@@ -113,6 +132,10 @@ def _known(relay: Relay, name: str) -> Providers:
         there = ", ".join(sorted(known.names, key=str.lower))
         raise UsageError(f"no provider is called {name!r}; there are: {there}")
     return known
+
+
+def _open(one: Sessions | None) -> str:
+    return f"{one.open} of {one.allowed:.0f}" if one is not None else ""
 
 
 def _state(one: Suspension | None) -> str:

@@ -14,8 +14,9 @@ from postmeter.committing import Submit, commit
 from postmeter.delivery.reply_rule import Rule
 from postmeter.delivery.warm_up import limits
 from postmeter.smtp.reply import Reply
-from postmeter.store import orders, providers, sources
+from postmeter.store import heard, orders, providers, sources
 from postmeter.store.connections import MAX_REASON
+from postmeter.store.heard import Heard
 from postmeter.store.providers import BY_RULE, Suspension, stricter
 from postmeter.store.settle import Settlement
 from postmeter.store.sources import DAY, Figures, Key
@@ -42,14 +43,22 @@ class Suspensions:
         """From now on it is these."""
         self._known = {one.provider: one for one in known} | self._uncommitted
 
-    def begin(self, one: Suspension) -> bool:
-        """A reply rule has fired: it holds here at once. False: that changes nothing."""
+    def changed_by(self, one: Suspension) -> Suspension | None:
+        """What would hold if a reply rule fired; None: what holds already, or the same rule has just fired."""
         held = self.restriction(one.provider, one.since)
         made = one if held is None else stricter(held, one)
         if made == held or (held is not None and held.rule == one.rule and one.since < held.since + SAME):
-            return False
-        self._known[one.provider] = self._uncommitted[one.provider] = made
-        return True
+            return None
+        return made
+
+    def begin(self, made: Suspension) -> None:
+        """A reply rule has fired: it holds here at once."""
+        self._known[made.provider] = self._uncommitted[made.provider] = made
+
+    def fired(self, made: Suspension) -> None:
+        """A reply rule has fired in the store; what is being committed meanwhile will have both words."""
+        if made.provider not in self._uncommitted:
+            self._known[made.provider] = made
 
     def committed(self, provider: str, now_known: Suspension | None) -> None:
         """The store has it now (None: not), and maybe somebody else's word."""
@@ -110,17 +119,29 @@ class Desk:
             figures.last_at = settlement.at
 
     def apply(self, provider: str, rule: Rule, reply: Reply) -> None:
-        """A reply rule has fired: the provider is slowed down or suspended, here at once, elsewhere within a second."""
+        """A reply rule is about this: its provider is slowed down or suspended, here at once, elsewhere soon.
+
+        If it takes several replies, they are counted in the store, since each worker hears only some of them.
+        """
         now = self._clock()
         reason = " ".join(str(reply).split())[:MAX_REASON]
         until = now + rule.seconds
         one = Suspension(provider, reason, now, until, BY_RULE, rule.connections, rule.per_minute, rule.name)
-        if not self.suspensions.begin(one):
+        if (made := self.suspensions.changed_by(one)) is None:
             return
-        level = logging.ERROR if rule.alarm else logging.WARNING
-        what = "suspended" if one.stops else "slowed down"
-        log.log(level, "%s is %s for %d s by rule %r: %s", provider, what, rule.seconds, rule.name, reason)
+        if rule.times > 1:
+            self._submit(heard.hear, Heard(one, rule.times), partial(self._counted_in_store, rule, one))
+            return
+        self.suspensions.begin(made)
+        _tell(rule, one)
         self._submit(providers.restrict, one, partial(self._applied, provider))
+
+    def _counted_in_store(self, rule: Rule, one: Suspension, fired: Suspension | Exception | None) -> None:
+        if isinstance(fired, Exception):
+            log.error("what %s has said could not be counted", one.provider, exc_info=fired)
+        elif fired is not None:
+            self.suspensions.fired(fired)
+            _tell(rule, one)
 
     def _applied(self, provider: str, result: Suspension | Exception) -> None:
         if isinstance(result, Exception):
@@ -165,3 +186,9 @@ class Desk:
         except Exception as error:
             log.error("an order on the queue could not be carried out", exc_info=error)
             return False
+
+
+def _tell(rule: Rule, one: Suspension) -> None:
+    level = logging.ERROR if rule.alarm else logging.WARNING
+    what = "suspended" if one.stops else "slowed down"
+    log.log(level, "%s is %s for %d s by rule %r: %s", one.provider, what, rule.seconds, rule.name, one.reason)

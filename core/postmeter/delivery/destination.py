@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from postmeter.delivery.attempt import Delivery, Facts, Talk
+from postmeter.delivery.attempt import Delivery, Facts, Talk, left_over
+from postmeter.delivery.complaint import Said, complains, too_much
 from postmeter.delivery.dead import Dead
 from postmeter.delivery.fair_queue import FairQueue, Turn
 from postmeter.delivery.job import Job
 from postmeter.delivery.opening import NoSession, Opening, Surroundings
 from postmeter.delivery.route import Route
 from postmeter.delivery.sender import SESSION_LIFE, Sender
-from postmeter.smtp.mail import Outcome, Stage
-from postmeter.smtp.reply import Reply
+from postmeter.smtp.mail import Outcome
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Sent
 
 MOST_AGE = SESSION_LIFE / 2  # an older session takes no mail, so that each has time enough
@@ -60,8 +60,8 @@ class Room(Protocol):
     def pause(self, waiting: FairQueue[Job], turn: Turn) -> float:
         """Seconds after which a mail should come again, since too many wait already; 0: it may wait as well."""
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
-        """What a server has said against a mail; ``step``: it has taken one (1) or complains (-1) of too much."""
+    def learn(self, said: Sequence[Said], step: int) -> None:
+        """What servers have said against a mail or session; ``step``: one was taken (1), or they complain (-1)."""
 
 
 class Destination:
@@ -90,6 +90,16 @@ class Destination:
     def empty(self) -> bool:
         """Nothing waits and nothing is open."""
         return not (self._waiting or self._idle or self._busy or self._openings)
+
+    @property
+    def allowed(self) -> int:
+        """Sessions at present, by how the servers have taken the mail."""
+        return self._allowed
+
+    def begin_again(self) -> None:
+        """As many sessions as at the beginning."""
+        self._allowed = self._limits.first_sessions
+        self.grow()
 
     def slow(self, now: float) -> int:
         """How many sessions have been busy with opening, or with one mail, for longer than usual."""
@@ -171,6 +181,7 @@ class Destination:
         """See ``Owner``: the session gets its next mail first, then the outcomes of this one are told."""
         job = self._busy.pop(sender)
         if sender.mails > 1 and _was_over(sent.outcomes) and not self._stopped:
+            self._hear_of_the_end(sent.outcomes, sender.host.name)
             self._waiting.push_back(job.turn, job)  # the server had ended the session before this mail: another session
             return
         opening, sender.opening = sender.opening, ()
@@ -195,15 +206,17 @@ class Destination:
     def _opened(self, opening: Opening, sender: Sender) -> None:
         del self._openings[opening]
         self._dead.remove(self.key)
+        if opening.said:  # by hosts before this one
+            self._learn(opening.said, -self._complaint(opening.said))
         sender.owner = self
         sender.idle = self._limits.idle
         self._go_on(sender, self._now())
 
     def _not_opened(self, opening: Opening, failure: NoSession) -> None:
         del self._openings[opening]
-        self._allowed = max(1, self._allowed // 2)
+        self._halve()
         if not self._stopped:
-            self._room.learn([(failure.reply, failure.stage)], -_complains(failure.reply), failure.facts.name)
+            self._room.learn(opening.said, -self._complaint(opening.said))
         if not (self._openings or self._busy or self._idle):
             if not (self.route.static or self._stopped):
                 self._dead.add(self.key, failure)
@@ -248,13 +261,33 @@ class Destination:
             self._go_on(sender, now)
 
     def _adapt(self, outcomes: tuple[Outcome, ...], host: str) -> None:
+        """A complaint counts for more than any success next to it; a server that takes few at a time has none."""
         refused = [one for one in outcomes if not one.delivered]
-        step = 1 if len(refused) < len(outcomes) else -any(_complains(one.reply) for one in refused)
+        if not refused:
+            self._learn((), 1)
+            return
+        too_many = set(left_over(outcomes))
+        complaint = self._complaint(_said([one for one in refused if one not in too_many], host))
+        self._learn(_said(refused, host), -1 if complaint else int(len(refused) < len(outcomes)))
+
+    def _hear_of_the_end(self, outcomes: Sequence[Outcome], host: str) -> None:
+        """The server has ended a session when it was to take a mail: it may have said why."""
+        if outcomes[0].reply is not CONNECTION_LOST:
+            said = _said(outcomes[:1], host)
+            self._learn(said, -too_much(said[0], self._surroundings.classify))
+
+    def _complaint(self, said: Iterable[Said]) -> bool:
+        return any(complains(one, self._surroundings.classify) for one in said)
+
+    def _learn(self, said: Sequence[Said], step: int) -> None:
         if step > 0:
             self._allowed = min(self._allowed + 1, self._limits.most_sessions)
         elif step < 0:
-            self._allowed = max(1, self._allowed // 2)
-        self._room.learn([*dict.fromkeys((one.reply, one.stage) for one in refused)] if refused else (), step, host)
+            self._halve()
+        self._room.learn(said, step)
+
+    def _halve(self) -> None:
+        self._allowed = max(1, self._allowed // 2)
 
     def _put_off(self, job: Job, seconds: float) -> None:
         self._dead.remove(self.key)  # if it was to find out whether somebody is there, the next one does
@@ -277,9 +310,9 @@ class Destination:
             job.fail(failure, self._now())
 
 
-def _complains(reply: Reply) -> bool:
-    """The server has had enough for now."""
-    return reply.code == 421 or reply.status.startswith("4.7.")
+def _said(refused: Sequence[Outcome], host: str) -> list[Said]:
+    """Once, what was said of many."""
+    return [Said(reply, stage, host) for reply, stage in dict.fromkeys((one.reply, one.stage) for one in refused)]
 
 
 def _was_over(outcomes: tuple[Outcome, ...]) -> bool:

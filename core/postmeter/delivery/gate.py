@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from postmeter.delivery.complaint import Said
 from postmeter.delivery.destination import Destination, Room
 from postmeter.delivery.fair_queue import FairQueue, Turn
 from postmeter.delivery.job import Job
 from postmeter.delivery.pace import Pace
 from postmeter.delivery.provider import Shape
-from postmeter.delivery.reply_rule import Counts, Rule
+from postmeter.delivery.reply_rule import Rule, about
 from postmeter.delivery.slots import Slots
-from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
+from postmeter.store.provider_sessions import NONE, Sessions
 from postmeter.store.providers import Suspension
 
 LOOK = 1.0  # seconds between two looks at what others want and the operator says, while something waits or is open
@@ -31,8 +32,8 @@ LATEST = 3_600.0  # seconds for which it is put off at most
 class Terms:
     """What the gates of a worker have in common; ``workers`` are those of the machine.
 
-    ``restriction`` gives what is in force about the first of these names that has one; ``apply`` is told what a reply
-    rule has led to.
+    ``restriction`` gives what is in force about the first of these names that has one; ``apply`` is told of each reply
+    that a rule is about.
     """
 
     clock: Any
@@ -53,14 +54,14 @@ class Gate:
 
     def __init__(self, terms: Terms, names: tuple[str, ...], key: int, shape: Shape, room: Room, first: int) -> None:
         self._terms = terms
-        self._names = names
+        self.names = names
         self._key = key
         self._shape = shape
         self._room = room
-        self._counts = Counts(shape.rules, terms.workers)
         self._destinations: dict[Destination, None] = {}
         self._waiting: dict[Destination, None] = {}  # for a session, or for their time
         self._slots: list[int] = []
+        self._first = first
         self._allowed = first  # grows with success
         self._restriction: Suspension | None = None
         self._pace = self._new_pace(None, 0.0)
@@ -150,7 +151,7 @@ class Gate:
         self._booked = max(self._booked, now + AHEAD) + 1.0 / self._pace.rate
         return min(self._booked - now, LATEST)
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
+    def learn(self, said: Sequence[Said], step: int) -> None:
         """See ``Room``."""
         if step > 0 and self._allowed < self._most:
             self._allowed += 1
@@ -158,11 +159,30 @@ class Gate:
                 self._wake_in(0.0)
         elif step < 0:
             self._allowed = max(1, min(self._allowed, self._most) // 2)
-        name, *others = self._names
-        for reply, stage in replies if self._shape.rules and (not others or host == name) else ():
-            if (rule := self._counts.fired(reply, stage, self._terms.clock.seconds())) is not None:
-                self._terms.apply(name, rule, reply)
-        self._room.learn(replies, 0, host)  # one of many servers with too much says nothing about the others
+        name, *others = self.names
+        for one in said:
+            rule = about(self._shape.rules, one.reply, one.stage) if not others or one.host == name else None
+            if rule is not None:
+                self._terms.apply(name, rule, one.reply)
+        self._room.learn(said, 0)  # one of many servers with too much says nothing about the others
+
+    def sessions(self) -> Sessions:
+        """Those of this worker, and its part of those that there may be; ``NONE``: there is nothing to tell."""
+        if self.idle and self._allowed >= self._first:
+            return NONE
+        part = self.part()
+        return Sessions(len(self._slots), min(part, sum(one.allowed for one in self._destinations) or part))
+
+    def part(self) -> float:
+        """Of the sessions that there may be at present, so many are this worker's."""
+        self._look()
+        return 0.0 if self._stopped else min(self._own_most, self._limit / self._terms.workers)
+
+    def begin_again(self) -> None:
+        """As many sessions as at the beginning."""
+        self._allowed = self._first
+        for destination in list(self._destinations):
+            destination.begin_again()
 
     # Limits
 
@@ -189,7 +209,7 @@ class Gate:
     def _look(self) -> float:
         """Learn what restricts us by now; the time."""
         now: float = self._terms.clock.seconds()
-        found = self._terms.restriction(self._names)
+        found = self._terms.restriction(self.names)
         if found != self._restriction:
             self._restriction, self._booked = found, 0.0
             self._pace = self._new_pace(found, now)

@@ -11,9 +11,12 @@ from twisted.python.failure import Failure
 
 from postmeter.delivery.attempt import Facts
 from postmeter.delivery.client_tls import TlsSessions
+from postmeter.delivery.complaint import Said
+from postmeter.delivery.outcome import Classify
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sender import SESSION_LIFE, Sender
 from postmeter.delivery.tls_policy import Flaw
+from postmeter.message.bounce import classify
 from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
 from postmeter.smtp.sending import NO_TLS, Closed, SendingSession, Sent, TlsMode
@@ -91,7 +94,7 @@ def note_nothing(route: Route, host: Host, flaw: Flaw | None, source: str) -> No
 class Surroundings:
     """What every session needs: the reactor, the name that EHLO says, what is known of TLS, and who counts it.
 
-    With a ``source`` it leaves from there, and EHLO says its name.
+    With a ``source`` it leaves from there, and EHLO says its name. ``classify`` tells what refusals mean.
     """
 
     reactor: Any
@@ -100,6 +103,7 @@ class Surroundings:
     broken_tls: BrokenTls
     note_tls: NoteTls = note_nothing
     source: Source | None = None
+    classify: Classify = classify
 
     def within_reach(self, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
         """The hosts for which there is an address to leave from; all when there is none, so that the system chooses."""
@@ -117,7 +121,7 @@ class Surroundings:
 class Opening(ClientFactory):
     """Tries the hosts one after the other; calls ``opened`` with a ready sender, or ``failed``, once.
 
-    With all of them together it takes no longer than a session.
+    With all of them together it takes no longer than a session. ``said`` has what became of each that took none.
     """
 
     noisy = False
@@ -137,6 +141,7 @@ class Opening(ClientFactory):
         self._policy = route.policy(self._host)
         self._opened = opened
         self._failed = failed
+        self.said: list[Said] = []
         self._failure: NoSession | None = None
         self._lines: list[Line] = []
         self._connector: Any = None
@@ -255,6 +260,7 @@ class Opening(ClientFactory):
         self._lines.append(Line(self._surroundings.reactor.seconds(), "C", f"({step})"))
 
     def _note(self, reply: Reply, stage: Stage, facts: Facts) -> None:
+        self.said.append(Said(reply, stage, facts.name))
         if self._failure is None:
             self._failure = NoSession(reply, stage, facts)
 

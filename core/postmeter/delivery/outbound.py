@@ -12,6 +12,7 @@ from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Ways
 from postmeter.delivery.gate import Terms
 from postmeter.delivery.ourselves import Ourselves
+from postmeter.delivery.outcome import Classify
 from postmeter.delivery.pool import Pool
 from postmeter.delivery.provider import Providers
 from postmeter.delivery.resolver import Resolver
@@ -22,26 +23,32 @@ from postmeter.delivery.sourcing import Sourcing
 from postmeter.delivery.transport_security import TransportSecurity
 
 
+def shaper(settings: Settings, reactor: Any, providers: Providers, desk: Desk) -> Shaper:
+    """Keeps the pace of the ``providers``, and of what the ``desk`` says of them."""
+    slots = Slots(settings.data / "sessions")
+    return Shaper(providers, Terms(reactor, slots, settings.worker_count, desk.restriction, desk.apply))
+
+
 def ways(
     settings: Settings,
     reactor: Any,
     resolver: Resolver,
     providers: Providers,
     security: TransportSecurity,
-    desk: Desk,
+    shaper: Shaper,
     sourcing: Sourcing,
     lease_held: Callable[[], bool],
+    classify: Classify,
 ) -> Ways:
-    """Routes by the ``resolver``, and a pool at the pace of the ``providers`` and of what the ``desk`` says of them."""
-    slots = Slots(settings.data / "sessions")
-    terms = Terms(reactor, slots, settings.worker_count, desk.restriction, desk.apply)
+    """Routes by the ``resolver``, and a pool at the pace of the ``shaper``."""
     pool = Pool(
         reactor,
         settings.hostname,
-        shaper=Shaper(providers, terms),
+        shaper=shaper,
         broken_tls=security.broken,
         note_tls=security.note,
         may_send=lease_held,  # what waits there may be another's by now
+        classify=classify,
     )
     return Ways(_router(settings, resolver), security.securing, pool, providers, sourcing.sources)
 

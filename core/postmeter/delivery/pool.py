@@ -12,15 +12,18 @@ from twisted.internet.defer import Deferred
 
 from postmeter.delivery.attempt import Delivery, Facts
 from postmeter.delivery.client_tls import TlsSessions
+from postmeter.delivery.complaint import Said
 from postmeter.delivery.dead import Dead
 from postmeter.delivery.destination import Destination, Limits, Room
 from postmeter.delivery.fair_queue import ANYBODY, FairQueue, Turn
 from postmeter.delivery.job import Job
 from postmeter.delivery.opening import BrokenTls, NoSession, NoteTls, Surroundings, note_nothing
+from postmeter.delivery.outcome import Classify
 from postmeter.delivery.route import Route
 from postmeter.delivery.shaping import Shaper
 from postmeter.delivery.tls_policy import TlsPolicy
-from postmeter.smtp.mail import Mail, Stage
+from postmeter.message.bounce import classify
+from postmeter.smtp.mail import Mail
 from postmeter.smtp.reply import Reply
 from postmeter.source import Source
 
@@ -51,7 +54,7 @@ class Pool:
     """Sends mails over sessions that are shared by what has the same servers, TLS policy and address to leave from.
 
     ``shaper``: at the pace of those who receive them, unless a route is static.
-    ``may_send``: while it says no, none begins.
+    ``may_send``: while it says no, none begins. ``classify`` tells which refusals are complaints of too much.
     """
 
     def __init__(
@@ -67,9 +70,10 @@ class Pool:
         note_tls: NoteTls = note_nothing,
         dead: Dead | None = None,
         may_send: Callable[[], bool] = lambda: True,
+        classify: Classify = classify,
     ) -> None:
         sessions, broken_tls = TlsSessions(reactor.seconds, context), broken_tls or BrokenTls(reactor.seconds)
-        self._surroundings = Surroundings(reactor, hostname, sessions, broken_tls, note_tls)
+        self._surroundings = Surroundings(reactor, hostname, sessions, broken_tls, note_tls, classify=classify)
         self._limits = limits
         self._shaper = shaper
         self._dead = dead or Dead(reactor)
@@ -190,7 +194,7 @@ class Pool:
         """See ``Room``."""
         return 0.0
 
-    def learn(self, replies: Sequence[tuple[Reply, Stage]], step: int, host: str) -> None:
+    def learn(self, said: Sequence[Said], step: int) -> None:
         """See ``Room``: nothing that concerns all."""
 
     def _new_destination(self, route: Route, source: Source | None) -> Destination:

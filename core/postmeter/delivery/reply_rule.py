@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from postmeter.smtp.mail import Stage
 from postmeter.smtp.reply import Reply
 
-HOUR = 3_600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -41,24 +39,6 @@ class Rule:
         return not self.texts or any(text in said for text in self.texts)
 
 
-class Counts:
-    """Of one worker: which rules fire. ``workers``: so many hear a part of what is said each."""
-
-    def __init__(self, rules: tuple[Rule, ...], workers: int) -> None:
-        self._rules = rules
-        self._workers = workers
-        self._heard: dict[str, list[float]] = {}
-
-    def fired(self, reply: Reply, stage: Stage, now: float) -> Rule | None:
-        """The first rule about this reply, if it is to have its consequences now; ``now`` in seconds of any clock."""
-        for rule in self._rules:
-            if rule.matches(reply, stage):
-                return rule if self._often_enough(rule, now) else None
-        return None
-
-    def _often_enough(self, rule: Rule, now: float) -> bool:
-        heard = [at for at in self._heard.get(rule.name, ()) if at > now - HOUR]
-        heard.append(now)
-        enough = len(heard) * self._workers >= rule.times
-        self._heard[rule.name] = [] if enough else heard
-        return enough
+def about(rules: tuple[Rule, ...], reply: Reply, stage: Stage) -> Rule | None:
+    """The first rule that is about this reply."""
+    return next((rule for rule in rules if rule.matches(reply, stage)), None)

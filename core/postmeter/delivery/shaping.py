@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
+from math import inf
 
 from postmeter.delivery.destination import Limits, Room
 from postmeter.delivery.gate import Gate, Terms
@@ -10,6 +12,7 @@ from postmeter.delivery.provider import Providers, Shape
 from postmeter.delivery.provider_file import MOST_CONNECTIONS, OTHER
 from postmeter.delivery.route import Route
 from postmeter.delivery.slots import key
+from postmeter.store.provider_sessions import NONE, Sessions
 
 FIRST_SESSIONS = 2
 BOUNDLESS = 1e6  # per second
@@ -36,7 +39,8 @@ class Shaper:
     def __init__(self, providers: Providers, terms: Terms) -> None:
         self._providers = providers
         self._terms = terms
-        self._gates: dict[str, Gate] = {}
+        # By provider (empty: it is the one behind those of its mail servers), what shares it, and source.
+        self._gates: dict[tuple[str, str, str], Gate] = {}
         self._forget_at = MOST_GATES
 
     def limits(self, route: Route) -> Limits:
@@ -52,26 +56,45 @@ class Shaper:
         """
         shape, (name, *stranger) = self._shape(route), parties(self._providers, route)
         if stranger:
-            return self._gate((*stranger, name), route.key, source, shape, room, FIRST_SESSIONS)
+            return self._gate(OTHER, (*stranger, name), route.key, source, shape, room, FIRST_SESSIONS)
         if not shape.apart:
-            return self._gate((name,), name, source, shape, room, FIRST_SESSIONS)
+            return self._gate(name, (name,), name, source, shape, room, FIRST_SESSIONS)
         most, one = MOST_CONNECTIONS, server(route)
         of_all = replace(shape, connections=most, rate=BOUNDLESS, connection_rate=BOUNDLESS)
-        together = self._gate((name,), name, source, of_all, room, most)
-        return self._gate((one,), one, source, replace(shape, rules=()), together, FIRST_SESSIONS)
+        together = self._gate("", (name,), name, source, of_all, room, most)
+        return self._gate(name, (one,), one, source, replace(shape, rules=()), together, FIRST_SESSIONS)
+
+    def sessions(self) -> dict[str, Sessions]:
+        """Those with each provider that there is something to tell of, from all our addresses."""
+        found: dict[str, Sessions] = {}
+        together: dict[str, float] = {}
+        for (provider, shared_by, _), gate in self._gates.items():
+            if not provider:
+                together[shared_by] = together.get(shared_by, 0.0) + gate.part()
+            elif (told := gate.sessions()) != NONE:
+                found[provider] = found.get(provider, NONE) + told
+        return {name: Sessions(one.open, min(one.allowed, together.get(name, inf))) for name, one in found.items()}
+
+    def begin_again(self, names: Set[str]) -> None:
+        """As many sessions as at the beginning with these providers or mail servers."""
+        for (provider, *_), gate in list(self._gates.items()):
+            if provider in names or not names.isdisjoint(gate.names):
+                gate.begin_again()
 
     def _shape(self, route: Route) -> Shape:
         return self._providers.shape(self._providers.of(route.hosts[0].name))
 
-    def _gate(self, names: tuple[str, ...], shared_by: str, source: str, shape: Shape, room: Room, first: int) -> Gate:
-        name = f"{shared_by} {source}"
-        if name not in self._gates:
+    def _gate(
+        self, provider: str, names: tuple[str, ...], shared_by: str, source: str, shape: Shape, room: Room, first: int
+    ) -> Gate:
+        where = provider, shared_by, source
+        if where not in self._gates:
             self._forget_some()
-            self._gates[name] = Gate(self._terms, names, key(name), shape, room, first)
-        return self._gates[name]
+            self._gates[where] = Gate(self._terms, names, key(f"{shared_by} {source}"), shape, room, first)
+        return self._gates[where]
 
     def _forget_some(self) -> None:
         """Those that nobody uses, now and then."""
         if len(self._gates) >= self._forget_at:
-            self._gates = {name: gate for name, gate in self._gates.items() if not gate.idle}
+            self._gates = {where: gate for where, gate in self._gates.items() if not gate.idle}
             self._forget_at = 2 * max(len(self._gates), MOST_GATES)

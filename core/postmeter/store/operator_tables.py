@@ -52,6 +52,24 @@ class ProviderSuspension(Base):
     rule: Mapped[str] = mapped_column(default="")
 
 
+class ProviderReplies(Base):
+    """When a receiving provider has said what a reply rule is about that takes several of them, since it last fired."""
+
+    __tablename__ = "provider_replies"
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    times: Mapped[list[float]]
+    last_at: Mapped[float]
+
+
+class ProviderResumption(Base):
+    """When a receiving provider was last resumed: workers begin again with it, as if it had never complained."""
+
+    __tablename__ = "provider_resumption"
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[float]
+
+
 class SourceDay(Base):
     """What left from one of our addresses for a provider within a day (``day``: its first second, UTC)."""
 

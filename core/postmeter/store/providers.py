@@ -10,7 +10,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
-from postmeter.store import audit, orders
+from postmeter.store import audit, orders, provider_sessions
 from postmeter.store.audit import Actor
 from postmeter.store.base import table
 from postmeter.store.connections import told_reason
@@ -81,10 +81,14 @@ def what_waits(session: Session, provider: str, now: float) -> Matching:
 
 
 def resume(session: Session, provider: str, waiting: Matching, now: float, by: str) -> int:
-    """Send it mail again; the number of the order that makes due what waits. UsageError when it is not suspended."""
+    """Send it mail again, with as many sessions as at the beginning; the order that makes due what waits (its number).
+
+    UsageError when it is neither restricted nor known to a worker.
+    """
     gone = delete(table(ProviderSuspension)).where(ProviderSuspension.provider == provider)
-    if session.connection().execute(gone).rowcount == 0:
-        raise UsageError(f"the provider {provider!r} is not suspended")
+    if session.connection().execute(gone).rowcount == 0 and not provider_sessions.told_of(session, provider):
+        raise UsageError(f"the provider {provider!r} is not suspended, and no session with it is open or limited")
+    provider_sessions.begin_again(session, provider, now)
     return orders.place(session, "retry", _of(provider), waiting.count, waiting.upto, now, by)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from postmeter.message.envelope import Envelope
 from postmeter.message.envelope import Recipient as ForwardPath
-from postmeter.store import suppressed
+from postmeter.store import provider_sessions, suppressed
 from postmeter.store.base import table
 from postmeter.store.statement import Statement
 from postmeter.store.tables import DEFERRED, LEASED, QUEUED, WAITING, Content, Message, Recipient
@@ -96,7 +96,7 @@ def forget(session: Session, worker: int) -> None:
     """End a worker in order: what it still owns was not begun, and waits for anyone."""
     _give_back(session, Recipient.lease_owner == worker)
     session.execute(delete(Worker).where(Worker.id == worker))
-    _free_duties(session)
+    _clear_up(session)
 
 
 def take_over(session: Session, now: float, node: str | None = None, pid: int | None = None) -> int:
@@ -111,7 +111,7 @@ def take_over(session: Session, now: float, node: str | None = None, pid: int | 
     if node is not None:
         gone = (Worker.node == node) if pid is None else (Worker.node == node) & (Worker.pid == pid)
     session.execute(delete(Worker).where(gone))
-    _free_duties(session)
+    _clear_up(session)
     alive = select(Worker.id)
     freed = (Recipient.lease_owner.is_not(None)) & (Recipient.lease_owner.not_in(alive))
     again = now + AFTER_DOUBT * Recipient.in_doubt
@@ -138,9 +138,10 @@ def take_overs(session: Session, times: Sequence[float]) -> list[int]:
     return [take_over(session, now) for now in times]
 
 
-def _free_duties(session: Session) -> None:
-    """What a worker did for all is anybody's at once."""
+def _clear_up(session: Session) -> None:
+    """What a worker did for all is anybody's at once, and what it told of itself is no longer true."""
     session.execute(delete(Duty).where(Duty.owner.not_in(select(Worker.id))))
+    provider_sessions.forget_workers(session)
 
 
 def _give_back(session: Session, which: ColumnElement[bool], **changes: Any) -> int:

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from postmeter.store import failures, idempotency, providers, suppressions, tls_memory, tls_reports
+from postmeter.store import (
+    failures,
+    heard,
+    idempotency,
+    provider_sessions,
+    providers,
+    suppressions,
+    tls_memory,
+    tls_reports,
+)
 from postmeter.store.rollup import RollUp
 
 FORGETTING = (
@@ -14,6 +23,8 @@ FORGETTING = (
     suppressions.forget,
     failures.forget,
     providers.forget,
+    heard.forget,
+    provider_sessions.forget,
     tls_memory.forget,
     tls_reports.forget,
 )

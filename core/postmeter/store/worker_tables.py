@@ -1,4 +1,4 @@
-"""The tables of the workers: which there are, and what only one of them does at a time."""
+"""The tables of the workers: which there are, what only one of them does at a time, and what each tells of itself."""
 
 from __future__ import annotations
 
@@ -29,3 +29,13 @@ class Duty(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[int]
     until: Mapped[float]
+
+
+class ProviderSessions(Base):
+    """How many sessions a worker has with a receiving provider, and may have: a part of one, where workers share it."""
+
+    __tablename__ = "provider_sessions"
+    worker: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    open: Mapped[int]
+    allowed: Mapped[float]

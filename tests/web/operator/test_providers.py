@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from postmeter.store import orders, providers, sources
+from postmeter.store import orders, provider_sessions, providers, queue, sources
+from postmeter.store.provider_sessions import Report, Sessions
 from postmeter.store.providers import BY_RULE, Suspension
 from postmeter.store.sources import DAY, Figures, Key
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED
@@ -66,6 +67,23 @@ def test_a_suspension_ends_where_the_operator_is(mail: House, operator: Browser)
     with mail.store.read() as session:
         [made] = providers.suspensions(session, NOW)
     assert made.until == 1_800_014_400.0
+
+
+def test_sessions_are_shown_and_begin_again(mail: House, operator: Browser) -> None:
+    assert "Sessions open now" not in operator.get(ONE).text
+    with mail.store.write() as session:
+        worker = queue.register(session, "n", 1, NOW, NOW + 60)
+        told = {"Google": Sessions(1, 2.5), "Apple": Sessions(0, 1.0)}
+        provider_sessions.report(session, [Report(worker, told)])
+    page = operator.get("/operator/providers/").text
+    assert "1 of 3" in page
+    assert 'href="/operator/providers/Apple/"' in page
+    page = operator.get(ONE).text
+    for text in ("<dt>Sessions open now</dt><dd>1</dd>", "<dt>Allowed at present</dt><dd>3</dd>", "Begin again"):
+        assert text in page
+    assert operator.post(f"{ONE}resume", ONE).status_code == 302
+    with mail.store.read() as session:
+        assert provider_sessions.resumptions(session) == {"Google": NOW}
 
 
 SLOWED = Suspension("Google", "421 [<i>x]", NOW, NOW + 900, BY_RULE, 1, 7, "TS<b>02")

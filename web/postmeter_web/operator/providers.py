@@ -13,7 +13,8 @@ from wtforms import DateTimeLocalField, StringField
 from wtforms.validators import InputRequired, Optional
 
 from postmeter.errors import UsageError
-from postmeter.store import providers, refusals, sources, statistics, waiting
+from postmeter.store import provider_sessions, providers, refusals, sources, statistics, waiting
+from postmeter.store.provider_sessions import Sessions
 from postmeter.store.providers import Suspension
 from postmeter.store.queue_filter import Filter
 from postmeter.store.sources import Figures
@@ -39,13 +40,17 @@ class Pause(Form):
 
 @dataclass(frozen=True)
 class Provider:
-    """A provider today and in the last seven days; ``connections`` has what was tried, and how much of it over TLS."""
+    """A provider today and in the last seven days; ``connections`` has what was tried, and how much of it over TLS.
+
+    ``sessions``: those of all workers at present; None: they have none to tell of.
+    """
 
     name: str
     today: Totals
     week: Totals
     waits: int
     connections: Figures
+    sessions: Sessions | None
     suspension: Suspension | None
 
 
@@ -111,6 +116,7 @@ def _all(db: Session) -> list[Provider]:
     week = {share.of: share.totals for share in statistics.by_provider(db, None, now() - WEEK)}
     suspended = {one.provider: one for one in providers.suspensions(db, now())}
     waits, tried = waiting.by_provider(db), sources.by_provider(db, now() - WEEK)
+    sessions = provider_sessions.sessions(db, now())
     found = [
         Provider(
             name,
@@ -118,8 +124,9 @@ def _all(db: Session) -> list[Provider]:
             week.get(name, NOTHING),
             waits.get(name, 0),
             tried.get(name, Figures()),
+            sessions.get(name),
             suspended.get(name),
         )
-        for name in {*today, *week, *waits, *suspended} - {""}
+        for name in {*today, *week, *waits, *suspended, *sessions} - {""}
     ]
     return sorted(found, key=lambda one: (-one.week.arrived, one.name))
