@@ -18,7 +18,7 @@ from postmeter.smtp.mail import Outcome
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Sent
 
 MOST_AGE = SESSION_LIFE / 2  # an older session takes no mail, so that each has time enough
-AWAY = 300.0  # seconds until a mail comes again that has waited too long here
+AWAY = 300.0  # seconds within which the mails come again, one after the other, that have waited too long here
 SLOW = 10.0  # seconds; what takes longer does not count among the sessions of the process
 
 
@@ -138,14 +138,21 @@ class Destination:
         self._leave_if_empty()
 
     def look(self) -> None:
-        """Give back what has waited too long, unless it is being found out whether there is anybody who takes it."""
-        now = self._now()
-        if self._openings and not self._busy:
-            late = self._waiting.take_out(lambda job: now - job.began > SESSION_LIFE)
-        else:
-            late = self._waiting.take_out(lambda job: job.waits_too_long(now))
-        for job in late:
-            self._put_off(job, AWAY)
+        """Give back what has waited too long, but for some, so that no session is without a mail meanwhile.
+
+        While it is found out whether there is anybody who takes mail, all wait for that.
+        """
+        now, stay = self._now(), iter(range(self._allowed))
+        finding_out = self._openings and not self._busy
+
+        def late(job: Job) -> bool:
+            if finding_out:
+                return now - job.began > SESSION_LIFE
+            return now > job.until or (job.waits_too_long(now) and next(stay, None) is None)
+
+        gone = self._waiting.take_out(late)
+        for place, job in enumerate(gone, 1):
+            self._put_off(job, AWAY * place / len(gone))
         self._leave_if_empty()
 
     def drop_idle(self) -> bool:

@@ -36,8 +36,8 @@ class Job:
         self.done: Deferred[Delivery] = Deferred()
 
     def waits_too_long(self, now: float) -> bool:
-        """Whether it is to leave the queue: its time is over, or there is enough of it left to come again."""
-        return now > self.until or (now - self.began > MOST_WAIT and self.until - now > SHORT)
+        """Whether it should leave the queue, as there is time enough left to come again."""
+        return now - self.began > MOST_WAIT and self.until - now > SHORT
 
     def fail(self, failure: NoSession, now: float) -> None:
         """No server took it: the same outcome for every recipient."""

@@ -221,7 +221,7 @@ class Opening(ClientFactory):
 
     @property
     def _left(self) -> float:
-        """Seconds."""
+        """Seconds for all the hosts that are left."""
         left: float = self._end - self._surroundings.reactor.seconds()
         return max(0.0, left)
 

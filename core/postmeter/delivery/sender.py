@@ -292,8 +292,10 @@ class Sender(TwistedProtocol):
         return self.machine.state == "handshake"
 
     def _why_lost(self, reason: Failure) -> Reply:
-        self.handshake_failed = self._in_handshake and isinstance(reason.value, SSL.Error)
-        if self.handshake_failed:
+        if not self._in_handshake:
+            return CONNECTION_LOST
+        if isinstance(reason.value, SSL.Error):
+            self.handshake_failed = True
             return Reply(451, "4.7.5", f"TLS handshake failed: {reason.value}"[:500])
-        self.handshake_lost = self._in_handshake
+        self.handshake_lost = True
         return CONNECTION_LOST
