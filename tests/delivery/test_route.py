@@ -26,7 +26,9 @@ from postmeter.delivery.route import (
     Router,
 )
 from postmeter.errors import ConfigError
+from postmeter.smtp.reply import Reply
 from support.dns_server import SERVFAIL, DnsServer
+from support.hours import Hours
 
 
 class Zone:
@@ -191,6 +193,28 @@ async def test_a_domain_that_is_not_there_is_looked_for_again_before_it_is_given
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("domain", ["nowhere.org", "example.org"])
+async def test_the_second_look_is_a_question_and_not_what_the_cache_has_kept(
+    dns_server: Callable[..., DnsServer], domain: str
+) -> None:
+    server, clock = dns_server({("example.org", "TXT"): ["there"]}), Hours()
+    server.negative_ttl = 86_400
+    here = Router(Resolver(clock, (Server("127.0.0.1", server.port),)), {}, lambda _: None)
+
+    async def look(now: float, reply: Reply, *, first: float = 0.0) -> int:
+        clock.later = now
+        assert refusal(await here.route(domain, unknown_for=now - first)).reply == reply
+        return len(server.questions)
+
+    await look(0, NO_DOMAIN_YET)
+    asked = await look(610, NO_DOMAIN_YET, first=610)  # for another mail
+    assert await look(901, NO_DOMAIN_YET) == asked
+    assert await look(1_209, NO_DOMAIN_YET) == asked
+    assert await look(1_211, NO_DOMAIN) > asked
+    assert await look(1_600, NO_DOMAIN) > asked  # since that question
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_domain_without_any_address_counts_as_not_there() -> None:
     assert refusal(await router({("example.org", "TXT"): ["x"]}).route("example.org")).unknown
 
@@ -251,10 +275,7 @@ class Us(Ourselves):
     """This relay is relay.test, and at 198.51.100.1."""
 
     def __init__(self) -> None:
-        super().__init__("relay.test", lambda: 0.0)
-
-    def is_at(self, address: str) -> bool:
-        return address == "198.51.100.1"
+        super().__init__(["relay.test"], lambda: 0.0, lambda address: address == "198.51.100.1")
 
 
 @pytest_twisted.ensureDeferred
@@ -273,6 +294,38 @@ async def test_neither_we_nor_who_would_send_it_to_us_get_mail(own: str) -> None
     failure = refusal(await here.route("b.org"))
     assert (failure.kind, failure.reply) == ("routing", LOOP)
     assert failure.reply.transient
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("own", ["relay.test.", "alias.test."])
+@pytest.mark.parametrize("turned", [False, True])
+async def test_who_is_as_preferred_as_we_are_gets_no_mail_in_any_order(own: str, turned: bool) -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("a.org", "MX"): ["10 first.test.", "20 beside.test.", f"20 {own}"],
+        ("b.org", "MX"): ["20 beside.test.", f"20 {own}"],
+        ("first.test", "A"): ["192.0.2.1"],
+        ("beside.test", "A"): ["192.0.2.3"],
+        ("relay.test", "A"): ["192.0.2.2"],
+        ("alias.test", "A"): ["198.51.100.1"],
+    }
+    here = Router(Zone(zone), {}, list.reverse if turned else lambda _: None, ourselves=Us())
+    assert addresses(await here.route("a.org")) == ["192.0.2.1"]
+    assert refusal(await here.route("b.org")).reply == LOOP
+
+
+@pytest_twisted.ensureDeferred
+async def test_our_name_is_us_without_an_address_too() -> None:
+    zone: dict[tuple[str, str], list[str] | Status] = {
+        ("a.org", "MX"): ["10 relay.test.", "20 behind.test."],
+        ("b.org", "MX"): ["10 first.test.", "20 relay.test.", "30 behind.test."],
+        ("behind.test", "A"): ["192.0.2.3"],
+        ("first.test", "A"): "failure",
+        ("relay.test", "A"): "failure",
+    }
+    here = Router(Zone(zone), {}, lambda _: None, ourselves=Us())
+    assert refusal(await here.route("a.org")).reply == LOOP
+    assert refusal(await here.route("b.org")).reply == DNS_FAILURE
+    assert refusal(await here.route("relay.test")).reply == LOOP
 
 
 @pytest_twisted.ensureDeferred
