@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from postmeter.guard import Guard
 from postmeter.store import conduct, connections, counters
 from postmeter.store.conduct import DAY, HELD, Round, act, look
+from postmeter.store.conduct_tables import ConnectionWarning
 from postmeter.store.connections import MAX_REASON
 from postmeter.store.counters import BUCKET, Change
 from postmeter.store.engine import Store
@@ -95,6 +96,12 @@ def paused(store: Store) -> dict[int, str]:
         return {one.id: one.paused for one in session.scalars(select(Connection)) if one.paused}
 
 
+def awaited(store: Store) -> list[int]:
+    with store.read() as session:
+        rows = select(ConnectionWarning.connection_id).where(ConnectionWarning.about == "")
+        return sorted(session.scalars(rows))
+
+
 def told(store: Store) -> list[tuple[int, str, dict[str, Any]]]:
     with store.read() as session:
         events = session.scalars(select(Event).where(Event.kind.like("connection_%")).order_by(Event.id))
@@ -142,6 +149,64 @@ def test_what_is_counts(store: Store, failure: str) -> None:
 def test_below_two_hundred_recipients_nothing_is_said(store: Store) -> None:
     ended(store, 99, 100)
     assert (go_round(store), told(store)) == ([], [])
+
+
+@pytest.mark.parametrize(("complained", "said"), [(0, "paused"), (1, "paused"), (0, "warned")])
+def test_who_had_too_few_recipients_is_judged_when_there_are_enough(store: Store, complained: int, said: str) -> None:
+    bounced = 3 if said == "warned" else 20
+    ended(store, 130, 0 if complained else bounced)
+    ended(store, complained=complained)
+    assert (go_round(store), told(store)) == ([], [])
+    later = AT + 3 * 3_600
+    assert go_round(store, later) == []
+    ended(store, 40, at=later)
+    assert (go_round(store, later + 60), told(store)) == ([], []), "still too few"
+    ended(store, 60, at=later + 120)
+    go_round(store, later + 150)
+    assert [kind for _, kind, _ in told(store)] == [f"connection_{said}"]
+    assert awaited(store) == []
+
+
+def test_who_is_awaited_is_forgotten_when_the_bounces_are_few_or_long_past(store: Store) -> None:
+    ended(store, 100, 1)  # 1 % of those at Google
+    ended(store, 10, 1, connection=2)
+    ended(store, 150, 3, connection=3)
+    go_round(store)
+    assert awaited(store) == [2, 3]
+    ended(store, 90, connection=2, at=AT + 7_200)
+    ended(store, 20, connection=3, at=AT + 8 * DAY)
+    go_round(store, AT + 7_200)
+    assert awaited(store) == [3]
+    go_round(store, AT + 8 * DAY)
+    assert awaited(store) == []
+    assert told(store) == []
+
+
+def test_of_those_that_are_awaited_who_was_not_looked_at_for_longest_comes_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for connection in (1, 2, 3):
+        ended(store, 100, 10, connection=connection)
+    go_round(store)
+    monkeypatch.setattr(conduct, "MOST", 1)
+    for minute, number in ((200, 1), (201, 2), (202, 3), (203, 1)):
+        at = AT + minute * 60
+        for connection in (1, 2, 3):
+            ended(store, 1, connection=connection, at=at)
+        with store.read() as session:
+            made = look(session, WORKER, LIMITS, at)
+        assert made is not None
+        assert [one.connection_id for one in made.findings] == [number]
+        with store.write() as session:
+            act(session, [made])
+    monkeypatch.undo()
+    for after, number in ((DAY, 3), (DAY + 60, 0)):  # nothing has left since
+        with store.read() as session:
+            made = look(session, WORKER, LIMITS, AT + after)
+        assert made is not None
+        assert len(made.findings) == number
+        with store.write() as session:
+            act(session, [made])
 
 
 def test_only_the_last_days_count(store: Store) -> None:
