@@ -48,8 +48,9 @@ class QueuedRecipient:
     ``unknown_since``: when its domain was first not found in the DNS, if that was so at the last attempt.
     ``leaves_at``: since when it may leave, if that was not at once when it was accepted. ``provider``: who receives
     its mail, if an attempt has found that out. ``warn_at``: when its sender is to be told that it is late. ``route``:
-    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal. ``suppressed``: why it
-    is not to be sent any more, if its address was suppressed since.
+    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal. ``in_doubt`` counts the
+    attempts that may have arrived though nobody knows their end. ``suppressed``: why it is not to be sent any more, if
+    its address was suppressed since.
     """
 
     n: int
@@ -63,6 +64,7 @@ class QueuedRecipient:
     warn_at: float | None = None
     route: str = ""
     failure: str = ""
+    in_doubt: int = 0
     suppressed: str = ""
 
 
@@ -155,7 +157,7 @@ _MESSAGE = (
 _RECIPIENT = (
     *(Recipient.forward_path, Recipient.notify, Recipient.orcpt, Recipient.n),
     *(Recipient.attempts, Recipient.block_id, Recipient.charge, Recipient.unknown_since, Recipient.leaves_at),
-    *(Recipient.provider, Recipient.warn_at, Recipient.route, Recipient.failure),
+    *(Recipient.provider, Recipient.warn_at, Recipient.route, Recipient.failure, Recipient.in_doubt),
 )
 _with_message = select(*_MESSAGE, *_RECIPIENT).join(
     Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)
