@@ -32,13 +32,15 @@ _BEHIND = (Message.id == Recipient.message_id) & (Message.account_id == Recipien
 class Matching:
     """What a verb would concern: ``count`` recipients of messages up to ``upto``, the ``first`` of them.
 
-    ``left_out`` are those that match, but are in the hands of a worker.
+    ``left_out`` are those that match, but are in the hands of a worker. ``unknown`` may match or not: the filter names
+    a provider, and nobody knows theirs before the first attempt.
     """
 
     count: int
     left_out: int
     upto: str
     first: tuple[WaitingRecipient, ...]
+    unknown: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,11 @@ def matching(session: Session, verb: str, chosen: Filter, now: float, limit: int
     query = select(Recipient, Message.accepted_at).join(Message, _BEHIND)
     found = [row for part in parts for row in session.execute(query.where(*part, *rest).order_by(*_place).limit(limit))]
     first = tuple(waiting_recipient(row, accepted_at) for row, accepted_at in found[:limit])
-    return Matching(total, _count(session, [PARTS[LEASED,], *rest]), upto, first)
+    unknown = 0
+    if chosen.has("provider"):
+        others = [Recipient.provider == "", *_rest(chosen.without("provider"), upto)]
+        unknown = sum(_count(session, [*part, *others]) for part in parts)
+    return Matching(total, _count(session, [PARTS[LEASED,], *rest]), upto, first, unknown)
 
 
 def place(
