@@ -43,7 +43,7 @@ from postmeter.server.board import Board
 from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import serve as serve_clients
-from postmeter.store import providers, queue, renewal, returning, schema, troubles
+from postmeter.store import pauses, providers, queue, renewal, returning, schema, troubles
 from postmeter.store.delays import Delays
 from postmeter.store.engine import Store
 from postmeter.store.notifications import Notifier, Settling
@@ -94,7 +94,7 @@ class Worker:
         with self._store.write() as session:
             now = time.time()
             self.number = queue.register(session, node, os.getpid(), now, now + LEASE)
-            suspended = providers.suspensions(session, now)
+            suspended, stopped = providers.suspensions(session, now), pauses.stopped(session)
         self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
         self._tidying = Tidying()
@@ -108,8 +108,8 @@ class Worker:
         self._security = TransportSecurity(settings, self.number, resolver, known, *threads)
         self._classifier = classifier(settings.delivery)
         self._notifier = Notifier.of(settings)
-        following = CarryingOut(self._notifier)
-        self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report, following)
+        further = *self._sourcing.report, CarryingOut(self._notifier), stopped
+        self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *further)
         parts = known, self._security, self._desk, self._sourcing, self._is_lease_held
         self._ways = outbound.ways(settings, reactor, resolver, *parts)
         self._late = LateWatch(Delays(self._notifier), self._writer.submit, time.time)

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
-from postmeter.delivery.desk import REPORT_EVERY, SAME, Desk
+from postmeter.delivery.desk import LEARNED, REPORT_EVERY, SAME, Desk
 from postmeter.delivery.outcome import LOOK_AGAIN
 from postmeter.delivery.reply_rule import Rule
 from postmeter.delivery.route import Host, Route
 from postmeter.smtp.reply import Reply
-from postmeter.store import orders, providers, sources
+from postmeter.store import orders, pauses, providers, sources
 from postmeter.store.orders import Batch
+from postmeter.store.pauses import Stopped
 from postmeter.store.providers import Suspension
 from postmeter.store.sources import DAY, Figures, Key
 from postmeter.store.tables import DEFERRED, DELIVERED, EXPIRED, QUEUED
 from support.postage import outcome
-from support.scheduling import DONE, Bench, delivery, leased
+from support.scheduling import DONE, SIGNED, Bench, delivery, leased
 
 GMAIL = Route("gmail", (Host("gmail-smtp-in.l.google.com", "192.0.2.1", 25),))
 OTHER = Route("other", (Host("mx.example.org", "192.0.2.2", 25),))
@@ -104,6 +105,53 @@ def test_nobody_waits_beyond_the_end_of_the_lifetime() -> None:
     assert made.writer.settled[0].next_attempt_at == end
 
 
+PAUSED = Stopped(1, 2, "10 % bounced")
+
+
+def test_what_waits_of_a_connection_that_the_guard_has_paused_is_not_even_signed() -> None:
+    made = bench()
+    made.desk.stopped = {2: PAUSED}
+    made.take(known(leased("joe@gmail.com"), "Google", attempts=1))
+    made.take(leased("ann@example.org", message_id="two"))
+    assert made.signer.orders == []
+    assert made.gather() == {("one", 0): DEFERRED, ("two", 0): QUEUED}
+    for waits in made.writer.settled:
+        assert (waits.attempted, waits.reply) == (False, "451 4.3.2 This connection is paused: 10 % bounced")
+        assert waits.next_attempt_at == made.clock.seconds() - 0.03 + LOOK_AGAIN
+    assert made.empty
+    made.desk.stopped = {}
+    made.take(leased("ann@example.org", message_id="three"))
+    assert made.pool.paths() == {"other": [["ann@example.org"]]}
+
+
+def test_its_lifetime_goes_on() -> None:
+    made = bench()
+    made.desk.stopped = {2: PAUSED}
+    made.clock.advance(86_400.0)
+    made.take(leased("joe@gmail.com"))
+    assert made.gather() == {("one", 0): EXPIRED}
+    assert "paused: 10 % bounced" in made.writer.settled[0].reply
+
+
+def test_what_is_on_its_way_when_the_guard_pauses_is_put_off() -> None:
+    made = bench()
+    made.signer.answer = None
+    made.take(leased("joe@gmail.com"))
+    made.desk.stopped = {2: PAUSED}
+    made.signer.orders[0].done(SIGNED)
+    assert made.pool.sent == []
+    assert made.gather() == {("one", 0): QUEUED}
+
+    made = bench()
+    made.take(leased("joe@gmail.com"))
+    made.desk.stopped = {2: PAUSED}
+    made.desk.stop({1})
+    assert made.pool.given_back == [1]
+    made.pool.sent[0][2].callback(replace(delivery(DONE, stage="connect"), put_off=1.0))  # as the pool does
+    assert made.gather() == {("one", 0): QUEUED}
+    assert made.writer.settled[0].next_attempt_at == LOOK_AGAIN
+
+
 class Office:
     """A desk whose reads and commits the test answers; ``open`` are the batches that are found."""
 
@@ -114,11 +162,15 @@ class Office:
         self.answer: Any = True
         self.until_stop: float = math.inf  # batches until the operator suspends a provider
         self.told: list[Any] = []
+        self.stopped: list[Stopped] = []
         self.desk = Desk(self._read, self._submit, lambda: self.now, (STOP,), reported=self.told.append)
 
     def _read(self, function: Any) -> Deferred[Any]:
-        if function.func is orders.next_batch:
+        if getattr(function, "func", None) is orders.next_batch:
+            assert function.keywords == {"now": self.now, "before": self.now - LEARNED}
             return succeed(self.open.pop(0) if self.open else None)
+        if function is pauses.stopped:
+            return succeed(self.stopped)
         return succeed([STOP] if len(self.submitted) >= self.until_stop else [])
 
     def _submit(self, change: Any, item: Any, done: Any) -> None:
@@ -140,6 +192,16 @@ def test_what_is_suspended_at_the_start_is_known_and_learned_anew() -> None:
     assert office.desk.suspensions.of("Google", 5.0) == STOP
     office.follow()
     assert office.desk.suspensions.of("Google", 5.0) is None
+
+
+def test_of_a_connection_that_the_guard_has_paused_is_told_once() -> None:
+    office, told = Office(), []
+    office.desk.stop = told.append
+    for found in ([PAUSED], [PAUSED], [], [PAUSED, Stopped(3, 7, "complaints")]):
+        office.stopped = found
+        office.follow()
+        assert office.desk.stopped == {one.connection_id: one for one in found}
+    assert told == [{1}, {1, 3}]
 
 
 def test_orders_are_followed_until_none_is_open() -> None:

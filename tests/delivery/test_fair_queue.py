@@ -47,6 +47,15 @@ def test_what_could_not_use_its_turn_is_the_next_of_its_account() -> None:
         queue.pop()
 
 
+def test_all_of_one_account_can_be_taken_out() -> None:
+    queue: FairQueue[int] = FairQueue()
+    for n in range(12):
+        queue.push(Turn(1 + n % 2, (URGENT, NORMAL, BULK)[n % 3]), n)
+    assert sorted(queue.drain_of(1)) == [0, 2, 4, 6, 8, 10]
+    assert queue.drain_of(1) == []
+    assert sorted(emptied(queue)) == [1, 3, 5, 7, 9, 11]
+
+
 @given(st.lists(st.one_of(TURNS, st.none()), max_size=80))
 def test_nothing_is_lost_and_each_account_and_priority_keeps_its_order(steps: list[Turn | None]) -> None:
     queue: FairQueue[tuple[Turn, int]] = FairQueue()

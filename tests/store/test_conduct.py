@@ -114,7 +114,7 @@ def test_too_many_bounces_pause_that_connection_and_no_other(store: Store) -> No
     ended(store, 195, 5, connection=3)
     sentence = "11 of 200 recipients within 7 days bounced, more than 5 %"
     assert go_round(store) == [f"the connection 'shop 0' of account 1 is paused: {sentence}"]
-    reason = f"{sentence}; take such addresses off the lists, then have it resumed"
+    reason = f"{sentence}; what waits is kept back; take such addresses off the lists, then have it resumed"
     assert paused(store) == {1: reason}
     facts = {"cause": "bounces", "count": 11, "recipients": 200, "permille": 50, "provider": "", "pauses": True}
     about = {"connection": "shop 0", "reason": reason, "days": 7, **facts}
@@ -127,8 +127,8 @@ def test_complaints_pause_as_well(store: Store) -> None:
     ended(store, complained=4, provider="")
     go_round(store)
     assert paused(store) == {
-        1: "4 of 999 recipients within 7 days complained, more than 0.3 %; send only what people have asked for, "
-        "then have it resumed"
+        1: "4 of 999 recipients within 7 days complained, more than 0.3 %; what waits is kept back; send only "
+        "what people have asked for, then have it resumed"
     }
     assert len(paused(store)[1]) < MAX_REASON
 
@@ -221,7 +221,7 @@ def test_a_resumed_connection_is_not_paused_by_the_same_figures_again(store: Sto
     ended(store, 100, 100)
     go_round(store)
     with store.write() as session:
-        resume(session, session.get_one(Account, 1), "shop 0", AT + 30)
+        resume(session, session.get_one(Account, 1), "shop 0", None, AT + 30, "operator")
     assert (go_round(store, AT + 60), paused(store)) == ([], {})
     ended(store, 100, 99, at=AT + 1_000)
     assert (go_round(store, AT + 1_000), paused(store)) == ([], {})
@@ -240,7 +240,7 @@ def test_what_somebody_has_changed_since_the_look_stays(store: Store) -> None:
         assert act(session, [made]) == [[]]
     assert paused(store) == {1: "unpaid"}
     with store.write() as session:
-        resume(session, session.get_one(Account, 1), "shop 0", AT)
+        resume(session, session.get_one(Account, 1), "shop 0", None, AT, "operator")
         assert act(session, [made]) == [[]]
     assert paused(store) == {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -105,6 +105,7 @@ class FakePool:
         self.sent: list[tuple[Route, Mail, Deferred[Delivery]]] = []
         self.sources: list[Source | None] = []
         self.refuse: Exception | None = None
+        self.given_back: list[int] = []
 
     def deliver(self, route: Route, mail: Mail, turn: Turn, source: Source | None = None) -> Deferred[Delivery]:
         """See ``Pool``."""
@@ -116,6 +117,10 @@ class FakePool:
 
     def resume(self) -> None:
         """See ``Pool``."""
+
+    def put_off(self, accounts: Iterable[int]) -> None:
+        """See ``Pool``."""
+        self.given_back += accounts
 
     def paths(self) -> dict[str, list[list[str]]]:
         """Who is sent to, by the route's key."""

@@ -125,6 +125,12 @@ class Destination:
             self._put_off(job, seconds)
         self._leave_if_empty()
 
+    def put_off_account(self, account_id: int, seconds: float) -> None:
+        """The same for what waits of one account."""
+        for job in self._waiting.drain_of(account_id):
+            self._put_off(job, seconds)
+        self._leave_if_empty()
+
     def drop_idle(self) -> bool:
         """Close a session without mail; whether there was one."""
         while self._idle:

@@ -76,6 +76,12 @@ class FairQueue(Generic[Item]):
         """Take all."""
         return [self.pop() for _ in range(self._length)]
 
+    def drain_of(self, account_id: int) -> list[Item]:
+        """Take all of an account."""
+        taken = [item for lane in self._lanes for item in lane.pop(account_id, ())]
+        self._length -= len(taken)
+        return taken
+
     def _next(self, waiting: list[dict[int, deque[Item]]]) -> dict[int, deque[Item]]:
         """The highest lane mostly; of LOWER turns one is for those below, of as many of these one for the next."""
         self._turns += 1

@@ -19,7 +19,7 @@ from postmeter.delivery.concerns import Concerns
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch, Ways
 from postmeter.delivery.fair_queue import Turn
-from postmeter.delivery.outcome import TOO_LATE, Judge, suspended
+from postmeter.delivery.outcome import LOOK_AGAIN, TOO_LATE, Judge, stopped, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING
 from postmeter.delivery.settling import Settler
@@ -76,6 +76,7 @@ class Scheduler:
         self._asking = asking
         self._load = load
         self._desk = desk
+        desk.stop = ways.pool.put_off
         self._concerns = Concerns()
         self._settler = Settler(reactor, submit, settling)
         self._parcels: set[Parcel] = set()
@@ -244,10 +245,14 @@ class Scheduler:
         return bool(recipient.suppressed)
 
     def put_off(self, parcel: Parcel, recipient: QueuedRecipient, *receivers: str) -> bool:
-        """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
+        """Whether nothing is to be sent to this provider, or of this connection: it waits, or its time is over."""
         now, find = self._clock(), self._desk.suspensions.of
         if self._judge.too_late(parcel.leased.message, recipient, now):
             self.settle(parcel, recipient, Outcome(0, TOO_LATE, "route"), {})
+            return True
+        if (pause := self._desk.stopped.get(parcel.leased.message.connection_id)) is not None:
+            seconds = LOOK_AGAIN * (0.5 + self._random())
+            self.wait(parcel, recipient, receivers[0] if receivers else "", stopped(pause), seconds)
             return True
         suspension = next((found for name in receivers if (found := find(name, now))), None)
         if suspension is None or recipient.n not in parcel.open:

@@ -127,7 +127,7 @@ def act(session: Session, rounds: Sequence[Round]) -> list[list[str]]:
 
 def reason(verdict: Verdict, days: int) -> str:
     """Why a connection is paused, and what is to be done."""
-    return f"{verdict.sentence(days)}; {_REMEDIES[verdict.cause]}"
+    return f"{verdict.sentence(days)}; what waits is kept back; {_REMEDIES[verdict.cause]}"
 
 
 def figures_of(session: Session, account_id: int, connection_id: int, since: float) -> dict[str, Figures]:
@@ -202,7 +202,7 @@ def _carry_out(session: Session, one: Finding, made: Round) -> str:
         sentence = verdict.sentence(made.days)
         facts = {**asdict(verdict), "days": made.days}
         if verdict.pauses:
-            pauses.pause_one(session, connection, reason(verdict, made.days), made.now, **facts)
+            pauses.stop_one(session, connection, reason(verdict, made.days), made.now, **facts)
             paused = f"the connection {connection.name!r} of account {one.account_id} is paused: {sentence}"
         else:
             _warn(session, connection, verdict, sentence, facts, made.now)

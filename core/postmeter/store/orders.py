@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from sqlalchemy import ColumnElement, func, select, tuple_, update
 from sqlalchemy.orm import Session
@@ -141,9 +142,13 @@ def order_facts(session: Session, number: int) -> OrderFacts:
     return _facts(row)
 
 
-def next_batch(session: Session, now: float, order: int | None = None) -> Batch | None:
-    """What is to be done next for an order (None: for the oldest one); None when it is through. Only reads."""
-    query = select(QueueOrder).where(QueueOrder.finished_at.is_(None)).order_by(QueueOrder.id).limit(1)
+def next_batch(session: Session, now: float, order: int | None = None, before: float = inf) -> Batch | None:
+    """What is to be done next for an order (None: for the oldest one placed ``before``); None when it is through.
+
+    Only reads.
+    """
+    open_ = (QueueOrder.finished_at.is_(None), QueueOrder.placed_at <= before)
+    query = select(QueueOrder).where(*open_).order_by(QueueOrder.id).limit(1)
     row = session.scalar(query if order is None else query.where(QueueOrder.id == order))
     return None if row is None else _search(session, row, now)
 
