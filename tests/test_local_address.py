@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from postmeter.local_address import is_local
+from support.foreign import need_program
 
 OURS = ("127.0.0.1", "127.0.0.7", "::1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "::ffff:192.0.2.1")
 OTHERS = ("192.0.2.9", "198.51.100.1", "2001:db8::9", "2001:db8:1::1", "::ffff:192.0.2.9", "192.0.2.255", "224.0.0.1")
@@ -45,8 +44,7 @@ def test_this_machine_knows_its_loopback_and_that_others_are_not_here() -> None:
 
 
 def test_an_address_that_can_be_bound_is_not_ours_by_that() -> None:
-    if "CI" not in os.environ and shutil.which("ip") is None:
-        pytest.skip("iproute2 is not installed")
+    need_program("ip")
     if subprocess.run(unshared("true"), capture_output=True, check=False).returncode:
         pytest.skip("the kernel gives nobody a network of his own here")
     command = unshared("sh", "-c", NETWORK, "sh", sys.executable, "-c", ASKING, *OURS, *OTHERS)
