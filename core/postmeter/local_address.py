@@ -36,7 +36,7 @@ def _is_routed_here(family: int, packed: bytes) -> bool:
     question = _ROUTE.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0) + attribute
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.send(_HEADER.pack(_HEADER.size + len(question), _RTM_GETROUTE, _NLM_F_REQUEST, 0, 0) + question)
-        answer = kernel.recv(_LARGEST)
+        answer = kernel.recv(_LARGEST, socket.MSG_DONTWAIT)  # it has answered by now
     if _HEADER.unpack_from(answer)[1] != _RTM_NEWROUTE:
         return False  # an error: nothing leads there
     return bool(_ROUTE.unpack_from(answer, _HEADER.size)[7] == _RTN_LOCAL)

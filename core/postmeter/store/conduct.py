@@ -22,9 +22,7 @@ from postmeter.store.tables import BOUNCED, Connection, Recipient
 DUTY = "guard"  # of one worker at a time
 HELD = 180.0  # seconds for which it has the duty
 DAY = 86_400.0
-LATELY = (
-    3_600.0  # seconds: who had no bounce or complaint has got no worse; but too few recipients may have become enough
-)
+LATELY = 3_600.0  # seconds: who had no bounce or complaint has got no worse, but may have enough recipients by now
 MOST = 100  # connections looked at in one go for either reason: the worst first, and who was not looked at for longest
 FEW = ""  # what is kept about a connection that has too few recipients for what there would be to say
 

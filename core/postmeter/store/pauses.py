@@ -79,7 +79,7 @@ def resume(
 
 def resume_one(session: Session, connection: Connection, waiting: Matching | None, now: float, by: str) -> None:
     """The same for a connection that is locked."""
-    if connection.stopped and waiting is not None and waiting.count:
+    if connection.stopped and waiting is not None:
         orders.place(session, "retry", _of(connection), waiting.count, waiting.upto, now, by)
     connection.stopped = False
     if connection.paused:
