@@ -43,11 +43,12 @@ from postmeter.server.board import Board
 from postmeter.server.census import Census
 from postmeter.server.disk import DiskWatch
 from postmeter.server.listener import serve as serve_clients
-from postmeter.store import providers, queue, renewal, returning, schema, troubles
+from postmeter.store import pauses, providers, queue, renewal, returning, schema, troubles
 from postmeter.store.delays import Delays
 from postmeter.store.engine import Store
 from postmeter.store.notifications import Notifier, Settling
 from postmeter.store.orders import CarryingOut
+from postmeter.store.pauses import Stopped
 from postmeter.store.providers import Suspension
 from postmeter.store.secrets import Secrets
 from postmeter.store.tidying import Tidying
@@ -92,7 +93,7 @@ class Worker:
         self._plugins.attach(settings, self._store, self._secrets)
         self._tls = tls.server_tls(settings, inherited.board.secret, time.time)
         self._disk, self._files = DiskWatch(settings.data, settings.server), OpenFiles()
-        self.number, suspended = self._register(node)
+        self.number, suspended, stopped = self._register(node)
         self._lease = Lease(lambda: Moment(time.monotonic(), time.time()))
         self._writer = Writer(self._store, self._bring_home)
         self._tidying = Tidying()
@@ -106,8 +107,8 @@ class Worker:
         self._security = TransportSecurity(settings, self.number, resolver, known, *threads)
         self._classifier = classifier(settings.delivery)
         self._notifier = Notifier.of(settings)
-        following = CarryingOut(self._notifier)
-        self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *self._sourcing.report, following)
+        further = *self._sourcing.report, CarryingOut(self._notifier), stopped
+        self._desk = Desk(self._read, self._writer.submit, time.time, suspended, *further)
         shaper = outbound.shaper(settings, reactor, known, self._desk)
         self._sessions = session_watch.SessionWatch(self._read, self._writer.submit, self.number, shaper)
         parts = known, self._security, shaper, self._sourcing, self._is_lease_held, self._classifier.classify
@@ -121,10 +122,11 @@ class Worker:
         self._ports: list[Any] = []
         self._rounds = Rounds(reactor)
 
-    def _register(self, node: str) -> tuple[int, list[Suspension]]:
+    def _register(self, node: str) -> tuple[int, list[Suspension], list[Stopped]]:
         now = time.time()
         with self._store.write() as session:
-            return queue.register(session, node, os.getpid(), now, now + LEASE), providers.suspensions(session, now)
+            number = queue.register(session, node, os.getpid(), now, now + LEASE)
+            return number, providers.suspensions(session, now), pauses.stopped(session)
 
     def _loops(self) -> list[Round]:
         """What is done again and again, and after how many seconds each."""

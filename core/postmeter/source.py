@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from itertools import zip_longest
 
 from postmeter.errors import ConfigError, UsageError
+from postmeter.local_address import is_local
 
 TRANSACTIONAL, PROBATION = "transactional", "probation"  # of accounts with a paid block, and of those that had none yet
 _is_pool_name = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?").fullmatch
@@ -56,13 +55,11 @@ def known(table: Mapping[str, str], pool: str) -> str:
 
 
 def is_here(address: str) -> bool:
-    """Whether mail can leave from an address: whether this machine has it."""
+    """Whether mail can leave from an address: whether this machine has it, as far as that can be found out."""
     try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trying:
-            trying.bind((address, 0))
-    except OSError as error:
-        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-    return True
+        return is_local(address)
+    except OSError:
+        return True
 
 
 def _pool(key: str, pool: str, text: str, names: dict[str, str]) -> tuple[Source, ...]:

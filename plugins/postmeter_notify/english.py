@@ -235,10 +235,11 @@ def connection_paused(case: Case) -> Letter:
     name, reason = case.text("connection"), _too_many(case) or case.text("reason")
     why = f" The reason: {reason}" if reason else ""
     remedy = _REMEDIES.get(case.text("cause"))
+    waiting = "is kept back until then, and its time goes on" if remedy else "is still delivered"
     return Letter(
         f"The connection “{name}” is paused",
         f"The connection “{name}” of the account “{case.account}” was paused on {moment(case.at)}.{why}",
-        "The log-ins of this shop are refused, so it cannot send mail. What was accepted before is still delivered. "
+        f"The log-ins of this shop are refused, so it cannot send mail. What was accepted before {waiting}. "
         "Other connections are not affected.",
         (*([remedy] if remedy else []), "Ask your provider to resume it, once the reason is settled.", _CHECK),
     )

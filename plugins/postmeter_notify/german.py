@@ -259,11 +259,12 @@ def connection_paused(case: Case) -> Letter:
     name, reason = case.text("connection"), _too_many(case) or case.text("reason")
     why = f" Der Grund: {reason}" if reason else ""
     remedy = _REMEDIES.get(case.text("cause"))
+    waiting = "wird bis dahin zurückgehalten, und seine Zeit läuft weiter" if remedy else "wird noch zugestellt"
     return Letter(
         f"Die Verbindung „{name}“ ist angehalten",
         f"Die Verbindung „{name}“ des Kontos „{case.account}“ wurde am {moment(case.at)} angehalten.{why}",
         "Die Anmeldungen dieses Shops werden abgelehnt; er kann also keine Mails senden. Was vorher angenommen war, "
-        "wird noch zugestellt. Andere Verbindungen sind nicht betroffen.",
+        f"{waiting}. Andere Verbindungen sind nicht betroffen.",
         (
             *([remedy] if remedy else []),
             "Bitten Sie Ihren Anbieter, sie wieder freizugeben, sobald der Grund erledigt ist.",

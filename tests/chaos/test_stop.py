@@ -99,5 +99,6 @@ def test_a_mail_under_way_at_the_end_is_in_doubt_and_delivered_after_the_next_st
     events = relay.message(promised.id)["events"]
     assert [event["kind"] for event in events] == ["accepted", "deferred", "delivered"]
     assert [event["facts"].get("possible_duplicate", False) for event in events] == [False, True, False]
+    assert [event["facts"].get("in_doubt_before", 0) for event in events] == [0, 0, 1]
     assert relay.stop() == 0
     assert "Traceback" not in relay.log()

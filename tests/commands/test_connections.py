@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.command import Cli, printed, told, with_account
+from postmeter.store import orders
+from postmeter.store.pauses import stop_one
+from postmeter.store.tables import DEFERRED, Connection
+from support.command import Cli, opened, printed, told, with_account
+from support.postage import accept, add_worker, lease, settle_all, submission
 
 
 @pytest.fixture
@@ -44,6 +51,18 @@ def test_an_access_is_paused_and_resumed(cli: Cli, username: str) -> None:
     assert again.stdout == "inactive: This connection is paused: sold\n"
     assert cli("connection", "resume", "acme", "web shop").stdout == "active\n"
     assert listed(cli)[0]["active"]
+
+
+def test_what_the_guard_kept_back_leaves_when_the_access_is_resumed(cli: Cli, data: Path, username: str) -> None:
+    with opened(data) as store, store.write() as session:
+        stop_one(session, session.get_one(Connection, 1), "10 % bounced", 1.0)
+    with opened(data) as store:
+        accept(store, replace(submission(2, at=1.0), connection_id=1))
+        settle_all(store, lease(store, add_worker(store)), 1, DEFERRED, again=time.time() + 3_600)
+    assert cli("connection", "resume", "acme", "web shop").stdout == "active; 2 recipients are tried soon\n"
+    with opened(data) as store, store.read() as session:
+        [order] = orders.orders(session)
+    assert (order.verb, order.filter, order.matched) == ("retry", f"connection:{username}", 2)
 
 
 def test_an_access_gets_a_new_password(cli: Cli, username: str) -> None:

@@ -65,6 +65,14 @@ def test_what_a_verb_needs_besides_is_an_option(cli: Cli, data: Path, relay: Non
     assert "550 5.7.0 The sender was hacked" in cli("message", "show", waiting.message_id).stdout
 
 
+def test_whose_provider_is_not_known_yet_is_told(cli: Cli, data: Path, relay: None) -> None:
+    done = cli("queue", "hold", "provider:Google", "domain:example.net")
+    assert done.stderr.startswith("3 more wait for their first attempt, which will tell their provider; they are left")
+    assert done.stdout == "0 recipients are held.\n"
+    assert "first attempt" not in cli("queue", "hold", "domain:example.org").stderr
+    assert states(data) == [QUEUED] * 3
+
+
 def test_wrong_filters_are_told_in_one_line(cli: Cli, relay: None) -> None:
     assert told(cli("queue", "cancel", "account:nobody"), 2) == "there is no account 'nobody'"
     assert told(cli("queue", "hold", "everything"), 2).startswith("'everything' is no condition; there are: account:…")

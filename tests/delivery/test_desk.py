@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
-import pytest
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
-
-from postmeter.delivery.desk import REPORT_EVERY, SAME, Desk
+from postmeter.delivery.desk import REPORT_EVERY
 from postmeter.delivery.outcome import LOOK_AGAIN
-from postmeter.delivery.reply_rule import Rule
 from postmeter.delivery.route import Host, Route
-from postmeter.smtp.reply import Reply
-from postmeter.store import heard, orders, providers, sources
-from postmeter.store.heard import Heard
+from postmeter.store import orders, sources
 from postmeter.store.orders import Batch
+from postmeter.store.pauses import Stopped
 from postmeter.store.providers import Suspension
 from postmeter.store.sources import DAY, Figures, Key
 from postmeter.store.tables import DEFERRED, DELIVERED, EXPIRED, QUEUED
+from support.office import STOP, Office
 from support.postage import outcome
-from support.scheduling import DONE, Bench, delivery, leased
+from support.scheduling import DONE, SIGNED, Bench, delivery, leased
 
 GMAIL = Route("gmail", (Host("gmail-smtp-in.l.google.com", "192.0.2.1", 25),))
 OTHER = Route("other", (Host("mx.example.org", "192.0.2.2", 25),))
-STOP = Suspension("Google", "too many complaints", 0.0, None, "operator")
 
 
 def known(recipients: Any, provider: str, attempts: int = 0) -> Any:
@@ -105,31 +99,51 @@ def test_nobody_waits_beyond_the_end_of_the_lifetime() -> None:
     assert made.writer.settled[0].next_attempt_at == end
 
 
-class Office:
-    """A desk whose reads and commits the test answers; ``open`` are the batches that are found."""
+PAUSED = Stopped(1, 2, "10 % bounced")
 
-    def __init__(self) -> None:
-        self.now = 1_000.0
-        self.open: list[Batch | None] = []
-        self.submitted: list[tuple[Any, Any]] = []
-        self.answer: Any = True
-        self.until_stop: float = math.inf  # batches until the operator suspends a provider
-        self.told: list[Any] = []
-        self.desk = Desk(self._read, self._submit, lambda: self.now, (STOP,), reported=self.told.append)
 
-    def _read(self, function: Any) -> Deferred[Any]:
-        if function.func is orders.next_batch:
-            return succeed(self.open.pop(0) if self.open else None)
-        return succeed([STOP] if len(self.submitted) >= self.until_stop else [])
+def test_what_waits_of_a_connection_that_the_guard_has_paused_is_not_even_signed() -> None:
+    made = bench()
+    made.desk.stopped = {2: PAUSED}
+    made.take(known(leased("joe@gmail.com"), "Google", attempts=1))
+    made.take(leased("ann@example.org", message_id="two"))
+    assert made.signer.orders == []
+    assert made.gather() == {("one", 0): DEFERRED, ("two", 0): QUEUED}
+    for waits in made.writer.settled:
+        assert (waits.attempted, waits.reply) == (False, "451 4.3.2 This connection is paused: 10 % bounced")
+        assert waits.next_attempt_at == made.clock.seconds() - 0.03 + LOOK_AGAIN
+    assert made.empty
+    made.desk.stopped = {}
+    made.take(leased("ann@example.org", message_id="three"))
+    assert made.pool.paths() == {"other": [["ann@example.org"]]}
 
-    def _submit(self, change: Any, item: Any, done: Any) -> None:
-        self.submitted.append((change, item))
-        done(self.answer)
 
-    def follow(self) -> None:
-        done: list[Any] = []
-        ensureDeferred(self.desk.follow()).addBoth(done.append)
-        assert done == [None]
+def test_its_lifetime_goes_on() -> None:
+    made = bench()
+    made.desk.stopped = {2: PAUSED}
+    made.clock.advance(86_400.0)
+    made.take(leased("joe@gmail.com"))
+    assert made.gather() == {("one", 0): EXPIRED}
+    assert "paused: 10 % bounced" in made.writer.settled[0].reply
+
+
+def test_what_is_on_its_way_when_the_guard_pauses_is_put_off() -> None:
+    made = bench()
+    made.signer.answer = None
+    made.take(leased("joe@gmail.com"))
+    made.desk.stopped = {2: PAUSED}
+    made.signer.orders[0].done(SIGNED)
+    assert made.pool.sent == []
+    assert made.gather() == {("one", 0): QUEUED}
+
+    made = bench()
+    made.take(leased("joe@gmail.com"))
+    made.desk.stopped = {2: PAUSED}
+    made.desk.stop({1})
+    assert made.pool.given_back == [1]
+    made.pool.sent[0][2].callback(replace(delivery(DONE, stage="connect"), put_off=1.0))  # as the pool does
+    assert made.gather() == {("one", 0): QUEUED}
+    assert made.writer.settled[0].next_attempt_at == LOOK_AGAIN
 
 
 def batch(number: int) -> Batch:
@@ -141,6 +155,16 @@ def test_what_is_suspended_at_the_start_is_known_and_learned_anew() -> None:
     assert office.desk.suspensions.of("Google", 5.0) == STOP
     office.follow()
     assert office.desk.suspensions.of("Google", 5.0) is None
+
+
+def test_of_a_connection_that_the_guard_has_paused_is_told_once() -> None:
+    office, told = Office(), []
+    office.desk.stop = told.append
+    for found in ([PAUSED], [PAUSED], [], [PAUSED, Stopped(3, 7, "complaints")]):
+        office.stopped = found
+        office.follow()
+        assert office.desk.stopped == {one.connection_id: one for one in found}
+    assert told == [{1}, {1, 3}]
 
 
 def test_orders_are_followed_until_none_is_open() -> None:
@@ -200,118 +224,3 @@ def test_a_deferral_that_was_too_much_is_told_from_others() -> None:
         office.desk.note(replace(outcome(one, one.recipients[0], 1, DEFERRED, 5.0), facts=facts, reply=reply))
     office.desk.report()
     assert office.told == [{Key("192.0.2.7", 0, "Google"): Figures(2, 0, 0, 2, 0, 1, 5.0)}]
-
-
-def fire(office: Office, rule: Rule, provider: str = "Yahoo", said: str = "[TSS04] no") -> None:
-    office.desk.apply(provider, rule, Reply(421, "4.7.0", said))
-
-
-def restricted(office: Office, provider: str = "Yahoo") -> tuple[int | None, int | None, float | None] | None:
-    found = office.desk.restriction((provider,))
-    return (found.sessions, found.per_minute, found.until) if found else None
-
-
-def test_what_a_reply_rule_says_holds_at_once_and_is_committed(caplog: pytest.LogCaptureFixture) -> None:
-    office = Office()
-    one = Suspension("Yahoo", "421 4.7.0 a b", 1_000.0, 8_200.0, "reply rule", None, None, "TSS04")
-    office.answer = one
-    fire(office, Rule("TSS04", seconds=7_200.0), said="a \n b")
-    assert office.submitted == [(providers.restrict, one)]
-    assert office.desk.suspensions.of("Yahoo", 1_000.0) == one
-    assert office.desk.suspensions.of("Yahoo", 8_200.0) is None
-    assert "Yahoo is suspended for 7200 s by rule 'TSS04': 421 4.7.0 a b" in caplog.text
-
-
-def test_an_alarm_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    office = Office()
-    office.answer = None
-    fire(office, Rule("banner", seconds=3_600.0, alarm=True))
-    assert [record.levelname for record in caplog.records if "suspended" in record.message] == ["ERROR"]
-
-
-def test_what_many_sessions_hear_at_once_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    office = Office()
-    office.answer = None
-    rule = Rule("TS02", seconds=1_800.0, per_minute=1)
-    for _ in range(3):
-        fire(office, rule)
-    assert len(office.submitted) == 1
-    office.now += SAME
-    fire(office, rule)
-    assert restricted(office) == (None, 1, 1_060.0 + 1_800.0)
-
-
-def test_a_slowdown_is_no_suspension() -> None:
-    office = Office()
-    office.answer = None
-    fire(office, Rule("TS02", seconds=1_800.0, per_minute=1))
-    assert restricted(office) == (None, 1, 2_800.0)
-    assert office.desk.suspensions.of("Yahoo", office.now) is None
-
-
-def test_a_persons_word_is_not_touched() -> None:
-    office = Office()
-    office.desk.suspensions.learn([STOP])
-    fire(office, Rule("x", seconds=60.0), "Google")
-    assert office.submitted == []
-    assert office.desk.restriction(("nobody", "Google")) == STOP
-
-
-def test_what_is_being_committed_is_not_forgotten_meanwhile() -> None:
-    office = Office()
-    waiting: list[Any] = []
-    office.desk._submit = lambda _change, _item, done: waiting.append(done)
-    fire(office, Rule("x", seconds=60.0))
-    office.desk.suspensions.learn([])
-    assert restricted(office) == (None, None, 1_060.0)
-    waiting[0](Suspension("Yahoo", "longer", 900.0, 2_000.0, "reply rule", rule="y"))
-    assert restricted(office) == (None, None, 2_000.0)
-    office.desk.suspensions.learn([])  # a person has lifted it
-    assert restricted(office) is None
-
-
-def test_what_cannot_be_committed_ends_with_the_next_look(caplog: pytest.LogCaptureFixture) -> None:
-    office = Office()
-    office.answer = RuntimeError("no")
-    fire(office, Rule("x", seconds=60.0))
-    assert restricted(office) is not None
-    office.desk.suspensions.learn([])
-    assert restricted(office) is None
-    assert "could not be noted" in caplog.text
-
-
-SEVERAL = Rule("policy", texts=("policy",), times=5, seconds=3_600.0, per_minute=1)
-
-
-def test_a_rule_of_several_replies_is_counted_by_the_store_and_holds_when_that_says_so(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    office = Office()
-    office.answer = None
-    fire(office, SEVERAL, said="policy")
-    one = Suspension("Yahoo", "421 4.7.0 policy", 1_000.0, 4_600.0, "reply rule", None, 1, "policy")
-    assert office.submitted == [(heard.hear, Heard(one, 5))]
-    assert (restricted(office), caplog.text) == (None, "")
-    office.answer = one
-    fire(office, SEVERAL, said="policy")
-    assert restricted(office) == (None, 1, 4_600.0)
-    assert "Yahoo is slowed down for 3600 s by rule 'policy': 421 4.7.0 policy" in caplog.text
-    fire(office, SEVERAL, said="policy")  # by a session that was under way
-    assert len(office.submitted) == 2
-
-
-def test_what_cannot_be_counted_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    office = Office()
-    office.answer = RuntimeError("no")
-    fire(office, SEVERAL)
-    assert "what Yahoo has said could not be counted" in caplog.text
-
-
-def test_what_fires_in_the_store_takes_nothing_from_what_is_being_committed() -> None:
-    office = Office()
-    waiting: list[Any] = []
-    office.desk._submit = lambda _change, _item, done: waiting.append(done)
-    fire(office, SEVERAL, said="policy")
-    fire(office, Rule("stop", seconds=60.0))
-    waiting[0](Suspension("Yahoo", "policy", 900.0, 2_000.0, "reply rule", None, 1, "policy"))
-    assert restricted(office) == (None, None, 1_060.0)

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from postmeter.delivery import sender as sender_module
 from postmeter.delivery.attempt import Delivery
-from postmeter.delivery.pool import MX_LIMITS, STATIC_LIMITS, default_limits
+from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.pool import AGAIN, MX_LIMITS, STATIC_LIMITS, default_limits
 from postmeter.delivery.route import Host, Route
 from postmeter.smtp.reply import Reply
 from support.delivering import CONTENT, NewPool, NewServer, limits, mail, pause, route, told
@@ -276,6 +277,21 @@ async def test_stopping_ends_what_is_under_way_and_gives_back_what_waits(
     assert told(await pool.deliver(route(server), mail())) == [(451, "connect", False, False)]
     await pause(0.01)
     assert not server.open
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_waits_of_an_account_can_be_given_back(mail_server: NewServer, new_pool: NewPool) -> None:
+    server = mail_server(script={".": Later(0.05, b"250 ok\r\n")})
+    pool = new_pool(limits=limits(first_sessions=1, most_sessions=1))
+    way = route(server)
+    first, second = [pool.deliver(way, mail(), Turn(1)) for _ in range(2)]
+    other = pool.deliver(way, mail(), Turn(2))
+    while not server.started:
+        await pause(0.005)
+    pool.put_off([1, 3])
+    assert (await second).put_off == AGAIN
+    for sent in (first, other):
+        assert (await sent).outcomes[0].delivered
 
 
 @pytest_twisted.ensureDeferred

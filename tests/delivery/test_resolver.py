@@ -21,21 +21,9 @@ from postmeter.delivery.resolver import MAX_ASKED, MAX_RECORDS, Answer, Resolver
 from postmeter.dns_response import bounded, matching
 from postmeter.errors import ConfigError
 from support.dns_server import FOREIGN, NXDOMAIN, SERVFAIL, SILENCE, DnsServer
+from support.hours import Hours
 
 NewServer = Callable[..., DnsServer]
-
-
-class Hours:
-    """The real reactor with a clock that the test sets forward."""
-
-    def __init__(self) -> None:
-        self.later = 0.0
-
-    def seconds(self) -> float:
-        return 1000.0 + self.later
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(reactor, name)
 
 
 def resolver(*found: DnsServer, clock: Any = reactor) -> Resolver:
@@ -81,6 +69,14 @@ async def test_absence_is_kept_for_ten_minutes_at_most(dns_server: NewServer) ->
         assert (await here.lookup("nowhere.test", "MX")).status == "nxdomain"
         assert (await here.lookup("example.org", "MX")).status == "nodata"
         assert len(server.questions) == asked
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_says_how_old_it_is(dns_server: NewServer) -> None:
+    clock = Hours()
+    here = resolver(dns_server({("example.org", "A"): ["192.0.2.1"]}), clock=clock)
+    for clock.later, age in ((0, 0), (200, 200), (250, 250), (301, 0), (311, 10)):
+        assert (await here.lookup("example.org", "A")).age == age
 
 
 @pytest_twisted.ensureDeferred

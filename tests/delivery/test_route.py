@@ -4,62 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import dns.rdata
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
-from postmeter.delivery.fair_queue import ANYBODY, Turn
-from postmeter.delivery.ourselves import Ourselves
-from postmeter.delivery.resolver import Answer, Resolver, Server, Status
+from postmeter.delivery.fair_queue import Turn
+from postmeter.delivery.resolver import Resolver, Server, Status
 from postmeter.delivery.route import (
     DNS_FAILURE,
-    LOOP,
     NO_ADDRESS,
     NO_DOMAIN,
     NO_DOMAIN_YET,
     NOT_PUBLIC,
     NULL_MX,
     Host,
-    NoRoute,
     Route,
     Router,
 )
 from postmeter.errors import ConfigError
 from postmeter.message.handling import URGENT
+from postmeter.smtp.reply import Reply
 from support.dns_server import SERVFAIL, DnsServer
-
-
-class Zone:
-    """A resolver that knows these answers and no more."""
-
-    def __init__(self, zone: dict[tuple[str, str], list[str] | Status]) -> None:
-        self.zone = zone
-        self.asked: list[tuple[str, str]] = []
-        self.turns: set[Turn] = set()
-
-    async def lookup(self, name: str, type: str, turn: Turn = ANYBODY) -> Answer:
-        self.asked.append((name, type))
-        self.turns.add(turn)
-        entry = self.zone.get((name, type), "nodata" if any(name == known for known, _ in self.zone) else "nxdomain")
-        if isinstance(entry, str):
-            return Answer(entry)
-        return Answer("ok", tuple(dns.rdata.from_text("IN", type, text) for text in entry))
-
-
-def router(zone: dict[tuple[str, str], list[str] | Status], *, allow_private: bool = False) -> Router:
-    return Router(Zone(zone), {}, lambda names: names.reverse(), allow_private=allow_private)
-
-
-def addresses(route: Route | NoRoute) -> list[str]:
-    assert isinstance(route, Route), route
-    return [host.address for host in route.hosts]
-
-
-def refusal(route: Route | NoRoute) -> NoRoute:
-    assert isinstance(route, NoRoute), route
-    return route
+from support.hours import Hours
+from support.zone import Zone, addresses, refusal, router
 
 
 @pytest_twisted.ensureDeferred
@@ -202,6 +170,28 @@ async def test_a_domain_that_is_not_there_is_looked_for_again_before_it_is_given
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("domain", ["nowhere.org", "example.org"])
+async def test_the_second_look_is_a_question_and_not_what_the_cache_has_kept(
+    dns_server: Callable[..., DnsServer], domain: str
+) -> None:
+    server, clock = dns_server({("example.org", "TXT"): ["there"]}), Hours()
+    server.negative_ttl = 86_400
+    here = Router(Resolver(clock, (Server("127.0.0.1", server.port),)), {}, lambda _: None)
+
+    async def look(now: float, reply: Reply, *, first: float = 0.0) -> int:
+        clock.later = now
+        assert refusal(await here.route(domain, unknown_for=now - first)).reply == reply
+        return len(server.questions)
+
+    await look(0, NO_DOMAIN_YET)
+    asked = await look(610, NO_DOMAIN_YET, first=610)  # for another mail
+    assert await look(901, NO_DOMAIN_YET) == asked
+    assert await look(1_209, NO_DOMAIN_YET) == asked
+    assert await look(1_211, NO_DOMAIN) > asked
+    assert await look(1_600, NO_DOMAIN) > asked  # since that question
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_domain_without_any_address_counts_as_not_there() -> None:
     assert refusal(await router({("example.org", "TXT"): ["x"]}).route("example.org")).unknown
 
@@ -256,34 +246,6 @@ async def test_only_the_public_addresses_of_a_server_are_used() -> None:
         ("mx.test", "AAAA"): ["::1", "::ffff:127.0.0.1"],
     }
     assert addresses(await router(zone).route("example.org")) == ["192.0.2.1"]
-
-
-class Us(Ourselves):
-    """This relay is relay.test, and at 198.51.100.1."""
-
-    def __init__(self) -> None:
-        super().__init__("relay.test", lambda: 0.0)
-
-    def is_at(self, address: str) -> bool:
-        return address == "198.51.100.1"
-
-
-@pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("own", ["Relay.test.", "alias.test."])
-async def test_neither_we_nor_who_would_send_it_to_us_get_mail(own: str) -> None:
-    zone: dict[tuple[str, str], list[str] | Status] = {
-        ("a.org", "MX"): ["10 first.test.", f"20 {own}", "30 behind.test."],
-        ("b.org", "MX"): [f"10 {own}", "30 behind.test."],
-        ("first.test", "A"): ["192.0.2.1"],
-        ("relay.test", "A"): ["192.0.2.2"],
-        ("alias.test", "A"): ["198.51.100.1"],
-        ("behind.test", "A"): ["192.0.2.3"],
-    }
-    here = Router(Zone(zone), {}, lambda _: None, ourselves=Us())
-    assert addresses(await here.route("a.org")) == ["192.0.2.1"]
-    failure = refusal(await here.route("b.org"))
-    assert (failure.kind, failure.reply) == ("routing", LOOP)
-    assert failure.reply.transient
 
 
 @pytest_twisted.ensureDeferred

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postmeter.guard import Guard
-from postmeter.message.conduct import Figures, Verdict, judge
+from postmeter.message.conduct import Figures, Verdict, awaits_more, judge
 
 LIMITS = Guard()
 OFF = Guard(bounce_percent=0, complaint_permille=0, warn_bounce_percent=0, warn_complaint_permille=0)
@@ -62,3 +62,22 @@ numbers = st.integers(0, 2_000)
 @given(st.builds(Figures, numbers, numbers, numbers, numbers, numbers))
 def test_what_is_off_says_nothing(figures: Figures) -> None:
     assert judge({"Google": figures}, OFF) == []
+
+
+@pytest.mark.parametrize(
+    ("figures", "awaits"),
+    [
+        ({"": bounces(20, 150)}, True),
+        ({"": bounces(7, 150)}, False),
+        ({"": bounces(20, 150, against=0)}, False),
+        ({"": Figures(150, complained=1)}, True),
+        ({"Google": bounces(2, 150, unknown=2)}, True),
+        ({"Google": bounces(1, 150, unknown=1)}, False),
+        ({"": bounces(20, 200)}, False),
+        ({}, False),
+    ],
+)
+def test_what_more_recipients_would_decide(figures: dict[str, Figures], awaits: bool) -> None:
+    assert awaits_more(figures, LIMITS) is awaits
+    if awaits:
+        assert judge(figures, LIMITS) == []

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from postmeter.guard import Guard
 from postmeter.store import conduct, connections, counters
 from postmeter.store.conduct import DAY, HELD, Round, act, look
+from postmeter.store.conduct_tables import ConnectionWarning
 from postmeter.store.connections import MAX_REASON
 from postmeter.store.counters import BUCKET, Change
 from postmeter.store.engine import Store
@@ -95,6 +96,12 @@ def paused(store: Store) -> dict[int, str]:
         return {one.id: one.paused for one in session.scalars(select(Connection)) if one.paused}
 
 
+def awaited(store: Store) -> list[int]:
+    with store.read() as session:
+        rows = select(ConnectionWarning.connection_id).where(ConnectionWarning.about == "")
+        return sorted(session.scalars(rows))
+
+
 def told(store: Store) -> list[tuple[int, str, dict[str, Any]]]:
     with store.read() as session:
         events = session.scalars(select(Event).where(Event.kind.like("connection_%")).order_by(Event.id))
@@ -107,7 +114,7 @@ def test_too_many_bounces_pause_that_connection_and_no_other(store: Store) -> No
     ended(store, 195, 5, connection=3)
     sentence = "11 of 200 recipients within 7 days bounced, more than 5 %"
     assert go_round(store) == [f"the connection 'shop 0' of account 1 is paused: {sentence}"]
-    reason = f"{sentence}; take such addresses off the lists, then have it resumed"
+    reason = f"{sentence}; what waits is kept back; take such addresses off the lists, then have it resumed"
     assert paused(store) == {1: reason}
     facts = {"cause": "bounces", "count": 11, "recipients": 200, "permille": 50, "provider": "", "pauses": True}
     about = {"connection": "shop 0", "reason": reason, "days": 7, **facts}
@@ -120,8 +127,8 @@ def test_complaints_pause_as_well(store: Store) -> None:
     ended(store, complained=4, provider="")
     go_round(store)
     assert paused(store) == {
-        1: "4 of 999 recipients within 7 days complained, more than 0.3 %; send only what people have asked for, "
-        "then have it resumed"
+        1: "4 of 999 recipients within 7 days complained, more than 0.3 %; what waits is kept back; send only "
+        "what people have asked for, then have it resumed"
     }
     assert len(paused(store)[1]) < MAX_REASON
 
@@ -144,6 +151,64 @@ def test_below_two_hundred_recipients_nothing_is_said(store: Store) -> None:
     assert (go_round(store), told(store)) == ([], [])
 
 
+@pytest.mark.parametrize(("complained", "said"), [(0, "paused"), (1, "paused"), (0, "warned")])
+def test_who_had_too_few_recipients_is_judged_when_there_are_enough(store: Store, complained: int, said: str) -> None:
+    bounced = 3 if said == "warned" else 20
+    ended(store, 130, 0 if complained else bounced)
+    ended(store, complained=complained)
+    assert (go_round(store), told(store)) == ([], [])
+    later = AT + 3 * 3_600
+    assert go_round(store, later) == []
+    ended(store, 40, at=later)
+    assert (go_round(store, later + 60), told(store)) == ([], []), "still too few"
+    ended(store, 60, at=later + 120)
+    go_round(store, later + 150)
+    assert [kind for _, kind, _ in told(store)] == [f"connection_{said}"]
+    assert awaited(store) == []
+
+
+def test_who_is_awaited_is_forgotten_when_the_bounces_are_few_or_long_past(store: Store) -> None:
+    ended(store, 100, 1)  # 1 % of those at Google
+    ended(store, 10, 1, connection=2)
+    ended(store, 150, 3, connection=3)
+    go_round(store)
+    assert awaited(store) == [2, 3]
+    ended(store, 90, connection=2, at=AT + 7_200)
+    ended(store, 20, connection=3, at=AT + 8 * DAY)
+    go_round(store, AT + 7_200)
+    assert awaited(store) == [3]
+    go_round(store, AT + 8 * DAY)
+    assert awaited(store) == []
+    assert told(store) == []
+
+
+def test_of_those_that_are_awaited_who_was_not_looked_at_for_longest_comes_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for connection in (1, 2, 3):
+        ended(store, 100, 10, connection=connection)
+    go_round(store)
+    monkeypatch.setattr(conduct, "MOST", 1)
+    for minute, number in ((200, 1), (201, 2), (202, 3), (203, 1)):
+        at = AT + minute * 60
+        for connection in (1, 2, 3):
+            ended(store, 1, connection=connection, at=at)
+        with store.read() as session:
+            made = look(session, WORKER, LIMITS, at)
+        assert made is not None
+        assert [one.connection_id for one in made.findings] == [number]
+        with store.write() as session:
+            act(session, [made])
+    monkeypatch.undo()
+    for after, number in ((DAY, 3), (DAY + 60, 0)):  # nothing has left since
+        with store.read() as session:
+            made = look(session, WORKER, LIMITS, AT + after)
+        assert made is not None
+        assert len(made.findings) == number
+        with store.write() as session:
+            act(session, [made])
+
+
 def test_only_the_last_days_count(store: Store) -> None:
     ended(store, 10, 190, at=AT - 8 * DAY)
     ended(store, 198, 2, at=AT - 6 * DAY)
@@ -156,7 +221,7 @@ def test_a_resumed_connection_is_not_paused_by_the_same_figures_again(store: Sto
     ended(store, 100, 100)
     go_round(store)
     with store.write() as session:
-        resume(session, session.get_one(Account, 1), "shop 0", AT + 30)
+        resume(session, session.get_one(Account, 1), "shop 0", None, AT + 30, "operator")
     assert (go_round(store, AT + 60), paused(store)) == ([], {})
     ended(store, 100, 99, at=AT + 1_000)
     assert (go_round(store, AT + 1_000), paused(store)) == ([], {})
@@ -175,7 +240,7 @@ def test_what_somebody_has_changed_since_the_look_stays(store: Store) -> None:
         assert act(session, [made]) == [[]]
     assert paused(store) == {1: "unpaid"}
     with store.write() as session:
-        resume(session, session.get_one(Account, 1), "shop 0", AT)
+        resume(session, session.get_one(Account, 1), "shop 0", None, AT, "operator")
         assert act(session, [made]) == [[]]
     assert paused(store) == {}
 

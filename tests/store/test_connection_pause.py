@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from postmeter.errors import UsageError
+from postmeter.store import orders
 from postmeter.store.connections import MAX_REASON, access, add_connection
 from postmeter.store.engine import Store
-from postmeter.store.pauses import pause, resume
-from postmeter.store.tables import Account, Event
-from support.postage import at_once
+from postmeter.store.pauses import Stopped, pause, resume, stop_one, stopped, what_waits
+from postmeter.store.tables import DEFERRED, Account, Connection, Event
+from support.postage import accept, add_worker, at_once, lease, settle_all, submission
 from support.tenants import NOW, SECRETS, make_account, make_domain
 
 
@@ -47,14 +49,14 @@ def test_a_connection_is_paused_with_a_reason_and_resumed(store: Store, username
     facts = change(store, pause, "web shop", " unpaid since October ", NOW + 1)
     assert (facts.active, facts.reason) == (False, "This connection is paused: unpaid since October")
     assert reason(store, username) == "This connection is paused: unpaid since October"
-    assert change(store, resume, "web shop", NOW + 2).active
+    assert change(store, resume, "web shop", None, NOW + 2, "operator").active
     assert reason(store, username) == ""
     about = {"connection": "web shop", "reason": "unpaid since October"}
     assert told(store) == [("connection_paused", 1.0, about), ("connection_resumed", 2.0, about)]
 
 
 def test_what_changes_nothing_is_not_told(store: Store, username: str) -> None:
-    change(store, resume, "web shop", NOW)
+    change(store, resume, "web shop", None, NOW, "operator")
     change(store, pause, "web shop", "one", NOW)
     change(store, pause, "web shop", "two", NOW)
     assert reason(store, username) == "This connection is paused: two"
@@ -73,10 +75,50 @@ def test_a_reason_is_one_plain_line(store: Store, username: str, text: str) -> N
     assert told(store) == []
 
 
-@pytest.mark.parametrize("function", [lambda *a: pause(*a, "x", NOW), lambda *a: resume(*a, NOW)])
+@pytest.mark.parametrize("function", [lambda *a: pause(*a, "x", NOW), lambda *a: resume(*a, None, NOW, "operator")])
 def test_only_the_accounts_own_connections_can_be_paused(store: Store, username: str, function: Any) -> None:
     with store.write() as session:
         make_account(session, "other")
     for number, name in ((1, "no such"), (2, "web shop")):
         with pytest.raises(UsageError, match="has no connection"), store.write() as session:
             function(session, session.get_one(Account, number), name)
+
+
+def guarded(store: Store, username: str) -> int:
+    """The guard pauses the connection; its number."""
+    with store.write() as session:
+        connection = session.scalars(select(Connection).where(Connection.username == username)).one()
+        stop_one(session, connection, "10 % bounced", NOW, cause="bounces")
+        return connection.id
+
+
+def test_what_waits_of_a_connection_that_the_guard_has_paused_leaves_when_it_is_resumed(
+    store: Store, username: str
+) -> None:
+    number, worker = guarded(store, username), add_worker(store)
+    accept(store, replace(submission(2), connection_id=number), replace(submission(), connection_id=number + 1))
+    settle_all(store, lease(store, worker), worker, DEFERRED, again=NOW + 3_600)
+    with store.read() as session:
+        assert stopped(session) == [Stopped(1, number, "10 % bounced")]
+        waits = what_waits(session, session.get_one(Connection, number), NOW)
+    assert waits is not None
+    assert waits.count == 2
+    assert not change(store, pause, "web shop", "unpaid as well", NOW).active
+    with store.read() as session:
+        assert [one.reason for one in stopped(session)] == ["unpaid as well"]
+    assert change(store, resume, "web shop", waits, NOW + 10, "operator").active
+    with store.read() as session:
+        assert stopped(session) == []
+        assert orders.next_batch(session, NOW + 10, before=NOW + 9) is None
+        batch = orders.next_batch(session, NOW + 12, before=NOW + 10)
+    assert batch is not None
+    with store.write() as session:
+        orders.carry_out(session, [(batch, NOW + 12)])
+    assert [len(one.recipients) for one in lease(store, worker, NOW + 12)] == [2]
+
+
+def test_what_waits_of_a_connection_that_a_person_has_paused_leaves(store: Store, username: str) -> None:
+    facts = change(store, pause, "web shop", "sold", NOW)
+    with store.read() as session:
+        assert stopped(session) == []
+        assert what_waits(session, session.get_one(Connection, facts.id), NOW) is None

@@ -8,6 +8,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from postmeter.store import queue
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position, after
 from postmeter.store.queue import Leased
@@ -289,6 +290,21 @@ def test_an_attempt_in_doubt_is_counted_and_told(store: Store, worker: int) -> N
     [recipient] = recipients(store)
     assert recipient.in_doubt == 1
     assert told(store)[0].facts["possible_duplicate"] is True
+    assert "in_doubt_before" not in told(store)[0].facts
+
+
+def test_the_attempt_after_one_that_was_lost_with_its_worker_says_so(store: Store, worker: int) -> None:
+    accept(store, submission())
+    lease(store, worker)
+    for lost in (1, 2):
+        with store.write() as session:
+            queue.take_over(session, NOW + 1e6 + 1)
+        again = add_worker(store)
+        taken = lease(store, again, NOW + 1e6 + 1_000 * lost)
+        assert [one.in_doubt for one in taken[0].recipients] == [lost]
+    settle_all(store, taken, again, DEFERRED, again=NOW + 2e6)
+    settle_all(store, lease(store, again, NOW + 3e6), again, DELIVERED)
+    assert [event.facts["in_doubt_before"] for event in told(store)] == [2, 2]
 
 
 def test_a_group_may_be_of_several_blocks_and_accounts(store: Store, worker: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -122,6 +122,7 @@ class FakePool:
         self.sources: list[Source | None] = []
         self.within: list[float] = []
         self.refuse: Exception | None = None
+        self.given_back: list[int] = []
 
     def deliver(
         self, route: Route, mail: Mail, turn: Turn, source: Source | None = None, *, within: float
@@ -136,6 +137,10 @@ class FakePool:
 
     def resume(self) -> None:
         """See ``Pool``."""
+
+    def put_off(self, accounts: Iterable[int]) -> None:
+        """See ``Pool``."""
+        self.given_back += accounts
 
     def paths(self) -> dict[str, list[list[str]]]:
         """Who is sent to, by the route's key."""

@@ -24,11 +24,11 @@ CONNECTIONS = (  # why one is off
     N_("This connection is paused: {reason}"),
     N_(
         "This connection is paused: {count} of {recipients} recipients within {days} days bounced, more than "
-        "{allowed} %; take such addresses off the lists, then have it resumed"
+        "{allowed} %; what waits is kept back; take such addresses off the lists, then have it resumed"
     ),
     N_(
         "This connection is paused: {count} of {recipients} recipients within {days} days complained, more than "
-        "{allowed} %; send only what people have asked for, then have it resumed"
+        "{allowed} %; what waits is kept back; send only what people have asked for, then have it resumed"
     ),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from postmeter.commands.common import MAILS, Relay, chosen_pool, handled, pass_relay
+from postmeter.commands.queue_verbs import BY
 from postmeter.console import json_option, pairs, plain, show, table
 from postmeter.endpoint import Endpoint
 from postmeter.errors import UsageError
@@ -144,10 +145,15 @@ def pause(relay: Relay, account: str, name: str, reason: str, as_json: bool) -> 
 @json_option
 @pass_relay
 def resume(relay: Relay, account: str, name: str, as_json: bool) -> None:
-    """Take mail of a paused access again."""
+    """Take mail of a paused access again; what the guard kept back leaves."""
+    now = time.time()
+    with relay.store.read() as session:
+        owner = account_by_name(session, account)
+        waits = pauses.what_waits(session, connections.connection_by_name(session, owner, name), now)
     with relay.store.write() as session:
-        facts = pauses.resume(session, account_by_name(session, account), name, time.time())
-    show(as_json, plain(facts), _state(facts))
+        facts = pauses.resume(session, account_by_name(session, account), name, waits, now, BY)
+    left = f"; {waits.count:,} recipients are tried soon" if waits is not None else ""
+    show(as_json, plain(facts), _state(facts) + left)
 
 
 @connection.command(name="list")

@@ -23,6 +23,10 @@ HELP = {
     "cancel": "Never send what matches FILTER; units of what was never sent are given back.",
     "bounce": "Never send what matches FILTER, and tell its senders that it failed.",
 }
+UNKNOWN = (
+    "{:,} more wait for their first attempt, which will tell their provider; they are left alone. "
+    "Its domains (domain:…) find them, and `provider suspend` keeps them from leaving."
+)
 DONE = {
     "hold": "held",
     "release": "released",
@@ -59,6 +63,9 @@ def _command(verb: str, text: str) -> click.Command:
             counted = orders.matching(session, verb, chosen, time.time(), limit=5, object=object)
         if counted.count and not yes:
             click.echo(_counted(verb, counted), err=True)
+        if counted.unknown:
+            click.echo(UNKNOWN.format(counted.unknown), err=True)
+        if counted.count and not yes:
             click.confirm("Go on?", abort=True, err=True)
         done = _act(relay, verb, chosen, counted, object)
         show(as_json, plain(done), _told(done))

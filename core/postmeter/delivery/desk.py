@@ -1,4 +1,4 @@
-"""The operator's side of a worker: follows orders on the queue, knows suspended providers, reports on our addresses."""
+"""The operator's side of a worker: orders on the queue, what is not to be sent at present, reports on our addresses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from postmeter.committing import Submit, commit
 from postmeter.delivery.reply_rule import Rule
 from postmeter.delivery.warm_up import limits
 from postmeter.smtp.reply import Reply
-from postmeter.store import heard, orders, providers, sources
+from postmeter.store import heard, orders, pauses, providers, sources
 from postmeter.store.connections import MAX_REASON
 from postmeter.store.heard import Heard
+from postmeter.store.pauses import Stopped
 from postmeter.store.providers import BY_RULE, Suspension, stricter
 from postmeter.store.settle import Settlement
 from postmeter.store.sources import DAY, Figures, Key
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY = 30.0  # seconds between two reports on our addresses: as much a killed worker takes with it
 
+LEARNED = 2.0  # seconds until every worker knows what may be sent again: before, it puts off what an order makes due
 SAME = 60.0  # seconds in which a reply rule fires once, however many sessions hear the same
 
 Read = Callable[[Callable[[Session], Any]], Deferred[Any]]
@@ -81,7 +83,7 @@ class Desk:
     """Of one worker; ``read`` runs a function in a thread, ``submit`` hands a change to the writer.
 
     What left is reported ``every`` so many seconds; ``reported`` is told what is in the store by that. ``carry_out`` is
-    the change that follows orders on the queue.
+    the change that follows orders on the queue. ``stopped`` are the connections of which nothing is sent.
     """
 
     def __init__(
@@ -93,8 +95,11 @@ class Desk:
         every: float = REPORT_EVERY,
         reported: Reported | None = None,
         carry_out: orders.CarryingOut = orders.carry_out,
+        stopped: Iterable[Stopped] = (),
     ) -> None:
         self._carrying_out = carry_out
+        self.stopped = {one.connection_id: one for one in stopped}
+        self.stop: Callable[[set[int]], None] = lambda _: None  # told the accounts of those that are new among them
         self.suspensions = Suspensions(known)
         self._read = read
         self._submit = submit
@@ -177,8 +182,14 @@ class Desk:
             if now - self._reported >= self._every:
                 self.report()
             self.suspensions.learn(await self._read(partial(providers.suspensions, now=now)))
-            batch = await self._read(partial(orders.next_batch, now=now))
+            self._learn_stopped(await self._read(pauses.stopped))
+            batch = await self._read(partial(orders.next_batch, now=now, before=now - LEARNED))
             going_on = batch is not None and await self._carry_out(batch, now)
+
+    def _learn_stopped(self, found: Iterable[Stopped]) -> None:
+        known, self.stopped = self.stopped, {one.connection_id: one for one in found}
+        if new := {one.account_id for one in self.stopped.values() if one.connection_id not in known}:
+            self.stop(new)
 
     async def _carry_out(self, batch: orders.Batch, now: float) -> bool:
         try:

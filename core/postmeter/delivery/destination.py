@@ -155,6 +155,12 @@ class Destination:
             self._put_off(job, AWAY * place / len(gone))
         self._leave_if_empty()
 
+    def put_off_account(self, account_id: int, seconds: float) -> None:
+        """What waits of one account shall come again later."""
+        for job in self._waiting.take_out(lambda job: job.turn.account_id == account_id):
+            self._put_off(job, seconds)
+        self._leave_if_empty()
+
     def drop_idle(self) -> bool:
         """Close a session without mail; whether there was one."""
         while self._idle:

@@ -21,6 +21,7 @@ from postmeter.delivery.shaping import Shaper
 from postmeter.delivery.slots import Slots
 from postmeter.delivery.sourcing import Sourcing
 from postmeter.delivery.transport_security import TransportSecurity
+from postmeter.source import pools
 
 
 def shaper(settings: Settings, reactor: Any, providers: Providers, desk: Desk) -> Shaper:
@@ -53,6 +54,11 @@ def ways(
     return Ways(_router(settings, resolver), security.securing, pool, providers, sourcing.sources)
 
 
+def own_names(settings: Settings) -> set[str]:
+    """What this relay calls itself in EHLO: a mail server of such a name is the relay itself."""
+    return {settings.hostname, *(source.name for pool in pools(settings.delivery.pools).values() for source in pool)}
+
+
 def _router(settings: Settings, resolver: Resolver) -> Router:
     chosen = settings.delivery
     return Router(
@@ -61,5 +67,5 @@ def _router(settings: Settings, resolver: Resolver) -> Router:
         random.shuffle,
         port=chosen.port,
         allow_private=chosen.allow_private,
-        ourselves=Ourselves(settings.hostname, time.monotonic),
+        ourselves=Ourselves(own_names(settings), time.monotonic),
     )

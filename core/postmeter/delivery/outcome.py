@@ -9,12 +9,13 @@ from postmeter.delivery.retry import Pause, next_attempt, pause_after, since, ti
 from postmeter.message.bounce import Classification, classify
 from postmeter.smtp.mail import Outcome
 from postmeter.smtp.reply import Reply
+from postmeter.store.pauses import Stopped
 from postmeter.store.providers import Suspension
 from postmeter.store.queue import QueuedMessage, QueuedRecipient
 from postmeter.store.settle import Settlement
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED, QUEUED, SUPPRESSED
 
-LOOK_AGAIN = 3600.0  # seconds, about, until a recipient of a suspended provider is looked at again
+LOOK_AGAIN = 3600.0  # seconds, about, until a recipient is looked at again that is not to be sent at present
 SPREAD = 300.0  # seconds in which those of a provider leave after its suspension
 EXPIRED_REPLY = "554 5.4.7 Delivery time expired; the last answer was: "  # RFC 3463, 3.5
 TOO_LATE = Reply(451, "4.4.7", "This relay could not try it in time")
@@ -153,6 +154,11 @@ class Judge:
             facts={},
             attempted=False,
         )
+
+
+def stopped(pause: Stopped) -> Reply:
+    """Why nothing of a connection is sent."""
+    return Reply(451, "4.3.2", f"This connection is paused: {pause.reason}")
 
 
 def suspended(suspension: Suspension) -> Reply:

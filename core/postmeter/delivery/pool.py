@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ MX_LIMITS = Limits()
 STATIC_LIMITS = Limits(first_sessions=20, most_sessions=50, mails_per_session=1_000)
 MOST_SESSIONS = 500  # of one process with all destinations; those that only wait for a slow server do not count
 MOST_IN_ALL = 5  # times as many, with those
+AGAIN = 1.0  # seconds after which what was given back comes again
 LOOK = 1.0  # seconds between two counts of the slow ones
 LATE_EVERY = 10.0  # seconds between two looks for mails that have waited too long
 STOPPING = Reply(451, "4.3.2", "This relay is shutting down; the mail stays in its queue")
@@ -124,6 +125,12 @@ class Pool:
         paused, self._paused = self._paused, {}
         for destination in paused:
             destination.grow()
+
+    def put_off(self, accounts: Iterable[int]) -> None:
+        """Give back what waits of these accounts: some of it is not to be sent, and the rest comes again at once."""
+        for account in accounts:
+            for destination in list(self._destinations.values()):
+                destination.put_off_account(account, AGAIN)
 
     def stop(self) -> Deferred[None]:
         """Take no more mails, give back what waits, end what is under way; fires when no session is left."""

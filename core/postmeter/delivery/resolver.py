@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,7 @@ MAX_RECORDS = 100
 MAX_CNAMES = 8
 UDP_PAYLOAD = 1232  # octets that pass without fragmentation
 LEAST_TTL, MOST_TTL = 30.0, 86_400.0
-MOST_NEGATIVE_TTL = 600.0  # so that a second look 15 minutes later is a fresh one
+MOST_NEGATIVE_TTL = 600.0
 MAX_CACHED = 20_000
 MAX_OCTETS = 64 << 20  # that the cached records take, about: names that somebody made up for it have long answers
 OCTETS_OF_RECORD = 500  # besides what it says
@@ -48,13 +48,15 @@ class Answer:
     """The records of the type asked for (at most ``MAX_RECORDS``); ``failure`` is SERVFAIL, a time-out or nonsense.
 
     ``authenticated``: a resolver on this machine has validated the answer, positive or not, by DNSSEC (AD bit).
-    ``alias_of``: the name that has the records, if it is not the one that was asked for (CNAME).
+    ``alias_of``: the name that has the records, if it is not the one that was asked for (CNAME). ``age``: seconds since
+    a server gave it, when it comes from the cache.
     """
 
     status: Status
     records: tuple[dns.rdata.Rdata, ...] = ()
     authenticated: bool = False
     alias_of: str = field(default="", compare=False)
+    age: float = field(default=0.0, compare=False)
 
     @property
     def octets(self) -> int:
@@ -68,7 +70,7 @@ class Answer:
         return [b"".join(record.strings).decode("utf-8", "replace") for record in records]
 
 
-NOTHING = Answer("nodata")
+NEVER = (0.0, 0.0, Answer("nodata"))  # asked, so there is nothing in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Resolver:
     def __init__(self, reactor: Any, servers: tuple[Server, ...]) -> None:
         self._reactor = reactor
         self._servers = servers
-        self._cache: dict[tuple[str, str], tuple[float, Answer]] = {}
+        self._cache: dict[tuple[str, str], tuple[float, float, Answer]] = {}  # asked at, good until
         self._octets = 0  # of what is in the cache
         self._asking: dict[tuple[str, str], list[Deferred[Answer]]] = {}
         self._turnstile: Turnstile[tuple[str, str]] = Turnstile(MAX_ASKED, self._begin, shared=True)
@@ -117,9 +119,10 @@ class Resolver:
         It may have to wait for its ``turn``.
         """
         key = (name.lower().rstrip("."), type)
-        expiry, answer = self._cache.get(key, (0.0, None))
-        if answer is not None and self._reactor.seconds() < expiry:
-            return answer
+        asked_at, expiry, answer = self._cache.get(key, NEVER)
+        now = self._reactor.seconds()
+        if now < expiry:
+            return replace(answer, age=now - asked_at)
         waiting: Deferred[Answer] = Deferred()
         self._asking.setdefault(key, []).append(waiting)
         self._turnstile.come(turn, key)  # which may be sooner than that of those who ask the same
@@ -142,16 +145,17 @@ class Resolver:
             name = dns.name.from_text(key[0], idna_codec=dns.name.IDNA_2008_Practical)
         except (dns.exception.DNSException, UnicodeError):
             return Answer("nxdomain")  # no such name can be registered
+        asked_at = self._reactor.seconds()
         answer, ttl = await self._ask_servers(name, dns.rdatatype.from_text(key[1]))
         self._forget(key)
         self._octets += answer.octets
         while self._cache and (len(self._cache) >= MAX_CACHED or self._octets > MAX_OCTETS):
             self._forget(next(iter(self._cache)))
-        self._cache[key] = (self._reactor.seconds() + ttl, answer)
+        self._cache[key] = (asked_at, self._reactor.seconds() + ttl, answer)
         return answer
 
     def _forget(self, key: tuple[str, str]) -> None:
-        _, answer = self._cache.pop(key, (0.0, NOTHING))
+        *_, answer = self._cache.pop(key, NEVER)
         self._octets -= answer.octets
 
     async def _ask_servers(self, name: dns.name.Name, type: dns.rdatatype.RdataType) -> tuple[Answer, float]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, takewhile, zip_longest
-from typing import Literal, Protocol, cast
+from itertools import zip_longest
+from math import inf
+from typing import Literal, Protocol, TypeVar, cast
 
 import dns.rdtypes.ANY.MX
 import dns.rdtypes.IN.A
@@ -22,7 +23,7 @@ from postmeter.delivery.tls_policy import OPPORTUNISTIC, HostPolicy, TlsPolicy
 from postmeter.smtp.reply import Reply
 
 MAX_ADDRESSES = 5
-SECOND_LOOK = 900.0  # seconds after which a domain that still is not there is taken as not existing
+SECOND_LOOK = 900.0  # seconds after which a domain that still is not there, when asked again, does not exist
 
 NULL_MX = Reply(556, "5.1.10", "The domain takes no mail (null MX)")  # RFC 7505, 3; RFC 7504, 3
 NO_DOMAIN = Reply(550, "5.1.2", "No such mail domain")
@@ -86,6 +87,9 @@ class NoRoute:
         return self.kind == "no-domain"
 
 
+Named = TypeVar("Named", str, Host)
+
+
 class Lookup(Protocol):
     """What a route needs of a resolver."""
 
@@ -113,7 +117,7 @@ class Router:
 
     ``static`` has the operator's routes by domain or for all (``*``); they may lead to any address. ConfigError when
     one is no address. ``shuffle`` puts a list into random order in place (``random.Random.shuffle``). ``ourselves`` are
-    never among the hosts that the DNS names, nor is what comes behind them.
+    never among the hosts that the DNS names, nor is what comes behind them or stands beside them.
     """
 
     def __init__(
@@ -131,7 +135,7 @@ class Router:
         self._shuffle = shuffle
         self._port = port
         self._allow_private = allow_private
-        self._ourselves = ourselves
+        self._ourselves = ourselves or Ourselves((), lambda: 0.0, here=lambda _: False)
 
     def static(self, domain: str) -> Route | None:
         """The operator's route for a domain (in lower case), or the one for all; None: the DNS decides."""
@@ -161,38 +165,48 @@ class Router:
         if answer.status == "failure":
             return NoRoute("dns", DNS_FAILURE)
         if answer.status == "nxdomain":
-            return _unknown(unknown_for)
+            return _unknown(unknown_for, asked)
         if answer.status == "nodata":
             return await self._implicit(domain, unknown_for, asked, secure=answer.authenticated)
         if _is_null_mx(answer):
             return NoRoute("null-mx", NULL_MX)
-        exchanges = [name for name in self._in_order(answer) if name]
-        hosts = await self._addresses(exchanges[:MAX_ADDRESSES], asked)
+        hosts = await self._hosts(self._in_order(answer), asked)
         return self._checked(_key(answer), hosts, domain, secure=answer.authenticated)
 
     async def _implicit(self, domain: str, unknown_for: float, asked: Inquiry, *, secure: bool) -> Route | NoRoute:
         """RFC 5321, 5.1: a domain without MX records is its own mail server."""
-        found = await self._addresses([domain], asked)
+        found = await self._hosts([(0, domain)], asked)
         if isinstance(found, list) and not found:
-            return _unknown(unknown_for)
+            return _unknown(unknown_for, asked)
         return self._checked(domain, found, domain, secure=secure)
 
-    def _in_order(self, answer: Answer) -> list[str]:
+    def _in_order(self, answer: Answer) -> list[tuple[int, str]]:
+        """Preference and name of each mail server."""
         groups: dict[int, list[str]] = {}
         for record in cast("tuple[dns.rdtypes.ANY.MX.MX, ...]", answer.records):
-            groups.setdefault(record.preference, []).append(_name(record))
+            if name := _name(record):
+                groups.setdefault(record.preference, []).append(name)
         for group in groups.values():
             self._shuffle(group)
-        return list(chain.from_iterable(groups[preference] for preference in sorted(groups)))
+        return [(preference, name) for preference in sorted(groups) for name in groups[preference]]
 
-    async def _addresses(self, names: list[str], asked: Inquiry) -> list[Host] | NoRoute:
-        """The addresses of hosts in their order; a ``NoRoute`` when there is none because the DNS failed."""
-        lookups = [ensureDeferred(self._look_up_host(name, asked)) for name in names]
+    async def _hosts(self, exchanges: list[tuple[int, str]], asked: Inquiry) -> list[Host] | NoRoute:
+        """The addresses of mail servers in their order, of those that are preferred to us.
+
+        A ``NoRoute`` when there is none because the DNS failed, or because the first is us. Our name alone tells that,
+        whether it has an address at present or not.
+        """
+        us = self._ourselves
+        nearer = _preferred(exchanges, us.is_named)[:MAX_ADDRESSES]
+        lookups = [ensureDeferred(self._look_up_host(name, asked)) for _, name in nearer]
         answers = await gatherResults(lookups, consumeErrors=True)
-        hosts = [host for found, _ in answers for host in found]
-        if not hosts and any(failed for _, failed in answers):
+        found = [(rank, host) for (rank, _), (hosts, _) in zip(nearer, answers, strict=True) for host in hosts]
+        if not found and any(failed for _, failed in answers):
             return NoRoute("dns", DNS_FAILURE)
-        return hosts
+        before = _preferred(found, lambda host: us.is_at(host.address))
+        if not before and (found or (exchanges and not nearer)):
+            return NoRoute("routing", LOOP)
+        return [host for _, host in before]
 
     async def _look_up_host(self, name: str, asked: Inquiry) -> tuple[list[Host], bool]:
         try:
@@ -216,17 +230,10 @@ class Router:
             return hosts
         if not hosts:
             return NoRoute("routing", NO_ADDRESS)
-        if not (before := list(takewhile(self._is_another, hosts))):
-            return NoRoute("routing", LOOP)
-        allowed = [host for host in before if self._allow_private or is_public(host.address)]
+        allowed = [host for host in hosts if self._allow_private or is_public(host.address)]
         if not allowed:
             return NoRoute("routing", NOT_PUBLIC)
         return Route(key, tuple(allowed[:MAX_ADDRESSES]), secure=secure, domain=domain)
-
-    def _is_another(self, host: Host) -> bool:
-        """RFC 5321, 5.1: who is less preferred than we are would send the mail to us."""
-        us = self._ourselves
-        return us is None or not (us.is_named(host.name) or us.is_at(host.address))
 
 
 def static_route(value: str) -> Route:
@@ -250,8 +257,16 @@ def _key(answer: Answer) -> str:
     return ",".join(f"{name}." for _, name in sorted((record.preference, _name(record)) for record in records))
 
 
-def _unknown(unknown_for: float) -> NoRoute:
-    return NoRoute("no-domain", NO_DOMAIN if unknown_for >= SECOND_LOOK else NO_DOMAIN_YET)
+def _preferred(ranked: list[tuple[int, Named]], is_us: Callable[[Named], bool]) -> list[tuple[int, Named]]:
+    """RFC 5321, 5.1: who is not preferred to us would send the mail to us."""
+    ours = min((rank for rank, one in ranked if is_us(one)), default=inf)
+    return [(rank, one) for rank, one in ranked if rank < ours]
+
+
+def _unknown(unknown_for: float, asked: Inquiry) -> NoRoute:
+    """For good only if somebody was asked long enough after the first time: what the cache says is older."""
+    since = unknown_for - max(answer.age for *_, answer in asked.answers)
+    return NoRoute("no-domain", NO_DOMAIN if since >= SECOND_LOOK else NO_DOMAIN_YET)
 
 
 def _step(question: tuple[str, str, Answer]) -> str:

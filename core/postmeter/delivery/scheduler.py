@@ -19,7 +19,7 @@ from postmeter.delivery.concerns import Concerns
 from postmeter.delivery.desk import Desk
 from postmeter.delivery.dispatch import Dispatch, Ways
 from postmeter.delivery.fair_queue import Turn
-from postmeter.delivery.outcome import TOO_LATE, Judge, suspended
+from postmeter.delivery.outcome import LOOK_AGAIN, TOO_LATE, Judge, stopped, suspended
 from postmeter.delivery.parcel import Parcel
 from postmeter.delivery.pool import STOPPING
 from postmeter.delivery.settling import Settler
@@ -79,6 +79,7 @@ class Scheduler:
         self._asking = asking
         self._load = load
         self._desk = desk
+        desk.stop = ways.pool.put_off
         self._concerns = Concerns()
         self._settler = Settler(reactor, submit, settling)
         self._parcels: set[Parcel] = set()
@@ -253,18 +254,21 @@ class Scheduler:
         return min(self._judge.time_left(message, one, now) for one in recipients)
 
     def put_off(self, parcel: Parcel, recipient: QueuedRecipient, *receivers: str) -> bool:
-        """Whether nothing is to be sent to this provider, so that the recipient waits, or its time is over."""
-        now, find = self._clock(), self._desk.suspensions.of
-        if self._judge.time_left(parcel.leased.message, recipient, now) < 0:
+        """Whether nothing is to be sent to this provider, or of this connection: it waits, or its time is over."""
+        message, now, find = parcel.leased.message, self._clock(), self._desk.suspensions.of
+        if self._judge.time_left(message, recipient, now) < 0:
             self.settle(parcel, recipient, Outcome(0, TOO_LATE, "route"), {})
+            return True
+        if (pause := self._desk.stopped.get(message.connection_id)) is not None:
+            provider, random = receivers[0] if receivers else "", self._draw(message.id, recipient.attempts)
+            self.wait(parcel, recipient, provider, stopped(pause), LOOK_AGAIN * (0.5 + random))
             return True
         suspension = next((found for name in receivers if (found := find(name, now))), None)
         if suspension is None or recipient.n not in parcel.open:
             return suspension is not None
-        message, reply = parcel.leased.message, suspended(suspension)
         random = self._draw(message.id, recipient.attempts)
         waits = self._judge.put_off(message, recipient, suspension, now, random, provider=receivers[0])
-        self._wait(parcel, recipient, waits, reply)
+        self._wait(parcel, recipient, waits, suspended(suspension))
         return True
 
     def wait(self, parcel: Parcel, recipient: QueuedRecipient, provider: str, reply: Reply, seconds: float) -> None:

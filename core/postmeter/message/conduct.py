@@ -90,14 +90,23 @@ class Verdict:
 def judge(by_provider: Mapping[str, Figures], limits: Limits) -> list[Verdict]:
     """What there is to say about a connection: the one thing that pauses it, or else what to warn of."""
     total = sum(by_provider.values(), Figures())
-    if total.recipients < limits.recipients:
-        return []
+    return [] if total.recipients < limits.recipients else _said(by_provider, total, limits, limits.recipients)
+
+
+def awaits_more(by_provider: Mapping[str, Figures], limits: Limits) -> bool:
+    """Whether there would be something to say about a connection if it had sent to enough recipients."""
+    total = sum(by_provider.values(), Figures())
+    return total.recipients < limits.recipients and bool(_said(by_provider, total, limits, 1))
+
+
+def _said(by_provider: Mapping[str, Figures], total: Figures, limits: Limits, least: int) -> list[Verdict]:
     pausing = [*_bounces(total, limits), *_complaints(total, limits.complaint_permille, pauses=True)]
     if pausing:
         return pausing[:1]
     warnings = [*_complaints(total, limits.warn_complaint_permille, pauses=False)]
     for provider, figures in sorted(by_provider.items()):
-        warnings += _unknown(provider, figures, limits)
+        if provider and figures.recipients >= least:
+            warnings += _unknown(provider, figures, limits)
     return warnings
 
 
@@ -114,7 +123,7 @@ def _complaints(total: Figures, permille: int, *, pauses: bool) -> Iterator[Verd
 
 def _unknown(provider: str, figures: Figures, limits: Limits) -> Iterator[Verdict]:
     permille = 10 * limits.warn_bounce_percent
-    if provider and figures.recipients >= limits.recipients and _exceeds(figures.unknown, figures.recipients, permille):
+    if _exceeds(figures.unknown, figures.recipients, permille):
         yield Verdict("bounces", figures.unknown, figures.recipients, permille, provider)
 
 

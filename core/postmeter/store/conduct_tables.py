@@ -8,7 +8,10 @@ from postmeter.store.base import Base
 
 
 class ConnectionWarning(Base):
-    """What was last told about a connection ``at`` that time: bounces at a provider, or complaints."""
+    """What was last told about a connection ``at`` that time: bounces at a provider, or complaints.
+
+    ``about`` empty: nothing yet, since too few recipients are known, and ``at`` is when it was last looked at.
+    """
 
     __tablename__ = "connection_warning"
     account_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from sqlalchemy import ColumnElement, func, select, tuple_, update
 from sqlalchemy.orm import Session
@@ -32,13 +33,15 @@ _BEHIND = (Message.id == Recipient.message_id) & (Message.account_id == Recipien
 class Matching:
     """What a verb would concern: ``count`` recipients of messages up to ``upto``, the ``first`` of them.
 
-    ``left_out`` are those that match, but are in the hands of a worker.
+    ``left_out`` are those that match, but are in the hands of a worker. ``unknown`` may match or not: the filter names
+    a provider, and nobody knows theirs before the first attempt.
     """
 
     count: int
     left_out: int
     upto: str
     first: tuple[WaitingRecipient, ...]
+    unknown: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,11 @@ def matching(session: Session, verb: str, chosen: Filter, now: float, limit: int
     query = select(Recipient, Message.accepted_at).join(Message, _BEHIND)
     found = [row for part in parts for row in session.execute(query.where(*part, *rest).order_by(*_place).limit(limit))]
     first = tuple(waiting_recipient(row, accepted_at) for row, accepted_at in found[:limit])
-    return Matching(total, _count(session, [PARTS[LEASED,], *rest]), upto, first)
+    unknown = 0
+    if chosen.has("provider"):
+        others = [Recipient.provider == "", *_rest(chosen.without("provider"), upto)]
+        unknown = sum(_count(session, [*part, *others]) for part in parts)
+    return Matching(total, _count(session, [PARTS[LEASED,], *rest]), upto, first, unknown)
 
 
 def place(
@@ -135,9 +142,13 @@ def order_facts(session: Session, number: int) -> OrderFacts:
     return _facts(row)
 
 
-def next_batch(session: Session, now: float, order: int | None = None) -> Batch | None:
-    """What is to be done next for an order (None: for the oldest one); None when it is through. Only reads."""
-    query = select(QueueOrder).where(QueueOrder.finished_at.is_(None)).order_by(QueueOrder.id).limit(1)
+def next_batch(session: Session, now: float, order: int | None = None, before: float = inf) -> Batch | None:
+    """What is to be done next for an order (None: for the oldest one placed ``before``); None when it is through.
+
+    Only reads.
+    """
+    open_ = (QueueOrder.finished_at.is_(None), QueueOrder.placed_at <= before)
+    query = select(QueueOrder).where(*open_).order_by(QueueOrder.id).limit(1)
     row = session.scalar(query if order is None else query.where(QueueOrder.id == order))
     return None if row is None else _search(session, row, now)
 

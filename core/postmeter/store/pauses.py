@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from postmeter.store import events
+from postmeter.store import events, orders
 from postmeter.store.connections import ConnectionFacts, connection_by_name, facts_of, told_reason
 from postmeter.store.counters import BUCKET
+from postmeter.store.orders import Matching
+from postmeter.store.queue_filter import Filter
 from postmeter.store.tables import Account, Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A connection that the guard has paused: what waits of it is not sent, and why."""
+
+    account_id: int
+    connection_id: int
+    reason: str
+
+
+def stopped(session: Session) -> list[Stopped]:
+    """All of them: what the workers go by."""
+    rows = select(Connection.account_id, Connection.id, Connection.paused).where(text("stopped"))
+    return [Stopped(*row) for row in session.execute(rows)]
 
 
 def pause(session: Session, account: Account, name: str, reason: str, now: float) -> ConnectionFacts:
@@ -20,12 +39,17 @@ def pause(session: Session, account: Account, name: str, reason: str, now: float
     has no such connection, or the reason is no plain sentence.
     """
     connection = connection_by_name(session, account, name, lock=True)
-    pause_one(session, connection, reason, now)
+    _pause(session, connection, reason, now)
     return facts_of(session, connection)
 
 
-def pause_one(session: Session, connection: Connection, reason: str, now: float, **facts: Any) -> None:
-    """The same for a connection that is locked; ``facts`` are told besides the reason."""
+def stop_one(session: Session, connection: Connection, reason: str, now: float, **facts: Any) -> None:
+    """The guard's pause: what waits is not sent either, until the connection is resumed; ``facts`` are told as well."""
+    connection.stopped = True
+    _pause(session, connection, reason, now, **facts)
+
+
+def _pause(session: Session, connection: Connection, reason: str, now: float, **facts: Any) -> None:
     told = told_reason(reason)
     if not connection.paused:
         _record(session, connection, "connection_paused", told, now, **facts)
@@ -33,23 +57,40 @@ def pause_one(session: Session, connection: Connection, reason: str, now: float,
     session.flush()
 
 
-def resume(session: Session, account: Account, name: str, now: float) -> ConnectionFacts:
+def what_waits(session: Session, connection: Connection, now: float) -> Matching | None:
+    """What ``resume`` would make due; None when nothing is kept back.
+
+    To be asked for in a read transaction: it looks through the queue.
+    """
+    return orders.matching(session, "retry", _of(connection), now, limit=0) if connection.stopped else None
+
+
+def resume(
+    session: Session, account: Account, name: str, waiting: Matching | None, now: float, by: str
+) -> ConnectionFacts:
     """Take the connection's mail again, unless something else is wrong with it; UsageError when there is none.
 
-    The guard (``conduct``) forgets what became of its mail before.
+    ``waiting`` of it leaves now (``what_waits``). The guard (``conduct``) forgets what became of its mail before.
     """
     connection = connection_by_name(session, account, name, lock=True)
-    resume_one(session, connection, now)
+    resume_one(session, connection, waiting, now, by)
     return facts_of(session, connection)
 
 
-def resume_one(session: Session, connection: Connection, now: float) -> None:
+def resume_one(session: Session, connection: Connection, waiting: Matching | None, now: float, by: str) -> None:
     """The same for a connection that is locked."""
+    if connection.stopped and waiting is not None:
+        orders.place(session, "retry", _of(connection), waiting.count, waiting.upto, now, by)
+    connection.stopped = False
     if connection.paused:
         _record(session, connection, "connection_resumed", connection.paused, now)
         connection.guarded_since = math.ceil(now / BUCKET) * float(BUCKET)
     connection.paused = ""
     session.flush()
+
+
+def _of(connection: Connection) -> Filter:
+    return Filter((("connection", connection.username),))
 
 
 def _record(session: Session, connection: Connection, kind: str, reason: str, now: float, **facts: Any) -> None:

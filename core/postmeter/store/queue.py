@@ -49,9 +49,9 @@ class QueuedRecipient:
     ``failing_since``: when it first failed for what is borne for a time only, such as a full mailbox.
     ``leaves_at``: since when it may leave, if that was not at once when it was accepted. ``provider``: who receives
     its mail, if an attempt has found that out. ``warn_at``: when its sender is to be told that it is late. ``route``:
-    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal. ``shared``: it was tried
-    in one transaction with others. ``suppressed``: why it is not to be sent any more, if its address was suppressed
-    since.
+    where an operator wants it sent, ``host:port``. ``failure``: the class of the last refusal. ``in_doubt`` counts the
+    attempts that may have arrived though nobody knows their end. ``shared``: it was tried in one transaction with
+    others. ``suppressed``: why it is not to be sent any more, if its address was suppressed since.
     """
 
     n: int
@@ -66,6 +66,7 @@ class QueuedRecipient:
     route: str = ""
     failure: str = ""
     failing_since: float | None = None
+    in_doubt: int = 0
     shared: bool = False
     suppressed: str = ""
 
@@ -161,7 +162,7 @@ _RECIPIENT = (
     *(Recipient.forward_path, Recipient.notify, Recipient.orcpt, Recipient.n),
     *(Recipient.attempts, Recipient.block_id, Recipient.charge, Recipient.unknown_since, Recipient.leaves_at),
     *(Recipient.provider, Recipient.warn_at, Recipient.route, Recipient.failure, Recipient.failing_since),
-    Recipient.shared,
+    *(Recipient.in_doubt, Recipient.shared),
 )
 _with_message = select(*_MESSAGE, *_RECIPIENT).join(
     Message, (Message.id == Recipient.message_id) & (Message.account_id == Recipient.account_id)

@@ -49,6 +49,14 @@ class Filter:
     def __str__(self) -> str:
         return " ".join(f"{name}:{shlex.quote(value)}" for name, value in self.conditions) or ALL
 
+    def has(self, name: str) -> bool:
+        """Whether there is a condition of this name."""
+        return any(name == one for one, _ in self.conditions)
+
+    def without(self, name: str) -> Filter:
+        """The other conditions."""
+        return Filter(tuple(one for one in self.conditions if one[0] != name))
+
     def check(self, session: Session) -> None:
         """UsageError when it names an account or a connection that is not there."""
         for name, value in self.conditions:

@@ -233,6 +233,8 @@ def _event(s: Settlement) -> dict[str, Any]:
     facts = {"reply": storable(s.reply), **number, **s.facts}
     if s.in_doubt:
         facts["possible_duplicate"] = True
+    if s.attempted and s.recipient.in_doubt:
+        facts["in_doubt_before"] = s.recipient.in_doubt
     return events.about_recipient(s.message.account_id, s.message.id, s.recipient.n, s.state, s.at, facts)
 
 

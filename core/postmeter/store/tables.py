@@ -151,6 +151,7 @@ class Connection(Base):
     system: Mapped[str] = mapped_column(default="")  # what connects: a shop system that the panel knows
     retired_at: Mapped[float | None]
     paused: Mapped[str] = mapped_column(default="")
+    stopped: Mapped[bool] = mapped_column(default=False)  # paused by the guard: what waits does not leave either
     last_used_at: Mapped[float | None]
     per_hour: Mapped[int] = mapped_column(default=0)  # recipients at most in a clock hour (UTC); 0: no cap
     per_day: Mapped[int] = mapped_column(default=0)
@@ -170,6 +171,7 @@ class Connection(Base):
             sqlite_where=text("retired_at IS NULL"),
             postgresql_where=text("retired_at IS NULL"),
         ),
+        Index("ix_connection_stopped", "id", **only("stopped")),
     )
 
 

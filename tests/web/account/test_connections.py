@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from postmeter.message.conduct import Verdict
 from postmeter.message.handling import Handling
-from postmeter.store import conduct, connections
+from postmeter.store import conduct, connections, orders
 from postmeter.store.connections import Caps, ConnectionFacts
 from postmeter.store.counters import Change, count
+from postmeter.store.pauses import stop_one
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
 from support.panel import NOW, OTHER, Browser, House
@@ -134,6 +136,12 @@ def test_it_is_paused_and_resumed(house: House, owner: Browser, where: str) -> N
     assert answer.status_code == 400
     assert "1 to 200 printable characters" in answer.text
     assert [action for action, _ in actions(house)] == ["connection.pause", "connection.resume"]
+    with house.store.write() as session:
+        assert orders.orders(session) == []
+        stop_one(session, session.scalars(select(Connection)).one(), "11 of 200 recipients bounced", house.now)
+    send(owner, where, "resume")
+    with house.store.read() as session:
+        assert [one.verb for one in orders.orders(session)] == ["retry"], "what the guard kept back may leave"
 
 
 def test_what_bounced_and_was_complained_about_is_shown_with_what_is_too_much(

@@ -206,6 +206,7 @@ def test_a_message_is_told_from_its_acceptance_to_its_end(house: House, owner: B
         session=3,
         dialogue=DIALOGUE,
         possible_duplicate=True,
+        in_doubt_before=1,
     )
     told = words(owner.get(f"{LIST}{identifier}").text)
     for text in (
@@ -215,6 +216,7 @@ def test_a_message_is_told_from_its_acceptance_to_its_end(house: House, owner: B
         "Delivered attempt 2",
         "60 s after it was accepted",
         "The server may have taken it all the same",
+        "An earlier attempt may have arrived",
         "Server mx.example.net [192.0.2.25]:25 Provider Google Our address 198.51.100.7 Our name mail.example.net",
         "Encryption TLSv1.3, TLS_AES_256_GCM_SHA384 Certificate verified Duration 0.51 s",
         "Session mail 3 of one session",

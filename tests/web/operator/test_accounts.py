@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from postmeter.store import accounts, audit, quota
+from postmeter.store import accounts, audit, orders, quota
+from postmeter.store.pauses import stop_one
 from postmeter.store.quota_tables import Block
 from postmeter.store.secrets import NewPassword
 from postmeter.store.tables import Connection
@@ -149,7 +150,7 @@ def test_a_paused_connection_is_resumed(house: House, operator: Browser) -> None
     resume = f"{SHOP}connections/{number}/resume"
     assert resume not in operator.get(SHOP).text
     with house.store.write() as session:
-        session.get_one(Connection, number).paused = "11 of 200 recipients bounced"
+        stop_one(session, session.get_one(Connection, number), "11 of 200 recipients bounced", house.now)
     page = operator.get(SHOP).text
     assert "This connection is paused: 11 of 200 recipients bounced" in page
     assert resume in page
@@ -158,6 +159,8 @@ def test_a_paused_connection_is_resumed(house: House, operator: Browser) -> None
     assert "is paused" not in operator.get(SHOP).text
     entry = entries(house)[0]
     assert (entry.action, entry.subject, entry.account) == ("connection.resume", "Web shop", "shop")
+    with house.store.read() as session:
+        assert [one.verb for one in orders.orders(session)] == ["retry"], "what waits may leave as well"
 
 
 @pytest.mark.parametrize("verb", ["terms", "book", "block", "unblock", "view"])

@@ -88,6 +88,14 @@ def test_what_is_being_sent_is_told_to_be_left_alone(queue: House, operator: Bro
     assert states(queue).count(QUEUED) == 1
 
 
+def test_whose_provider_nobody_knows_yet_is_told_to_be_left_alone(queue: House, operator: Browser) -> None:
+    page = operator.get(f"{PAGE}hold?filter=provider:google").text
+    assert "1 more waits for its first attempt, which will tell its provider, and is left alone." in page
+    assert "first attempt" not in operator.get(f"{PAGE}hold?filter=domain:example.net").text
+    german = operator.get(f"{PAGE}hold?filter=provider:google", **{"Accept-Language": "de"}).text
+    assert "1 weiterer wartet auf seinen ersten Versuch" in german
+
+
 def test_there_may_be_nothing_to_do(queue: House, operator: Browser) -> None:
     page = operator.get(f"{PAGE}release").text
     assert "There is nothing to do." in page

@@ -53,7 +53,8 @@ class Step:
     """Something that happened ``at`` (seconds since the epoch), that long ``after`` the message was accepted.
 
     ``recipient`` is its number and ``path`` its address (empty: all of them); ``attempt`` 0: it was none. ``stage``
-    is where the attempt ended. ``facts`` are names and values.
+    is where the attempt ended. ``duplicate``: it may have arrived though no answer came; ``in_doubt_before``: one that
+    came before it may have. ``facts`` are names and values.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Step:
     stage: str
     reply: str
     duplicate: bool
+    in_doubt_before: bool
     facts: tuple[tuple[str, str], ...]
     dialogue: tuple[Said, ...]
 
@@ -100,6 +102,7 @@ def _step(event: EventFacts, accepted_at: float, paths: Mapping[int, str]) -> St
         stage=str(facts.get("stage", "")),
         reply=str(facts.get("reply", "")),
         duplicate=bool(facts.get("possible_duplicate")),
+        in_doubt_before=bool(facts.get("in_doubt_before")),
         facts=tuple((str(gettext(name)), text) for name, tell in _TOLD if (text := tell(facts))),
         dialogue=tuple(_said(line) for line in facts.get("dialogue", ())),
     )

@@ -237,11 +237,14 @@ def unblock(account: str) -> ResponseReturnValue:
 @blueprint.post("/<account:account>/connections/<int:connection>/resume")
 def resume(account: str, connection: int) -> ResponseReturnValue:
     """Take the mail of one of its connections again that is paused."""
+    with reading() as db:
+        found = connections.connection_by_id(db, _found(db, account).id, connection) or abort(404)
+        waits = pauses.what_waits(db, found, now())
     with changing("connection.resume") as change:
         change.account_id = _found(change.db, account).id
         paused = connections.connection_by_id(change.db, change.account_id, connection, lock=True) or abort(404)
         change.subject = paused.name
-        pauses.resume_one(change.db, paused, now())
+        pauses.resume_one(change.db, paused, waits, now(), "operator")
     flash(gettext("Its mail is taken again."))
     return redirect(url_for(".show", account=account))
 
