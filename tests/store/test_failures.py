@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,13 +55,26 @@ def worker(store: Store) -> int:
 
 
 def tried(
-    store: Store, worker: int, reply: Reply, stage: Stage = "rcpt", *, at: float = NOW, since: float = 0.0, **judge: Any
+    store: Store,
+    worker: int,
+    reply: Reply,
+    stage: Stage = "rcpt",
+    *,
+    at: float = NOW,
+    since: float = 0.0,
+    failing: float | None = None,
+    **judge: Any,
 ) -> tables.Recipient:
-    """A message that was accepted ``since`` seconds ago, after an attempt that ended so."""
+    """A message that was accepted ``since`` seconds ago, after an attempt that ended so.
+
+    ``failing``: seconds since the first attempt that ended like that.
+    """
     message = submission(at=at - since)
     accept(store, message)
     [leased] = [one for one in lease(store, worker, at) if one.message.id == message.id]
     [recipient] = leased.recipients
+    if failing is not None:
+        recipient = replace(recipient, failing_since=at - failing)
     judged = Judge(worker, 4 * DAY, **judge).settlement(
         leased.message, recipient, Outcome(0, reply, stage), at, 0.5, {"provider": "Google"}
     )
@@ -112,11 +126,12 @@ def test_a_full_mailbox_is_tried_for_a_day_and_suppressed_when_that_happens_thre
     store: Store, worker: int
 ) -> None:
     assert tried(store, worker, FULL).state == DEFERRED
+    assert tried(store, worker, FULL, since=2 * DAY).state == DEFERRED  # since when it waits says nothing about it
     assert tried(store, worker, Reply(452, "4.2.2", "Over quota")).failure == "full"
     states = []
     for n in range(3):
         assert suppressed(store, NOW + n * DAY) == []
-        states.append(tried(store, worker, FULL, at=NOW + n * DAY, since=DAY).state)
+        states.append(tried(store, worker, FULL, at=NOW + n * DAY, since=DAY, failing=DAY).state)
     assert states == [BOUNCED] * 3
     [one] = suppressed(store, NOW + 2 * DAY)
     assert (one.address, one.reason, one.expires_at) == (JOE, BOUNCE, NOW + 9 * DAY)
@@ -125,7 +140,7 @@ def test_a_full_mailbox_is_tried_for_a_day_and_suppressed_when_that_happens_thre
 
 def test_a_mailbox_that_is_full_now_and_then_is_not_suppressed(store: Store, worker: int) -> None:
     for n in range(6):
-        tried(store, worker, FULL, at=NOW + n * 4 * DAY, since=DAY)
+        tried(store, worker, FULL, at=NOW + n * 4 * DAY, since=DAY, failing=DAY)
     assert suppressed(store, NOW + 20 * DAY) == []
     with store.write() as session:
         assert failures.forget(session, NOW + 20 * DAY) == 4
