@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from postmeter.guard import Guard
@@ -15,7 +15,7 @@ from postmeter.store.conduct_tables import ConnectionWarning
 from postmeter.store.connections import MAX_REASON
 from postmeter.store.counters import BUCKET, Change
 from postmeter.store.engine import Store
-from postmeter.store.pauses import pause, resume
+from postmeter.store.pauses import pause, resume, what_waits
 from postmeter.store.tables import Account, Connection, Event, Recipient
 from support.postage import add_account, at_once
 from support.tenants import NOW
@@ -209,6 +209,25 @@ def test_of_those_that_are_awaited_who_was_not_looked_at_for_longest_comes_first
             act(session, [made])
 
 
+def test_who_waits_for_nothing_any_more_is_forgotten(store: Store) -> None:
+    ended(store, 100, 10)
+    go_round(store)
+    for after, left in ((conduct.KEPT - 1, [1]), (conduct.KEPT, [])):
+        with store.write() as session:
+            conduct.forget(session, AT + after)
+        assert awaited(store) == left
+
+
+def test_who_is_awaited_is_found_by_what_has_left_since(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    with store.read() as session:
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        query = text(f"EXPLAIN {conduct._AWAITED._clause}").bindparams(quarter=BUCKET, most=1)
+        plan = "\n".join(session.scalars(query))
+    store.close()
+    assert "bucket > " in plan.partition("Index Cond: ")[2]
+
+
 def test_only_the_last_days_count(store: Store) -> None:
     ended(store, 10, 190, at=AT - 8 * DAY)
     ended(store, 198, 2, at=AT - 6 * DAY)
@@ -220,8 +239,10 @@ def test_only_the_last_days_count(store: Store) -> None:
 def test_a_resumed_connection_is_not_paused_by_the_same_figures_again(store: Store) -> None:
     ended(store, 100, 100)
     go_round(store)
+    with store.read() as session:
+        waits = what_waits(session, session.get_one(Connection, 1), AT + 30)
     with store.write() as session:
-        resume(session, session.get_one(Account, 1), "shop 0", None, AT + 30, "operator")
+        resume(session, session.get_one(Account, 1), "shop 0", waits, AT + 30, "operator")
     assert (go_round(store, AT + 60), paused(store)) == ([], {})
     ended(store, 100, 99, at=AT + 1_000)
     assert (go_round(store, AT + 1_000), paused(store)) == ([], {})

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from postmeter.errors import UsageError
 from postmeter.store import orders
+from postmeter.store.connection_changes import retire
 from postmeter.store.connections import MAX_REASON, access, add_connection
 from postmeter.store.engine import Store
 from postmeter.store.pauses import Stopped, pause, resume, stop_one, stopped, what_waits
@@ -115,6 +116,16 @@ def test_what_waits_of_a_connection_that_the_guard_has_paused_leaves_when_it_is_
     with store.write() as session:
         orders.carry_out(session, [(batch, NOW + 12)])
     assert [len(one.recipients) for one in lease(store, worker, NOW + 12)] == [2]
+
+
+def test_the_guards_pause_ends_only_with_what_it_keeps_back(store: Store, username: str) -> None:
+    number = guarded(store, username)
+    with pytest.raises(UsageError, match="only the operator resumes it"):
+        change(store, resume, "web shop", None, NOW, "admin")
+    with pytest.raises(UsageError, match="cannot be given up"), store.write() as session:
+        retire(session, session.get_one(Connection, number), NOW)
+    with store.read() as session:
+        assert [one.connection_id for one in stopped(session)] == [number]
 
 
 def test_what_waits_of_a_connection_that_a_person_has_paused_leaves(store: Store, username: str) -> None:

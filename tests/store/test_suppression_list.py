@@ -60,6 +60,13 @@ def test_what_is_over_is_no_mistake_but_what_is_no_date_is() -> None:
     assert list(judged(rows, 1, NOW)) == [Over(2), Problem(3, "'long ago' is no date such as 2030-12-31")]
 
 
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+01:00", "1969-12-31", "9999-12-31T23:59:59-14:00", "9999-12-31"])
+@pytest.mark.parametrize("column", ["since", "expires"])
+def test_a_date_that_cannot_be_told_again_is_a_mistake(column: str, date: str) -> None:
+    rows = [("address", column), ("joe@example.org", date)]
+    assert list(judged(rows, 1, NOW)) == [Problem(2, f"{date!r} is no date such as 2030-12-31")]
+
+
 def test_a_list_of_what_is_over_is_no_empty_file() -> None:
     assert read([("joe@example.org", "", "2026-01-01")], 1, NOW).over == 1
     with pytest.raises(UsageError):

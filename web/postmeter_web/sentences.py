@@ -30,6 +30,8 @@ CONNECTIONS = (  # why one is off
         "This connection is paused: {count} of {recipients} recipients within {days} days complained, more than "
         "{allowed} %; what waits is kept back; send only what people have asked for, then have it resumed"
     ),
+    N_("this connection was paused for its bounces or complaints: only the operator resumes it"),
+    N_("this connection was paused for its bounces or complaints: it cannot be given up before it is resumed"),
     N_("This connection has no sending domain."),
     N_("The DKIM record of {domains} has not been verified yet."),
     N_("{host} would be asked in clear text; only https is allowed"),

@@ -16,6 +16,7 @@ from postmeter.store import connections, events, pauses
 from postmeter.store.conduct_tables import ConnectionWarning
 from postmeter.store.counters import BUCKET
 from postmeter.store.cursors import duty_of_other, hold_duty
+from postmeter.store.rows import delete_some
 from postmeter.store.statement import Statement
 from postmeter.store.tables import BOUNCED, Connection, Recipient
 
@@ -24,6 +25,7 @@ HELD = 180.0  # seconds for which it has the duty
 DAY = 86_400.0
 LATELY = 3_600.0  # seconds: who had no bounce or complaint has got no worse, but may have enough recipients by now
 MOST = 100  # connections looked at in one go for either reason: the worst first, and who was not looked at for longest
+KEPT = 31 * DAY  # for what was told and for who was looked at: the guard looks back on 30 days at most
 FEW = ""  # what is kept about a connection that has too few recipients for what there would be to say
 
 _REMEDIES = {
@@ -50,7 +52,7 @@ _AWAITED = Statement(  # counters are younger than the last look if their quarte
         "JOIN connection AS k ON k.id = w.connection_id AND k.account_id = w.account_id "
         "WHERE w.about = '' AND k.paused = '' AND k.retired_at IS NULL AND EXISTS ("
         "SELECT 1 FROM counter AS c WHERE c.account_id = w.account_id AND c.connection_id = w.connection_id "
-        "AND c.bucket > w.at - :quarter AND c.delivered > 0) "
+        "AND c.bucket > CAST(w.at AS BIGINT) - :quarter AND c.delivered > 0) "
         "ORDER BY w.at LIMIT :most"
     )
 )
@@ -121,6 +123,11 @@ def look(session: Session, worker: int, limits: Guard, now: float) -> Round | No
 def act(session: Session, rounds: Sequence[Round]) -> list[list[str]]:
     """Pause and warn as each round has found; what was paused, in sentences. Nothing when another has the duty."""
     return [_act(session, one) for one in rounds]
+
+
+def forget(session: Session, now: float) -> int:
+    """Delete what was told, and who was looked at, so long ago that it says nothing any more; how many rows."""
+    return delete_some(session, ConnectionWarning, ConnectionWarning.at <= now - KEPT)
 
 
 def reason(verdict: Verdict, days: int) -> str:

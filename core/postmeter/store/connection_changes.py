@@ -101,7 +101,14 @@ def set_domains(session: Session, account: Account, connection: Connection, doma
 
 
 def retire(session: Session, connection: Connection, now: float) -> None:
-    """Give a connection up for ever: nobody logs in by it; its messages stay, its name and its domains are free."""
+    """Give a connection up for ever: nobody logs in by it; its messages stay, its name and its domains are free.
+
+    UsageError while the guard keeps back what waits of it: nobody could let that leave any more.
+    """
+    if connection.stopped:
+        raise UsageError(
+            "this connection was paused for its bounces or complaints: it cannot be given up before it is resumed"
+        )
     end_previous(session, connection)
     _take_domains(session, connection)
     connection.retired_at = now

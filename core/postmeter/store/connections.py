@@ -92,6 +92,7 @@ class ConnectionFacts:
 
     ``unverified`` are those of its ``domains`` whose records are not there. The secret was shown at ``revealed_at``
     (None: never yet); the one before is good until ``previous_ends_at``, and was last used at ``previous_used_at``.
+    ``stopped``: it is the guard that has paused it, and keeps back what waits.
     """
 
     id: int
@@ -107,6 +108,7 @@ class ConnectionFacts:
     caps: Caps
     unverified: tuple[str, ...]
     paused: str
+    stopped: bool
     system: str
     revealed_at: float | None
     previous_ends_at: float | None
@@ -299,6 +301,7 @@ def _facts(connection: Connection, rows: Sequence[Any]) -> ConnectionFacts:
         caps=caps_of(connection),
         unverified=tuple(row.domain for row in rows if row.domain is not None and row.verified_at is None),
         paused=connection.paused,
+        stopped=connection.stopped,
         system=connection.system,
         revealed_at=connection.revealed_at,
         previous_ends_at=connection.previous_until,

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from postmeter.errors import UsageError
 from postmeter.store import events, orders
 from postmeter.store.connections import ConnectionFacts, connection_by_name, facts_of, told_reason
 from postmeter.store.counters import BUCKET
@@ -70,7 +71,8 @@ def resume(
 ) -> ConnectionFacts:
     """Take the connection's mail again, unless something else is wrong with it; UsageError when there is none.
 
-    ``waiting`` of it leaves now (``what_waits``). The guard (``conduct``) forgets what became of its mail before.
+    ``waiting`` of it leaves now (``what_waits``), without which no pause of the guard can be ended (UsageError). The
+    guard (``conduct``) forgets what became of its mail before.
     """
     connection = connection_by_name(session, account, name, lock=True)
     resume_one(session, connection, waiting, now, by)
@@ -79,7 +81,9 @@ def resume(
 
 def resume_one(session: Session, connection: Connection, waiting: Matching | None, now: float, by: str) -> None:
     """The same for a connection that is locked."""
-    if connection.stopped and waiting is not None:
+    if connection.stopped:
+        if waiting is None:  # asked for by the customer, or not seen yet by who did
+            raise UsageError("this connection was paused for its bounces or complaints: only the operator resumes it")
         orders.place(session, "retry", _of(connection), waiting.count, waiting.upto, now, by)
     connection.stopped = False
     if connection.paused:

@@ -26,6 +26,7 @@ HEADS = ("address", "reason", "detail", "since", "expires", "message")
 _WITHOUT_HEADS = ("address", "detail", "expires")
 _ALSO = {"expiry": "expires"}  # heads that people write
 _REASONS = (BOUNCE, COMPLAINT, MANUAL)
+_YEARS = range(1970, 9999)  # in which a date can be, wherever on earth
 _PART = 1_000  # rows read, and written, at a time
 
 
@@ -139,5 +140,7 @@ def _moment(text: str) -> float | None:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text[:40]!r} is no date such as 2030-12-31") from None
+        at = None
+    if at is None or at.year not in _YEARS:
+        raise UsageError(f"{text[:40]!r} is no date such as 2030-12-31")
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from postmeter.store import (
+    conduct,
     failures,
     heard,
     idempotency,
@@ -22,6 +23,7 @@ FORGETTING = (
     idempotency.forget,
     suppressions.forget,
     failures.forget,
+    conduct.forget,
     providers.forget,
     heard.forget,
     provider_sessions.forget,

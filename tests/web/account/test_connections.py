@@ -139,9 +139,11 @@ def test_it_is_paused_and_resumed(house: House, owner: Browser, where: str) -> N
     with house.store.write() as session:
         assert orders.orders(session) == []
         stop_one(session, session.scalars(select(Connection)).one(), "11 of 200 recipients bounced", house.now)
-    send(owner, where, "resume")
-    with house.store.read() as session:
-        assert [one.verb for one in orders.orders(session)] == ["retry"], "what the guard kept back may leave"
+    assert f"{where}/resume" not in owner.get(f"{where}/").text
+    assert "only the operator resumes it" in send(owner, where, "resume").text
+    send(owner, where, "retire")
+    assert "it cannot be given up before it is resumed" in owner.get(f"{where}/").text
+    assert facts(house).stopped
 
 
 def test_what_bounced_and_was_complained_about_is_shown_with_what_is_too_much(

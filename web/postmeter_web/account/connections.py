@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, lazy_gettext
 from wtforms import BooleanField, IntegerField, SelectChoice, SelectField, SelectMultipleField, StringField
@@ -215,13 +215,9 @@ def pause(connection: int) -> ResponseReturnValue:
 @blueprint.post("/<int:connection>/resume")
 def resume(connection: int) -> ResponseReturnValue:
     """Take its mail again."""
-    with reading() as db:
-        found = connections.connection_by_id(db, g.account.id, connection) or abort(404)
-        waits = pauses.what_waits(db, found, now())
 
     def work(change: Change, locked: Any) -> None:
-        account = accounts.account_by_name(change.db, g.account.name)
-        pauses.resume(change.db, account, locked.name, waits, now(), "admin")
+        pauses.resume_one(change.db, locked, None, now(), "admin")
 
     return _change(connection, "connection.resume", Form(), "resume", work, gettext("Its mail is taken again."))
 
@@ -240,10 +236,14 @@ def end_previous(connection: int) -> ResponseReturnValue:
 @blueprint.post("/<int:connection>/retire")
 def retire(connection: int) -> ResponseReturnValue:
     """Give it up for ever."""
-    with changing("connection.retire") as change:
-        locked = row(change.db, connection, lock=True)
-        change.subject = locked.name
-        connection_changes.retire(change.db, locked, now())
+    try:
+        with changing("connection.retire") as change:
+            locked = row(change.db, connection, lock=True)
+            change.subject = locked.name
+            connection_changes.retire(change.db, locked, now())
+    except UsageError as error:
+        flash(in_words(str(error)), "problem")
+        return redirect(url_for(".one", connection=connection))
     flash(gettext("The connection %(name)s is given up. Its messages stay.", name=change.subject))
     return redirect(url_for(".show"))
 
