@@ -8,7 +8,7 @@ import pytest
 import pytest_twisted
 
 from postmeter.delivery.complaint import Said, complains, too_much
-from postmeter.delivery.destination import Limits
+from postmeter.delivery.destination import MOST_SAID, Limits
 from postmeter.delivery.route import Host, Route
 from postmeter.delivery.sender import Stage
 from postmeter.message.bounce import Classifier, classify
@@ -53,7 +53,7 @@ def to(*servers: MailServer) -> Route:
         ("content", Reply(451, "4.7.650", "later"), True),
         ("rcpt", Reply(554, "5.7.1", "blocked using zen.spamhaus.org"), True),
         ("rcpt", Reply(451, "", "too many connections"), True),
-        ("rcpt", Reply(450, "4.2.1", "The user you are trying to contact is receiving mail at a rate that"), True),
+        ("rcpt", Reply(450, "4.7.0", "too many messages from your address"), True),
         ("banner", Reply(554, "", "IP=192.0.2.1 (NOWL)"), True),
         ("rcpt", Reply(450, "4.7.1", "Greylisted, come back in five minutes"), False),
         ("starttls", Reply(454, "4.7.0", "TLS not available due to temporary reason"), False),
@@ -62,6 +62,8 @@ def to(*servers: MailServer) -> Route:
         ("connect", Reply(451, "4.4.1", "No connection: refused"), False),
         ("rcpt", Reply(550, "5.1.1", "User unknown"), False),
         ("rcpt", Reply(452, "4.2.2", "Mailbox full"), False),
+        ("rcpt", Reply(450, "4.2.1", "The user you are trying to contact is receiving mail at a rate that"), False),
+        ("content", Reply(550, "5.2.1", "The user you are trying to contact is receiving mail at a rate that"), False),
     ],
 )
 def test_what_is_too_much_is_told_by_the_code_or_the_class(stage: Stage, reply: Reply, complaint: bool) -> None:
@@ -131,6 +133,15 @@ async def test_a_complaint_counts_for_more_than_a_success_beside_it(
     assert sum(one.delivered for one in delivery.outcomes) == 1
     [(said, heard)] = ears.heard
     assert (said, heard) == ([(int(refusal[:3]), "rcpt", "mx0.test")], step)
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_many_different_replies_the_first_few_are_heard(mail_server: NewServer, new_pool: NewPool) -> None:
+    refusals = [b"550 5.1.1 nobody %d\r\n" % n for n in range(20)]
+    server, ears = mail_server(script={"RCPT": refusals}), Ears()
+    delivery = await new_pool(shaper=ears).deliver(to(server), mail(*(f"r{n}@x.example" for n in range(20))))
+    assert len({one.reply.text for one in delivery.outcomes}) == 20
+    assert [len(said) for said, _ in ears.heard] == [MOST_SAID]
 
 
 @pytest_twisted.ensureDeferred

@@ -9,11 +9,14 @@ from twisted.internet.task import Clock
 from postmeter.delivery import dead as dead_module
 from postmeter.delivery.attempt import Facts
 from postmeter.delivery.dead import LIFE, MOST, PROBE, Dead
+from postmeter.delivery.fair_queue import Turn
 from postmeter.delivery.job import NOT_TRIED
 from postmeter.delivery.opening import NoSession
+from postmeter.delivery.pool import AGAIN
 from postmeter.delivery.route import Route
 from postmeter.smtp.reply import Reply
 from support.delivering import NewPool, NewServer, mail, route
+from support.mail_server import Silence
 
 FAILURE = NoSession(Reply(451, "4.4.1", "No connection"), "connect", Facts("mx.test", "192.0.2.1", 25))
 
@@ -68,6 +71,20 @@ async def test_it_lives_again_when_a_session_can_be_opened(
     assert (await trying[0]).outcomes[0].delivered
     assert (await pool.deliver(route(server), mail())).outcomes[0].delivered
     assert len(server.sessions) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_stays_dead_for_others_while_it_is_tried_though_the_mail_that_was_to_try_it_is_given_back(
+    mail_server: NewServer, new_pool: NewPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_module, "LIFE", 0.0)
+    server = mail_server(script={"banner": [b"421 4.3.2 no\r\n", Silence()]})
+    pool = new_pool()
+    assert not (await pool.deliver(route(server), mail())).outcomes[0].delivered
+    trying = pool.deliver(route(server), mail(), Turn(1))
+    pool.put_off([1])
+    assert (await trying).put_off == AGAIN
+    assert pool.deliver(route(server), mail()).called
 
 
 @pytest_twisted.ensureDeferred

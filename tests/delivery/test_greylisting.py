@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from postmeter.delivery.job import BUSY
 from postmeter.delivery.retry import MINUTE, draw
 from postmeter.message.return_path import ReturnDomain, Returned, ReturnPaths
 from postmeter.smtp.mail import Mail, Outcome
@@ -104,6 +105,16 @@ def test_who_was_greylisted_alone_comes_again_as_the_same_sender(bench: Bench) -
     assert taken["joe@example.org"] < MINUTE
     assert taken["kim@example.org"] <= 7 * MINUTE
     assert len(set(server.senders)) == 1
+
+
+def test_who_only_waited_with_others_was_tried_with_nobody(bench: Bench) -> None:
+    bench.take(leased("joe@example.org", "kim@example.org", message_id=IDENTIFIER))
+    [(_, _, sent)] = bench.pool.sent
+    waiting = tuple(Outcome(n, BUSY, "connect") for n in range(2))
+    sent.callback(replace(delivery(DONE), outcomes=waiting, put_off=60.0))
+    bench.gather()
+    assert [(one.attempted, one.recipient.shared) for one in bench.writer.settled] == [(False, False)] * 2
+    bench.scheduler.stop()
 
 
 def test_who_has_a_transaction_of_his_own_is_named_in_every_attempt(bench: Bench) -> None:

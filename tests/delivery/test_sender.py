@@ -216,6 +216,21 @@ def test_a_server_that_does_not_answer_quit_is_left_after_ten_seconds() -> None:
     assert play.end() == []
 
 
+@pytest.mark.parametrize("answers", [(), (b"221 bye\r\n",)], ids=["silent", "never-closes"])
+def test_who_was_left_for_want_of_mail_is_left_after_ten_seconds_whatever_he_does(answers: tuple[bytes, ...]) -> None:
+    play = Stage()
+    play.sender.idle = 30.0
+    play.hear(STEPS[0], HELLO)
+    play.clock.advance(30)
+    play.hear(*answers)
+    play.clock.advance(9.9)
+    assert not play.transport.aborted
+    play.clock.advance(0.1)
+    assert play.transport.aborted
+    assert play.end() == []
+    assert (len(play.watcher.closed), play.watcher.gone) == (1, 1)
+
+
 def test_deadlines_of_many_mails_do_not_touch_the_timer() -> None:
     play = Stage()
     play.hear(STEPS[0], HELLO)

@@ -30,4 +30,6 @@ def too_much(said: Said, classify: Classify) -> bool:
     """By what is said alone: 421 may only be the end of a session that had no mail for long."""
     reply = said.reply
     name = classify(said.stage, reply.code, reply.status, reply.text).name
-    return name in TOO_MUCH or (reply.status.startswith("4.7.") and name not in NOT_TOO_MUCH)
+    if name in TOO_MUCH:
+        return reply.status[1:4] != ".2."  # RFC 3463, 3.3: about the mailbox, which gets too much from whomever
+    return reply.status.startswith("4.7.") and name not in NOT_TOO_MUCH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from postmeter.delivery.attempt import Delivery, Facts, Talk, left_over
@@ -18,6 +19,7 @@ from postmeter.smtp.mail import Outcome
 from postmeter.smtp.sending import CONNECTION_LOST, Closed, Sent
 
 MOST_AGE = SESSION_LIFE / 2  # an older session takes no mail, so that each has time enough
+MOST_SAID = 5  # different replies of one transaction that are heard
 AWAY = 300.0  # seconds within which the mails come again, one after the other, that have waited too long here
 SLOW = 10.0  # seconds; what takes longer does not count among the sessions of the process
 
@@ -303,7 +305,10 @@ class Destination:
         self._allowed = max(1, self._allowed // 2)
 
     def _put_off(self, job: Job, seconds: float) -> None:
-        self._dead.remove(self.key)  # if it was to find out whether somebody is there, the next one does
+        if (
+            not self._openings
+        ):  # else it is being found out whether somebody is there; if this was to, the next one does
+            self._dead.remove(self.key)
         job.put_off(seconds, Facts.of(self.route.hosts[0]), self._now())
 
     def _now(self) -> float:
@@ -324,8 +329,9 @@ class Destination:
 
 
 def _said(refused: Sequence[Outcome], host: str) -> list[Said]:
-    """Once, what was said of many."""
-    return [Said(reply, stage, host) for reply, stage in dict.fromkeys((one.reply, one.stage) for one in refused)]
+    """Once, what was said of many; the first few of what differs, since each takes its time to understand."""
+    different = dict.fromkeys((one.reply, one.stage) for one in refused)
+    return [Said(reply, stage, host) for reply, stage in islice(different, MOST_SAID)]
 
 
 def _was_over(outcomes: tuple[Outcome, ...]) -> bool:

@@ -188,7 +188,7 @@ class Dispatch:
         self, parcel: Parcel, signed: Signed, route: Route, recipients: list[QueuedRecipient], choice: Choice | None
     ) -> None:
         message = parcel.leased.message
-        envelope = message.envelope
+        envelope, untried = message.envelope, recipients
         if len(recipients) > 1:
             recipients = [replace(one, shared=True) for one in recipients]
         reverse_path = _reverse_path(message, signed, recipients)
@@ -209,7 +209,7 @@ class Dispatch:
 
         def sent(delivery: Delivery) -> None:
             if delivery.put_off is not None:
-                self._wait(parcel, route, recipients, delivery)
+                self._wait(parcel, route, untried, delivery)
                 return
             now, receiver = self._clock(), self._providers.of(delivery.facts.name)
             too_many = left_over(delivery.outcomes)

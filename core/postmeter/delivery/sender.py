@@ -64,6 +64,7 @@ class Deadline:
         self._end = clock.seconds() + life
         self._at = self._fires = self._end
         self._call: Any = clock.callLater(life, self._look)
+        self._stopped = False
 
     def set(self, seconds: float) -> None:
         """Expire in so many seconds, if the life does not end before."""
@@ -79,24 +80,30 @@ class Deadline:
         self.set(seconds)
 
     def stop(self) -> None:
-        """Never expire."""
+        """Never expire, whatever is set from now on."""
+        self._stopped = True
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def _expire_at(self, at: float) -> None:
         self._at = at
-        if at < self._fires and self._call is not None:
+        if self._call is None:  # it has expired: who says leave then has some seconds for it
+            self._start()
+        elif at < self._fires:
             self._fires = at
             self._call.reset(max(0.0, at - self._clock.seconds()))
 
-    def _look(self) -> None:
-        wait = self._at - self._clock.seconds()
-        if wait > 0:
+    def _start(self) -> None:
+        if not self._stopped:
             self._fires = self._at
-            self._call = self._clock.callLater(wait, self._look)
+            self._call = self._clock.callLater(max(0.0, self._at - self._clock.seconds()), self._look)
+
+    def _look(self) -> None:
+        self._call = None
+        if self._at > self._clock.seconds():
+            self._start()
         else:
-            self._call = None
             self._expired()
 
 
