@@ -79,6 +79,7 @@ def test_broken_tls_is_remembered_for_three_days_and_beyond_a_restart() -> None:
     broken = BrokenTls(clock.seconds, keep=kept.append)
     assert host not in broken
     broken.add(host)
+    broken.add_lost(host)  # which is remembered for less
     clock.advance(3 * 86_400 - 1)
     assert host in broken
     assert host in BrokenTls(clock.seconds, kept)

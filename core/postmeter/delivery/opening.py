@@ -72,10 +72,10 @@ class BrokenTls:
 
     def _remember(self, host: Host, seconds: float) -> float:
         key = (host.name, host.address, host.port)
-        self._until.pop(key, None)
+        until = max(self._until.pop(key, 0.0), self._clock() + seconds)
         if len(self._until) >= MAX_BROKEN:
             del self._until[next(iter(self._until))]
-        until = self._until[key] = self._clock() + seconds
+        self._until[key] = until
         return until
 
     def __contains__(self, host: Host) -> bool:
