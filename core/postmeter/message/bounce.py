@@ -7,7 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -15,6 +15,7 @@ from postmeter.smtp.mail import ABOUT_US
 
 DAY = 86_400.0
 MAX_TEXT = 2048  # characters of a reply that are looked at: no rule needs more
+MAX_CLAUSES = 16  # that are told apart; the rest of a longer reply is one more
 REPORT = "report"  # the stage of a failure that a notification tells of, after the mail was taken
 STAGES = ("sign", "route", "connect", "banner", "ehlo", "starttls", "mail", "rcpt", "data", "content", REPORT)
 ABOUT_RECIPIENT = ("route", "rcpt", "data", "content", REPORT)  # where a refusal may be the address's fault
@@ -26,8 +27,11 @@ Texts = Mapping[str, tuple[Parts, ...]]  # by the letters they begin with
 
 _status = re.compile(r"\d\.(?:\d{1,3}|\*)\.(?:\d{1,3}|\*)|\*\.\d{1,3}\.(?:\d{1,3}|\*)").fullmatch
 _STATUS_INSIDE = re.compile(r"(?:^|[\s#(\[])([45]\.\d\.\d{1,3})(?=[\s)\]:;,-]|$)")
-_PLAIN = {**dict.fromkeys(range(0x300, 0x370)), ord("ł"): "l", ord("Ł"): "L"}  # accents, once they stand alone
+_ACCENTS = {**dict.fromkeys(range(0x300, 0x370)), ord("ł"): "l", ord("Ł"): "L"}  # once they stand alone
 _NO_WORD = re.compile(r"[\W_]+")
+_ASIDE = re.compile(r"\(([^()\s]*\s[^()]*)(?:\)|$)")  # of several words: "(connecting from …)", but not "(sender)"
+_CLAUSE_END = re.compile(r"[,;!?]|\.(?=\s|$)|\s[-–/]\s|\n(?![a-z])")  # a line may end anywhere in a sentence
+_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,40 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """What is said, as ``words`` has it, and the letters that its words begin with."""
+
+    said: str
+    beginnings: Set[str]
+
+    @classmethod
+    def of(cls, plain: str) -> Words:
+        said = _words(plain)
+        whole = said.split()
+        return cls(said, {*whole, *(word[:2] for word in whole), *(word[:BEGINNING] for word in whole)})
+
+
+class Said:
+    """The text of a reply, as a whole and by clauses."""
+
+    def __init__(self, text: str) -> None:
+        self._plain = _plain(text)
+        self.whole = Words.of(self._plain)
+
+    @cached_property
+    def clauses(self) -> list[Words]:
+        """Each clause, and what is said in brackets as one of its own; the word ip is there for an IPv4 address."""
+        text = "; ".join([_ASIDE.sub(" ", self._plain), *_ASIDE.findall(self._plain)])
+        clauses = _CLAUSE_END.split(_IPV4.sub("ip", text), MAX_CLAUSES)
+        return [self.whole] if clauses == [self._plain] else [Words.of(clause) for clause in clauses]
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One line of reasoning: all of its conditions hold (an empty one always does), also those on what is said.
 
-    Of its ``texts`` one must be in the reply, and of the things it is ``about`` as well, whichever comes first.
+    Of its ``texts`` one must be in the reply, and of the things it is ``about`` one in the same clause, whichever comes
+    first: "user unknown, returned to sender" does not say that the sender is unknown.
     """
 
     name: str
@@ -126,9 +160,11 @@ class Rule:
             and (not self.statuses or any(_fits(pattern, status) for pattern in self.statuses))
         )
 
-    def holds(self, said: str, beginnings: Set[str]) -> bool:
+    def holds(self, said: Said) -> bool:
         """Whether what is said is what it wants."""
-        return _any_within(self.texts, said, beginnings) and _any_within(self.about, said, beginnings)
+        if not self.about:
+            return _any_within(self.texts, said.whole)
+        return any(_any_within(self.about, one) and _any_within(self.texts, one) for one in said.clauses)
 
 
 class Classifier:
@@ -151,11 +187,9 @@ class Classifier:
         """
         status = status or _status_inside(code, text)
         severity = 4 if (str(code) if code else status).startswith("4") else 5
-        said = words(text)
-        whole = said.split()
-        beginnings = {*whole, *(word[:2] for word in whole), *(word[:BEGINNING] for word in whole)}
+        said = Said(text)
         for rule in self._concerned(stage, str(code or severity), status):
-            if rule.holds(said, beginnings):
+            if rule.holds(said):
                 return self._made(rule.failure, rule.name, stage, severity)
         return self._made(UNCLASSIFIED[severity], "", stage, severity)
 
@@ -173,10 +207,17 @@ def classify(stage: str, code: int, status: str, text: str) -> Classification:
 
 def words(text: str) -> str:
     """What a reply says in small letters, without accents, addresses and punctuation, one blank around each word."""
+    return _words(_plain(text))
+
+
+def _plain(text: str) -> str:
+    """As much of the text as is looked at, without accents."""
     text = text[:MAX_TEXT]
-    if not text.isascii():
-        text = unicodedata.normalize("NFD", text).translate(_PLAIN)[:MAX_TEXT]
-    kept = " ".join([word for word in text.lower().split() if "@" not in word])  # an address may read like a reason
+    return text if text.isascii() else unicodedata.normalize("NFD", text).translate(_ACCENTS)[:MAX_TEXT]
+
+
+def _words(plain: str) -> str:
+    kept = " ".join([word for word in plain.lower().split() if "@" not in word])  # an address may read like a reason
     return f" {_NO_WORD.sub(' ', kept).strip()} "
 
 
@@ -195,9 +236,11 @@ def _fits(pattern: tuple[str, ...], status: str) -> bool:
     return len(parts) == 3 and all(wanted in ("*", part) for wanted, part in zip(pattern, parts, strict=True))
 
 
-def _any_within(texts: Texts, said: str, beginnings: Set[str]) -> bool:
+def _any_within(texts: Texts, what: Words) -> bool:
     """Whether one of the texts (or of none) is said; most cannot be, as no word there begins like them."""
-    return not texts or any(_within(parts, said) for begin in texts.keys() & beginnings for parts in texts[begin])
+    return not texts or any(
+        _within(parts, what.said) for begin in texts.keys() & what.beginnings for parts in texts[begin]
+    )
 
 
 def _within(parts: Parts, said: str) -> bool:
