@@ -64,7 +64,7 @@ async def test_good_property_with_deferreds(parameter, number):
 
 def test_bad_habits_fail_and_good_ones_pass(tmp_path: Path) -> None:
     conftest = (TESTS / "conftest.py").read_text()
-    (tmp_path / "conftest.py").write_text(conftest.replace("DEFERRED_TIMEOUT = 20.0", "DEFERRED_TIMEOUT = 0.2"))
+    (tmp_path / "conftest.py").write_text(conftest.replace("DEFERRED_TIMEOUT = 20.0", "DEFERRED_TIMEOUT = 1.0"))
     (tmp_path / "test_habits.py").write_text(BAD_HABITS)
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {TESTS}\naddopts = -p no:cacheprovider\n")
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "--import-mode=importlib", str(tmp_path)]

@@ -174,6 +174,7 @@ def test_what_a_plugin_was_being_told_when_the_relay_was_killed_is_told_again(sh
     identifier = shop.send(*recipients)
     wait_until(lambda: witness.events(identifier, "called"), 20, shop.relay.log)
     wait_until(lambda: all(one["final_at"] for one in shop.relay.message(identifier)["recipients"]), 20, "both final")
+    wait_until(lambda: not shop.relay.queue()["total"], 20, "the notification has left as well")
     shop.relay.kill()
     assert witness.events(identifier) == []
     witness.hold()

@@ -99,7 +99,7 @@ def test_no_process_waits_for_a_thread_that_a_plugin_has_left_behind(relay: Rela
         assert visitor.getresponse().status == 200
     began = time.monotonic()
     assert relay.stop() == 0
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25  # less than the drain time
     assert "Traceback" not in relay.log()
     assert (
         relay.log().count("does not wait for threads that were left behind: lingering") == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from postmeter.service import DESK_EVERY
 from support import mail_sink
 from support.dns_thread import DnsThread
 from support.mail_sink import MailSink
@@ -77,6 +79,7 @@ def test_a_provider_that_has_enough_is_left_alone_by_all_workers_until_it_is_res
     assert "[TSS04] Messages temporarily deferred" in made["reason"]
     wait_until(lambda: "Yahoo is suspended for 10800 s by rule 'TSS04'" in relay.log(), 20, "a line in the log")
 
+    time.sleep(2 * DESK_EVERY)  # by then every worker knows
     waiting = [shop.send(f"r{n}@ymail.example") for n in range(6)]  # to either worker
     shop.send("bert@plain.example")
     wait_until(lambda: sink.to("bert@plain.example"), 20, "mail for others")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from postmeter.store import sources
-from postmeter.store.sources import Figures, Key, day_of
+from postmeter.store.sources import DAY, Figures, Key, day_of
 from postmeter.store.timeline import MessageFacts, message_facts
+from postmeter.store.warm_up import ramp
 from support.command import opened
 from support.dns_thread import DnsThread
 from support.mail_sink import MailSink
@@ -76,9 +77,10 @@ def test_an_address_that_is_not_there_is_told_and_bounces_nothing(shop: Shop) ->
 
 
 def test_mail_beyond_the_cap_waits_and_leaves_at_once_when_the_address_is_declared_warm(shop: Shop) -> None:
-    key = Key("127.0.0.3", day_of(time.time()), "other")
+    today, full = day_of(time.time()), [Figures(ramp(day), ramp(day), last_at=time.time()) for day in (1, 2)]
+    keys = [Key("127.0.0.3", day, "other") for day in (today, today + DAY)]  # midnight may be near
     with opened(shop.relay.data) as store, store.write() as session:
-        sources.add(session, [{key: Figures(50, 50, last_at=time.time())}])
+        sources.add(session, [dict(zip(keys, full, strict=True))])
 
     def waits() -> bool:
         [recipient] = sent(shop).recipients

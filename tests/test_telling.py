@@ -16,6 +16,7 @@ from postmeter.store import events, queue, troubles
 from postmeter.store.engine import Store
 from postmeter.store.troubles import Trouble
 from postmeter.telling import DUTY_LEASE, HANGS, HOOKS
+from postmeter.testing.waiting import wait_until
 from support.listeners import Bench, Plugin, happen
 from support.postage import accept, funded, submission
 from support.tenants import NOW
@@ -107,10 +108,11 @@ def test_another_plugin_is_not_held_up_by_one_that_hangs(store: Store) -> None:
     go_on = threading.Event()
     hanging, good = Plugin(lambda event: go_on.wait(20)), Plugin()
     bench = Bench(store, hanging=hanging, good=good)
-    happen(store, "a")
-    bench.tell(wait=False)
-    happen(store, "b")
-    bench.tell(wait=False)
+    for name in ("a", "b"):
+        happen(store, name)
+        bench.tell(wait=False)
+        ended("good")
+    wait_until(lambda: hanging.names, 20)
     assert (hanging.names, good.names) == (["a"], ["a", "b"])
     go_on.set()
     ended("hanging")
@@ -126,10 +128,11 @@ def test_what_hangs_is_noted_until_it_comes_back(store: Store, caplog: pytest.Lo
     with store.write() as session:
         worker = queue.register(session, "node", 1, NOW, NOW + 45)
     go_on = threading.Event()
-    bench = Bench(store, worker, hanging=Plugin(lambda event: go_on.wait(20)))
+    bench = Bench(store, worker, hanging=(hanging := Plugin(lambda event: go_on.wait(20))))
     happen(store, "a")
     for seconds in (0, HANGS - 1):
         bench.tell(seconds, wait=False)
+        wait_until(lambda: hanging.names, 20)
         assert present() == []
     for _ in range(2):
         bench.tell(1, wait=False)

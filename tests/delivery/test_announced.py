@@ -42,6 +42,6 @@ def test_any_text_has_a_time_within_bounds_or_none(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["in ", "in 9", "9", "in  ", "in 000000", "in 00:00:", " ", "in 5 second "])
 def test_a_hostile_text_takes_no_time(piece: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     announced(piece * 100_000)
-    assert time.perf_counter() - begun < 0.05
+    assert time.thread_time() - begun < 0.05

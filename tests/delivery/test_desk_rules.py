@@ -14,6 +14,8 @@ from postmeter.store.heard import Heard
 from postmeter.store.providers import Suspension
 from support.office import STOP, Office
 
+SEVERAL = Rule("policy", texts=("policy",), times=5, seconds=3_600.0, per_minute=1)
+
 
 def fire(office: Office, rule: Rule, provider: str = "Yahoo", said: str = "[TSS04] no") -> None:
     office.desk.apply(provider, rule, Reply(421, "4.7.0", said))
@@ -79,7 +81,19 @@ def test_what_is_being_committed_is_not_forgotten_meanwhile() -> None:
     assert restricted(office) == (None, None, 1_060.0)
     waiting[0](Suspension("Yahoo", "longer", 900.0, 2_000.0, "reply rule", rule="y"))
     assert restricted(office) == (None, None, 2_000.0)
-    office.desk.suspensions.learn([])  # a person has lifted it
+    office.follow()  # a person has lifted it
+    assert restricted(office) is None
+
+
+@pytest.mark.parametrize("rule", [Rule("x", seconds=3_600.0, per_minute=1), SEVERAL])
+def test_a_look_that_began_before_the_commit_does_not_undo_it(rule: Rule) -> None:
+    office = Office()
+    office.answer = Suspension("Yahoo", "421 4.7.0 policy", 1_000.0, 4_600.0, "reply rule", None, 1, rule.name)
+    office.meanwhile = lambda: fire(office, rule, said="policy")
+    office.follow()
+    assert restricted(office) == (None, 1, 4_600.0)
+    office.meanwhile = lambda: None
+    office.follow()  # a person has lifted it
     assert restricted(office) is None
 
 
@@ -91,9 +105,6 @@ def test_what_cannot_be_committed_ends_with_the_next_look(caplog: pytest.LogCapt
     office.desk.suspensions.learn([])
     assert restricted(office) is None
     assert "could not be noted" in caplog.text
-
-
-SEVERAL = Rule("policy", texts=("policy",), times=5, seconds=3_600.0, per_minute=1)
 
 
 def test_a_rule_of_several_replies_is_counted_by_the_store_and_holds_when_that_says_so(

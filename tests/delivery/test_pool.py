@@ -77,7 +77,8 @@ async def test_sessions_shrink_when_the_server_complains(mail_server: NewServer,
 
     server.script["MAIL"] = count
     waiting = [pool.deliver(route(server), mail()) for _ in range(4)]
-    await pause(0.005)
+    while not active:
+        await pause(0.001)
     assert active == 1
     await gatherResults(waiting)
     assert len(server.sessions) == before

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from sqlalchemy.orm import Session
 
 from postmeter.config import Server, Settings, Web
 from postmeter.config import Store as StoreSettings
@@ -14,6 +16,7 @@ from postmeter.health.finding import Finding
 from postmeter.store import queue, troubles, vitals
 from postmeter.store.engine import Store
 from postmeter.store.troubles import Trouble
+from postmeter.store.vitals import WorkerFacts
 
 
 def at_work(url: str) -> dict[str, Finding]:
@@ -46,6 +49,23 @@ def test_the_databases_clock_is_compared(store: Store, store_url: str, monkeypat
     assert (found.state, found.text) == ("problem", "the database's clock is +60.0 s from ours")
     monkeypatch.undo()
     assert "clock of the database" not in at_work(store_url) or not store.sqlite
+
+
+def test_a_slow_database_is_not_taken_for_a_wrong_clock(
+    store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, workers = time.time(), vitals.workers
+
+    def slowly(session: Session) -> list[WorkerFacts]:
+        nonlocal now
+        now += 60
+        return workers(session)
+
+    monkeypatch.setattr(running, "time", Mock(time=lambda: now, monotonic=time.monotonic))
+    monkeypatch.setattr(vitals, "database_time", lambda session: now)
+    monkeypatch.setattr(vitals, "workers", slowly)
+    found = at_work(store_url)["clock of the database"]
+    assert (found.state, found.text) == ("ok", "the database's clock is +0.0 s from ours")
 
 
 def test_a_database_that_is_not_there_yet_has_nothing_at_work(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -25,6 +26,7 @@ class Office:
         self.submitted: list[tuple[Any, Any]] = []
         self.answer: Any = True
         self.until_stop: float = math.inf  # batches until the operator suspends a provider
+        self.meanwhile: Callable[[], None] = lambda: None  # happens while the suspensions are read
         self.told: list[Any] = []
         self.stopped: list[Stopped] = []
         self.desk = Desk(self._read, self._submit, lambda: self.now, (STOP,), reported=self.told.append)
@@ -35,7 +37,9 @@ class Office:
             return succeed(self.open.pop(0) if self.open else None)
         if function is pauses.stopped:
             return succeed(self.stopped)
-        return succeed([STOP] if len(self.submitted) >= self.until_stop else [])
+        found = [STOP] if len(self.submitted) >= self.until_stop else []
+        self.meanwhile()
+        return succeed(found)
 
     def _submit(self, change: Any, item: Any, done: Any) -> None:
         self.submitted.append((change, item))

@@ -15,6 +15,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
+from postmeter.delivery.signing import KEYS_REMEMBERED
 from postmeter.testing.running import Shop
 from postmeter.testing.waiting import wait_until
 from support.foreign import need_program
@@ -246,6 +247,7 @@ def test_a_key_is_replaced_and_the_next_mail_is_signed_with_the_new_one(stage: S
             stage.publish(name, value)
             page.get_by_role("button", name="Sign with it now").click(timeout=30_000)  # comes without a reload
             expect(page.get_by_text("The new key signs from now on.")).to_be_visible()
+        time.sleep(KEYS_REMEMBERED + 0.1)
         owner.shop.send("new-key@kunde.example")
         selector = name.partition("._domainkey.")[0]
         assert f"s={selector};" in str(parsed(arrived(stage, "new-key@kunde.example"))["DKIM-Signature"])

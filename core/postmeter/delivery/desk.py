@@ -39,11 +39,16 @@ class Suspensions:
 
     def __init__(self, known: Iterable[Suspension] = ()) -> None:
         self._uncommitted: dict[str, Suspension] = {}  # by reply rules
+        self._committed: dict[str, Suspension] = {}  # since the last look into the store began, which may miss them
         self.learn(known)
 
+    def look(self) -> None:
+        """The store is looked into from now on."""
+        self._committed.clear()
+
     def learn(self, known: Iterable[Suspension]) -> None:
-        """From now on it is these."""
-        self._known = {one.provider: one for one in known} | self._uncommitted
+        """From now on it is these, which the look has found."""
+        self._known = {one.provider: one for one in known} | self._committed | self._uncommitted
 
     def changed_by(self, one: Suspension) -> Suspension | None:
         """What would hold if a reply rule fired; None: what holds already, or the same rule has just fired."""
@@ -59,6 +64,7 @@ class Suspensions:
 
     def fired(self, made: Suspension) -> None:
         """A reply rule has fired in the store; what is being committed meanwhile will have both words."""
+        self._committed[made.provider] = made
         if made.provider not in self._uncommitted:
             self._known[made.provider] = made
 
@@ -66,7 +72,7 @@ class Suspensions:
         """The store has it now (None: not), and maybe somebody else's word."""
         self._uncommitted.pop(provider, None)
         if now_known is not None:
-            self._known[provider] = now_known
+            self._known[provider] = self._committed[provider] = now_known
 
     def restriction(self, provider: str, now: float) -> Suspension | None:
         """What is in force about the provider."""
@@ -181,6 +187,7 @@ class Desk:
             now = self._clock()
             if now - self._reported >= self._every:
                 self.report()
+            self.suspensions.look()
             self.suspensions.learn(await self._read(partial(providers.suspensions, now=now)))
             self._learn_stopped(await self._read(pauses.stopped))
             batch = await self._read(partial(orders.next_batch, now=now, before=now - LEARNED))

@@ -27,13 +27,17 @@ def wait_until(
     return value
 
 
+_given: set[int] = set()  # ports are bound long after they were chosen, and looked free to the next who asked
+
+
 def free_port() -> int:
-    """A port that nobody listens on, below those the system gives to clients."""
-    for port in random.sample(range(20_000, 32_000), 200):
+    """A port that nobody listens on, below those the system gives to clients; never the same twice."""
+    for port in random.sample(sorted(set(range(20_000, 32_000)) - _given), 200):
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
     raise RuntimeError("no free port")

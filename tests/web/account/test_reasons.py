@@ -114,6 +114,6 @@ def test_it_is_told_in_german(app: Flask) -> None:
 def test_no_answer_takes_long_to_read(app: Flask, piece: str) -> None:
     reply = piece * (100 * MOST // len(piece))
     with app.test_request_context():
-        begun = time.perf_counter()
+        begun = time.thread_time()
         why(reply, "rcpt", "bounced")
-        assert time.perf_counter() - begun < 0.1
+        assert time.thread_time() - begun < 0.1
