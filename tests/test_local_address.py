@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from postmeter.local_address import is_local
-from support.foreign import need_program
+from support.foreign import need, need_program
 
 OURS = ("127.0.0.1", "127.0.0.7", "::1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "::ffff:192.0.2.1")
 OTHERS = ("192.0.2.9", "198.51.100.1", "2001:db8::9", "2001:db8:1::1", "::ffff:192.0.2.9", "192.0.2.255", "224.0.0.1")
@@ -45,8 +45,8 @@ def test_this_machine_knows_its_loopback_and_that_others_are_not_here() -> None:
 
 def test_an_address_that_can_be_bound_is_not_ours_by_that() -> None:
     need_program("ip")
-    if subprocess.run(unshared("true"), capture_output=True, check=False).returncode:
-        pytest.skip("the kernel gives nobody a network of his own here")
+    alone = subprocess.run(unshared("true"), capture_output=True, check=False)
+    need("a kernel that gives a process a network of its own", alone.returncode == 0)
     command = unshared("sh", "-c", NETWORK, "sh", sys.executable, "-c", ASKING, *OURS, *OTHERS)
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (asked.stdout.split(), asked.stderr) == (list(OURS), "")

@@ -8,7 +8,7 @@ from postmeter.store import queue
 from postmeter.store.engine import Store
 from postmeter.store.queue import Leased
 from postmeter.store.tables import BOUNCED, DEFERRED, DELIVERED, EXPIRED
-from support.postage import accept, add_worker, audit, funded, kinds, lease, recipients, settle_all, submission
+from support.postage import add_worker, audit, funded, kinds, lease, leased, recipients, settle_all
 from support.tenants import NOW
 
 
@@ -17,12 +17,6 @@ def worker(store: Store) -> int:
     """A worker, and an account with a block of 1,000."""
     funded(store)
     return add_worker(store)
-
-
-def leased(store: Store, worker: int, count: int = 1) -> Leased:
-    accept(store, submission(count))
-    [one] = lease(store, worker)
-    return one
 
 
 def halves(one: Leased) -> list[Leased]:

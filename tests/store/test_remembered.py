@@ -8,10 +8,9 @@ import pytest
 
 from postmeter.message.bounce import classify
 from postmeter.store.engine import Store
-from postmeter.store.queue import Leased
 from postmeter.store.settle import settle
 from postmeter.store.tables import DEFERRED
-from support.postage import accept, add_worker, funded, later, lease, outcome, settle_all, submission
+from support.postage import add_worker, funded, later, lease, leased, outcome, settle_all
 from support.tenants import NOW
 
 
@@ -20,12 +19,6 @@ def worker(store: Store) -> int:
     """A worker, and an account with a block of 1,000."""
     funded(store)
     return add_worker(store)
-
-
-def leased(store: Store, worker: int, count: int = 1) -> Leased:
-    accept(store, submission(count))
-    [one] = lease(store, worker)
-    return one
 
 
 def test_when_a_domain_was_first_unknown_is_kept_for_the_next_attempt(store: Store, worker: int) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import text
 from postmeter.store import queue
 from postmeter.store.engine import Store
 from postmeter.store.events import Fact, Position, after
-from postmeter.store.queue import Leased
 from postmeter.store.quota_tables import Block
 from postmeter.store.settle import MAX_REPLY, LeaseLost, settle
 from postmeter.store.tables import (
@@ -33,6 +32,7 @@ from support.postage import (
     funded,
     kinds,
     lease,
+    leased,
     outcome,
     recipients,
     rows,
@@ -47,12 +47,6 @@ def worker(store: Store) -> int:
     """A worker, and an account with a block of 1,000."""
     funded(store)
     return add_worker(store)
-
-
-def leased(store: Store, worker: int, count: int = 1) -> Leased:
-    accept(store, submission(count))
-    [one] = lease(store, worker)
-    return one
 
 
 def money(store: Store) -> tuple[int, int, int]:

@@ -119,6 +119,13 @@ def lease(store: Store, worker: int, now: float = NOW, limit: int = 1000) -> lis
         return queue.lease_due(session, worker, now, limit)
 
 
+def leased(store: Store, worker: int, count: int = 1) -> Leased:
+    """A message that was just accepted for so many recipients, and is a worker's."""
+    accept(store, submission(count))
+    [one] = lease(store, worker)
+    return one
+
+
 def wish(worker: int, now: float = NOW, limit: int = 1000) -> Wish:
     """The wish of a worker that has room for everything."""
     return Wish(worker, now, limit, Unlimited())

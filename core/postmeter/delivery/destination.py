@@ -305,9 +305,7 @@ class Destination:
         self._allowed = max(1, self._allowed // 2)
 
     def _put_off(self, job: Job, seconds: float) -> None:
-        if (
-            not self._openings
-        ):  # else it is being found out whether somebody is there; if this was to, the next one does
+        if not self._openings:  # if it was to find out whether somebody is there, the next one does
             self._dead.remove(self.key)
         job.put_off(seconds, Facts.of(self.route.hosts[0]), self._now())
 

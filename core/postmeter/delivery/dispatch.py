@@ -93,7 +93,8 @@ class Dispatch:
                 route = self._securing.static(route, recipient.path.domain, parcel.leased.message)
                 join(routed, route, recipient)
         self._send_all(parcel, signed, routed)
-        self._look_up(parcel, signed, unrouted)
+        if unrouted:
+            self._look_up(parcel, signed, unrouted)
 
     def receivers(self, recipient: QueuedRecipient) -> tuple[str, ...]:
         """Who gets its mail, as an attempt has found out; but the operator may have it sent elsewhere by now."""
