@@ -1,4 +1,4 @@
-"""What is counted before a verb is carried out."""
+"""What is counted before a verb is carried out, and when an order is followed."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def test_a_provider_is_known_by_an_attempt_only(store: Store) -> None:
         with store.read() as session:
             counted = orders.matching(session, "hold", Filter.parse(text), NOW)
         assert (counted.count, counted.unknown) == (count, unknown), text
+
+
+def test_an_order_is_followed_a_moment_later_and_whenever_a_clock_was_set_back(store: Store) -> None:
+    chosen = Filter.parse("all")
+    with store.write() as session:
+        counted = orders.matching(session, "retry", chosen, NOW)
+        number = orders.place(session, "retry", chosen, counted.count, counted.upto, NOW, "operator")
+    for now, followed in ((NOW - 5, False), (NOW + 1, False), (NOW + 2, True), (NOW - 3_600, True)):
+        with store.read() as session:
+            batch = orders.next_batch(session, now, before=now - 2)
+        assert (batch is not None and batch.order == number) is followed, now - NOW

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from postmeter.errors import UsageError
@@ -22,6 +22,7 @@ from postmeter.store.timeline import WaitingRecipient, waiting_recipient
 from postmeter.store.verbs import VERBS, Key, Verb, act
 
 BATCH = 250  # recipients in one transaction: whoever waits for it waits a moment
+FAR = 60.0  # seconds by which no two machines' clocks differ
 
 Place = tuple[float, str, int]  # in the queue: when it is due, message, number
 _BEFORE_ALL: Place = (-1.0, "", -1)
@@ -145,9 +146,10 @@ def order_facts(session: Session, number: int) -> OrderFacts:
 def next_batch(session: Session, now: float, order: int | None = None, before: float = inf) -> Batch | None:
     """What is to be done next for an order (None: for the oldest one placed ``before``); None when it is through.
 
-    Only reads.
+    Only reads. An order that seems to be placed far from now does not wait for that time: a clock was set back.
     """
-    open_ = (QueueOrder.finished_at.is_(None), QueueOrder.placed_at <= before)
+    ripe = or_(QueueOrder.placed_at <= before, QueueOrder.placed_at > now + FAR)
+    open_ = (QueueOrder.finished_at.is_(None), ripe)
     query = select(QueueOrder).where(*open_).order_by(QueueOrder.id).limit(1)
     row = session.scalar(query if order is None else query.where(QueueOrder.id == order))
     return None if row is None else _search(session, row, now)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from postmeter.store import accounts, audit, orders, quota
+from postmeter.store import accounts, audit, orders, pauses, quota
 from postmeter.store.pauses import stop_one
 from postmeter.store.quota_tables import Block
 from postmeter.store.secrets import NewPassword
@@ -145,7 +145,7 @@ def test_a_suspended_account_may_not_send_until_it_is_lifted(house: House, opera
     assert [one.action for one in entries(house)] == ["account.unblock", "account.block"]
 
 
-def test_a_paused_connection_is_resumed(house: House, operator: Browser) -> None:
+def test_a_paused_connection_is_resumed(house: House, operator: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     number = house.connection("shop", "Web shop")
     resume = f"{SHOP}connections/{number}/resume"
     assert resume not in operator.get(SHOP).text
@@ -155,6 +155,10 @@ def test_a_paused_connection_is_resumed(house: House, operator: Browser) -> None
     assert "This connection is paused: 11 of 200 recipients bounced" in page
     assert resume in page
     assert operator.post(f"{FORUM}connections/{number}/resume", SHOP).status_code == 404
+    with monkeypatch.context() as patched:  # the guard pauses it between the count and the word
+        patched.setattr(pauses, "what_waits", lambda *_: None)
+        assert operator.post(resume, SHOP).status_code == 302
+    assert "only the operator resumes it" in operator.get(SHOP).text
     assert operator.post(resume, SHOP).status_code == 302
     assert "is paused" not in operator.get(SHOP).text
     entry = entries(house)[0]

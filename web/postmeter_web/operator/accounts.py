@@ -22,6 +22,7 @@ from postmeter_web.access import VIEWING
 from postmeter_web.context import changing, now, panel, reading
 from postmeter_web.forms import Form, Once
 from postmeter_web.operator.day import midnight
+from postmeter_web.sentences import in_words
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -240,12 +241,16 @@ def resume(account: str, connection: int) -> ResponseReturnValue:
     with reading() as db:
         found = connections.connection_by_id(db, _found(db, account).id, connection) or abort(404)
         waits = pauses.what_waits(db, found, now())
-    with changing("connection.resume") as change:
-        change.account_id = _found(change.db, account).id
-        paused = connections.connection_by_id(change.db, change.account_id, connection, lock=True) or abort(404)
-        change.subject = paused.name
-        pauses.resume_one(change.db, paused, waits, now(), "operator")
-    flash(gettext("Its mail is taken again."))
+    try:
+        with changing("connection.resume") as change:
+            change.account_id = _found(change.db, account).id
+            paused = connections.connection_by_id(change.db, change.account_id, connection, lock=True) or abort(404)
+            change.subject = paused.name
+            pauses.resume_one(change.db, paused, waits, now(), "operator")
+    except UsageError as error:  # the guard has paused it meanwhile
+        flash(in_words(str(error)), "problem")
+    else:
+        flash(gettext("Its mail is taken again."))
     return redirect(url_for(".show", account=account))
 
 
